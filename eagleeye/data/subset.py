@@ -1,0 +1,196 @@
+"""Calibration and sub-validation images: drawn from the training set, disjoint, stored as Parquet.
+
+The calibration images re-estimate the batch-normalisation statistics of a candidate, the sub-validation
+images score it (EagleEye, section 3.3). Both come from the training set, so that the test set stays untouched
+by the search.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from eagleeye.data.images import ImageSet, Labels
+from eagleeye.data.parquet import ParquetImages, hub_metadata, read_integers
+from eagleeye.errors import ConfigError, DataError
+from eagleeye.files import written_whole
+
+_SCHEMA = pa.schema(
+    [
+        ("row", pa.int64()),
+        ("label", pa.int64()),
+        ("image", pa.struct([("bytes", pa.binary()), ("path", pa.string())])),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Subset:
+    """Row numbers in the training set.
+
+    Attributes:
+        calibration: int64 (n,), in the order in which the images are to be used.
+        sub_validation: int64 (m,), likewise.
+    """
+
+    calibration: Labels
+    sub_validation: Labels
+
+
+class SubsetImages(ParquetImages):
+    """A stored subset.
+
+    Attributes:
+        rows: Row of every image in the training set, int64 (N,).
+    """
+
+    rows: Labels
+
+    def __init__(self, path: str | Path) -> None:
+        super().__init__(path)
+        self.rows = read_integers(self.paths[0], "row")
+
+
+def draw_subset(
+    labels: npt.NDArray[np.int64],
+    *,
+    calibration: float | int = 1 / 30,
+    sub_validation: float | int,
+    seed: int,
+    classes: Sequence[str] = (),
+) -> Subset:
+    """Draw disjoint, class-balanced calibration and sub-validation images from a training set.
+
+    Classes give equally many images, up to one where the count does not divide. A class too small for its
+    share gives what it may and the others make up for it. For sub-validation a class gives at most half of
+    its images, because these are kept out of fine-tuning and no class may vanish from there; for calibration,
+    all that are left. Neither draw depends on the other's count, as long as no class is used up. The order is
+    shuffled: rows sorted as in many training sets would put one class into a batch, and its BN statistics
+        with it.
+
+    Args:
+        labels: Labels of the training set, int64 (N,).
+        calibration: A count (int), or a fraction of N (float in (0, 1)).
+        sub_validation: Likewise.
+        seed: The same seed draws the same images.
+        classes: Names of the classes, to find empty ones and to name them.
+
+    Returns:
+        Row numbers of both.
+
+    Raises:
+        ConfigError: A count or fraction is out of range.
+        DataError: A class has no images, or there are too few images.
+    """
+    labels = np.asarray(labels, dtype=np.int64)
+    available = _class_sizes(labels, classes)
+    wanted = {
+        "calibration": _count(calibration, len(labels), "calibration"),
+        "sub_validation": _count(sub_validation, len(labels), "sub_validation"),
+    }
+    for_rows, for_scores, for_bn = (
+        np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(3)
+    )
+    scoring = _shares(
+        wanted["sub_validation"], available // 2, for_scores, "sub_validation", "half of each class"
+    )
+    adapting = _shares(
+        wanted["calibration"], available - scoring, for_bn, "calibration", "what sub_validation leaves"
+    )
+    shuffled = [for_rows.permutation(np.flatnonzero(labels == label)) for label in range(len(available))]
+    return Subset(
+        # One from the end and the other from the start of each class's shuffled rows: disjoint.
+        calibration=for_bn.permutation(
+            np.concatenate([rows[len(rows) - n :] for rows, n in zip(shuffled, adapting, strict=True)])
+        ),
+        sub_validation=for_scores.permutation(
+            np.concatenate([rows[:n] for rows, n in zip(shuffled, scoring, strict=True)])
+        ),
+    )
+
+
+def write_subset(path: str | Path, images: ImageSet, rows: Sequence[int] | Labels) -> None:
+    """Store images with the row numbers they came from, as Parquet by the hub's convention.
+
+    Columns: `row` int64, row number in the training set; `label` int64; `image` struct<bytes, path>, the
+        encoded image
+    untouched. The same input gives the same file, byte for byte.
+
+    Args:
+        path: The file to write.
+        images: The training set.
+        rows: Row numbers in it.
+
+    Raises:
+        ArtifactError: The file cannot be written.
+        DataError: An image cannot be read.
+    """
+    numbers = np.asarray(rows, dtype=np.int64)
+    table = pa.table(
+        {
+            "row": numbers,
+            "label": np.asarray(images.labels, dtype=np.int64)[numbers],
+            "image": [{"bytes": images.encoded(int(row)), "path": None} for row in numbers],
+        },
+        schema=_SCHEMA.with_metadata(hub_metadata(images.classes)),
+    )
+    with written_whole(path) as temporary:
+        # Encoded images do not compress any further.
+        pq.write_table(table, temporary, compression="none", use_dictionary=False, write_statistics=False)
+
+
+def read_subset(path: str | Path) -> SubsetImages:
+    """Open a stored subset as an image set, with the training set's row numbers in its attribute `rows`.
+
+    Raises:
+        DataError: The file is missing or damaged.
+    """
+    return SubsetImages(path)
+
+
+def _class_sizes(labels: Labels, classes: Sequence[str]) -> npt.NDArray[np.int64]:
+    if not len(labels):
+        raise DataError("the training set is empty: there is nothing to draw from")
+    sizes = np.bincount(labels, minlength=len(classes)).astype(np.int64)
+    empty = np.flatnonzero(sizes == 0)
+    if len(empty):
+        name = f" ({classes[empty[0]]})" if empty[0] < len(classes) else ""
+        raise DataError(
+            f"class {empty[0]}{name} is empty: the training set has no image of it; add some or remove the "
+            "class"
+        )
+    return sizes
+
+
+def _count(wanted: float | int, total: int, name: str) -> int:
+    if isinstance(wanted, float) and 0 < wanted < 1:
+        return max(1, round(wanted * total))
+    if isinstance(wanted, int) and not isinstance(wanted, bool) and wanted >= 1:
+        return wanted
+    raise ConfigError(
+        f"{name} must be a count (a whole number from 1) or a fraction between 0 and 1; got {wanted!r}"
+    )
+
+
+def _shares(
+    wanted: int, available: npt.NDArray[np.int64], random: np.random.Generator, name: str, source: str
+) -> npt.NDArray[np.int64]:
+    """Split a count over classes as equally as `available` (per class) allows, remainders at random."""
+    if wanted > available.sum():
+        raise DataError(
+            f"{name}: {wanted} images are wanted, but only {available.sum()} can be had ({source}): ask for "
+            "fewer"
+        )
+    shares = np.zeros_like(available)
+    while (missing := wanted - int(shares.sum())) > 0:
+        open_classes = np.flatnonzero(shares < available)
+        if missing < len(open_classes):
+            shares[random.choice(open_classes, missing, replace=False)] += 1
+        else:
+            room = int((available - shares)[open_classes].min())
+            shares[open_classes] += min(missing // len(open_classes), room)
+    return shares

@@ -1,0 +1,74 @@
+"""Networks by name."""
+
+import difflib
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import torchvision
+from torch import nn
+
+from eagleeye.errors import EagleEyeError, ModelError
+from eagleeye.models.cifar_resnet import CifarResNet
+from eagleeye.models.mobilenet_v1 import MobileNetV1
+from eagleeye.references import described, resolve
+
+_OWN: dict[str, Callable[..., nn.Module]] = {
+    **{f"cifar_resnet{depth}": partial(CifarResNet, (depth - 2) // 6) for depth in (20, 32, 44, 56, 110)},
+    "mobilenet_v1": partial(MobileNetV1, stem_stride=2),
+    "mobilenet_v1_cifar": partial(MobileNetV1, stem_stride=1),
+}
+# Auxiliary classifiers change what a network returns while training; initialising anew takes minutes.
+_PLAIN = {"aux_logits": False, "init_weights": False}
+_DEFAULTS: dict[str, dict[str, Any]] = {"googlenet": _PLAIN, "inception_v3": _PLAIN}
+
+
+def build(name: str, *, num_classes: int, **options: Any) -> nn.Module:
+    """Build a network with fresh weights.
+
+    Args:
+        name: One of `names()`, or `package.module:factory` for your own, called as
+            `factory(num_classes=num_classes, **options)`.
+        num_classes: Outputs of the network.
+        **options: Handed on to the network.
+
+    Returns:
+        The network, in training mode, on the CPU.
+
+    Raises:
+        ModelError: The name is unknown, the options do not fit, or a factory failed.
+    """
+    if isinstance(num_classes, bool) or not isinstance(num_classes, int) or num_classes < 1:
+        raise ModelError(f"num_classes must be a whole number from 1; got {num_classes!r}")
+    if ":" in name:
+        factory = resolve(name, ModelError)
+    elif name in _OWN:
+        factory = _OWN[name]
+    elif name in _from_torchvision():
+        factory = partial(torchvision.models.get_model, name, weights=None)
+        options = {**_DEFAULTS.get(name, {}), **options}
+    else:
+        close = difflib.get_close_matches(name, names(), n=4, cutoff=0.5) or list(_OWN)
+        raise ModelError(
+            f"unknown model {name!r}; close names: {', '.join(close)}; or name your own as "
+            "package.module:factory"
+        )
+    try:
+        model = factory(num_classes=num_classes, **options)
+    except EagleEyeError:
+        raise
+    except Exception as cause:
+        raise ModelError(f"model {name} cannot be built: {described(cause)}") from cause
+    if not isinstance(model, nn.Module):
+        raise ModelError(f"{name} returned a {type(model).__name__}; needed is a torch.nn.Module")
+    return model
+
+
+def names() -> tuple[str, ...]:
+    """Names of the networks that `build` knows: its own, then torchvision's classification networks."""
+    return (*_OWN, *_from_torchvision())
+
+
+def _from_torchvision() -> list[str]:
+    # Those of the module itself; its submodules hold networks for other tasks.
+    return list(torchvision.models.list_models(module=torchvision.models))
