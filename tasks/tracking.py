@@ -1,84 +1,52 @@
 """MLflow: one parent run per search, one nested run per candidate and per fine-tuning; nothing else knows it.
 
-Every function may be called again with the same content: runs are found by their tags and completed, so that a
-search killed anywhere is recorded once. Only one process at a time may record a search.
+Every function may be called again with the same content: runs are found by their tags and completed, so that
+a search killed anywhere is recorded once. Only one process at a time may record a search.
 """
 
 import hashlib
 import json
 import os
+import re
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import version
+from itertools import accumulate
 from pathlib import Path
+from typing import Any
 
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"  # read when MLflow is imported
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "4")  # half a minute of silence instead of four
 
 import mlflow
+import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
-from mlflow.entities import (
-    Dataset,
-    DatasetInput,
-    InputTag,
-    LoggedModelOutput,
-    LoggedModelStatus,
-    Metric,
-    Param,
-    Run,
-    RunTag,
-)
+from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModelOutput, Metric, Param, Run
 from mlflow.exceptions import MlflowException
+from mlflow.models import Model, ModelSignature
+from mlflow.tracking.context.registry import resolve_tags
+from mlflow.types import Schema, TensorSpec
+from mlflow.utils.git_utils import get_git_commit
 
 from eagleeye.errors import EagleEyeError
+from tasks import tracking_text as text
+from tasks.tracking_text import Candidate
 
-SEARCH, CANDIDATE, FINETUNE, WINNER = (
-    "eagleeye.search",
-    "eagleeye.candidate",
-    "eagleeye.finetune",
-    "eagleeye.winner",
-)
-REFERENCE = "even"  # the origin of a candidate scored for comparison only
+SEARCH, CANDIDATE, FINETUNE = "eagleeye.search", "eagleeye.candidate", "eagleeye.finetune"
+WINNER, CHANGED = "eagleeye.winner", "eagleeye.changed"
+PARENT, NOTE, TABLES = "mlflow.parentRunId", "mlflow.note.content", "mlflow.loggedArtifacts"
+REFERENCE = "even"  # the origin of a candidate that is scored for comparison and never wins
+BEST, EACH = "best_accuracy", "candidate_accuracy"
+PARAMS_PER_BATCH, METRICS_PER_BATCH = 100, 1000  # MLflow's limits
+STEPS_PER_BATCH = METRICS_PER_BATCH // 2
 
 
 class TrackingError(EagleEyeError):
     """MLflow cannot be reached, or refuses a record."""
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """What one candidate's run shows.
-
-    Attributes:
-        id: The strategy's id.
-        origin: Which generator drew it.
-        rates: Pruning rate by group name.
-        macs: Multiply-accumulates of the pruned network.
-        params: Its parameters.
-        macs_fraction: Its MACs as a fraction of the full network's.
-        params_fraction: Its parameters as a fraction of the full network's.
-        accuracy: Top-1 on the sub-validation images, in [0, 1].
-        loss: Mean cross-entropy there.
-        vanilla_accuracy: Without recalibration; None where not scored.
-        vanilla_loss: Without recalibration; None where not scored.
-        seconds: Time of the evaluation; None where not measured.
-    """
-
-    id: str
-    origin: str
-    rates: Mapping[str, float]
-    macs: int
-    params: int
-    macs_fraction: float
-    params_fraction: float
-    accuracy: float
-    loss: float
-    vanilla_accuracy: float | None = None
-    vanilla_loss: float | None = None
-    seconds: float | None = None
 
 
 @contextmanager
@@ -97,23 +65,105 @@ def search_run(search_key: str, name: str, *, uri: str, experiment: str) -> Iter
     Raises:
         TrackingError: MLflow cannot be reached or refuses a record.
     """
-    raise NotImplementedError
+    with _one_line_errors(uri):
+        client = mlflow.MlflowClient(tracking_uri=uri)
+        run = SearchRun(client, _experiment_id(client, experiment), search_key, name)
+        try:
+            yield run
+        except BaseException as error:
+            run.end("FAILED" if isinstance(error, Exception) else "KILLED")
+            raise
+        run.end("FINISHED")
 
 
 class SearchRun:
     """The record of one search; from `search_run`."""
 
+    def __init__(self, client: mlflow.MlflowClient, experiment_id: str, search_key: str, name: str) -> None:
+        """Find the search's runs, or create the parent."""
+        self._client = client
+        self._experiment_id = experiment_id
+        found = self._find(f"tags.`{SEARCH}` = '{search_key}'")
+        self.run_id = (found[0] if found else self._create(name, {SEARCH: search_key})).info.run_id
+        client.update_run(self.run_id, status="RUNNING")
+        self._nested = self._nested_runs()
+        self._done = {key for key, run in self._nested.items() if _finished(run)}
+        scored = [run for run in self._nested.values() if _finished(run) and _competes(run)]
+        scored.sort(key=lambda run: (run.info.end_time, run.info.run_name))
+        self._accuracies = [run.data.metrics["accuracy"] for run in scored]
+        self._charted = len(client.get_metric_history(self.run_id, BEST))
+        self._chart()
+
+    def end(self, status: str) -> None:
+        """End the parent run: FINISHED, FAILED or KILLED."""
+        data = self._parent().data
+        changed = json.loads(data.tags.get(CHANGED) or "{}")
+        note = text.describe(data.params, data.metrics, data.tags.get(WINNER), changed)
+        self._client.set_tag(self.run_id, NOTE, note)
+        self._client.set_terminated(self.run_id, status)
+
     def log_settings(self, settings: Mapping[str, object]) -> None:
-        """Record the whole of params.yaml (nested mappings) as params of the parent."""
+        """Record the whole of params.yaml on the parent.
+
+        MLflow writes a param once. What has changed since (settings of later stages: the search's own would
+        make it another search) is told by the description and by the runs of the fine-tunings.
+
+        Args:
+            settings: Nested mappings as in the file.
+        """
+        params = text.flatten(settings)
+        parent = self._parent()
+        old = parent.data.params
+        self._write(parent, {name: value for name, value in params.items() if name not in old}, [])
+        changed = {name: value for name, value in params.items() if old.get(name, value) != value}
+        self._client.set_tag(self.run_id, CHANGED, json.dumps(changed) if changed else "")
 
     def log_dataset(self, name: str, path: Path, *, context: str) -> None:
-        """Record a table of images (Parquet) as an input of the parent; context: what it is used for."""
+        """Record a table of images as an input of the parent.
+
+        Args:
+            name: Name for people.
+            path: The Parquet file.
+            context: What it is used for.
+        """
+        table = pq.ParquetFile(path)
+        columns = [{"name": field.name, "type": str(field.type)} for field in table.schema_arrow]
+        dataset = Dataset(
+            name,
+            _digest(path.read_bytes())[:16],
+            source_type="local",
+            source=json.dumps({"uri": path.as_posix()}),
+            schema=json.dumps({"mlflow_colspec": columns}),
+            profile=json.dumps({"num_rows": table.metadata.num_rows}),
+        )
+        tags = [InputTag("mlflow.data.context", context)]
+        self._client.log_inputs(self.run_id, [DatasetInput(dataset, tags)])
 
     def log_candidates(self, candidates: Iterable[Candidate]) -> None:
-        """Record scored candidates, each once; call with every batch as it comes, or with all again."""
+        """Record scored candidates, each once.
+
+        Args:
+            candidates: A batch as it comes, or all of them again.
+        """
+        for candidate in candidates:
+            if candidate.id not in self._done:
+                self._log_candidate(candidate)
+        self._chart()
 
     def log_ranking(self, path: Path) -> None:
-        """Record ranking.parquet on the parent and mark the winner's run."""
+        """Record the ranking on the parent and mark the winner's run.
+
+        Args:
+            path: ranking.parquet.
+        """
+        ranking = pd.read_parquet(path)
+        self._log_table(ranking.drop(columns=["rates", "widths"], errors="ignore"), "ranking.json")
+        self._client.log_artifact(self.run_id, str(path))
+        best = ranking[ranking["rank"] == 1].iloc[0]
+        self._client.set_tag(self.run_id, WINNER, best["id"])
+        self._name_candidates(best["id"])
+        figures = [name for name in text.FIGURES if name in best and pd.notna(best[name])]
+        self._put_figures(self.run_id, {name: best[name] for name in figures})
 
     def log_finetuned(
         self,
@@ -122,20 +172,223 @@ class SearchRun:
         history: pd.DataFrame,
         metrics: Mapping[str, float],
     ) -> None:
-        """Record a fine-tuning as a nested run with its curves; metrics also go to the candidate's own run.
+        """Record a fine-tuning as a nested run with its curves; its figures also go to the candidate's run.
 
         Args:
             candidate_id: Who was fine-tuned.
             settings: The `finetune` section; other settings give another run.
-            history: One row per epoch: `epoch` and any number of numeric columns.
-            metrics: Final figures, e.g. final_accuracy, final_loss; the winner's also go to the parent.
+            history: One row per epoch: `epoch` and any numeric columns.
+            metrics: Final figures with `final_accuracy` (on the test images) among them; the winner's also go
+                to the parent.
         """
+        params = {"candidate": candidate_id, **text.flatten(settings, "finetune.")}
+        key = _digest(json.dumps(params, sort_keys=True).encode())[:16]
+        name = f"fine-tune {candidate_id}"
+        run = self._nested.get(key) or self._create(name, {FINETUNE: key, PARENT: self.run_id})
+        curves = [
+            (text.key(column), float(row[column]), int(row["epoch"]))
+            for row in history.to_dict("records")
+            for column in history.columns.drop("epoch")
+        ]
+        self._write(run, params, [*curves, *_single(metrics)])
+        self._nested[key] = run
+        self._client.update_run(run.info.run_id, name=text.run_name(name, metrics["final_accuracy"]))
+        self._client.set_terminated(run.info.run_id)
+        if candidate_id in self._nested:
+            self._put_figures(self._nested[candidate_id].info.run_id, metrics)
+        if self._parent().data.tags.get(WINNER) == candidate_id:
+            self._put_figures(self.run_id, metrics)
 
     def log_model(self, checkpoint: Path, onnx: Path) -> None:
-        """Record the winner on the parent: the checkpoint as an artefact, the ONNX file as an MLflow model."""
+        """Record the winner on the parent: the checkpoint as an artefact, the ONNX file as an MLflow model.
+
+        Args:
+            checkpoint: From `eagleeye.save`.
+            onnx: From `eagleeye.export_onnx`.
+        """
+        self._client.log_artifact(self.run_id, str(checkpoint), "checkpoint")
+        digest = _digest(onnx.read_bytes())
+        models = self._client.search_logged_models([self._experiment_id], f"source_run_id = '{self.run_id}'")
+        for model in models:
+            if model.tags.get("sha256") == digest and str(model.status) == "READY":
+                return
+        for model in models:
+            self._client.delete_logged_model(model.model_id)
+        self._log_onnx(onnx, digest)
 
     def log_report(self, metrics: Mapping[str, float], folder: Path) -> None:
-        """Record the report's folder (page, figures) and figures of merit on the parent.
+        """Record the report on the parent.
 
-        Pairs named baseline_X and pruned_X (accuracy, macs, params, latency_ms, …) fill the description's table.
+        Args:
+            metrics: Figures of merit by name; pairs baseline_X and pruned_X (accuracy, macs, params,
+                latency_ms, …) fill the description's table.
+            folder: The page and its figures.
         """
+        self._put_figures(self.run_id, metrics)
+        self._client.log_artifacts(self.run_id, str(folder), "report")
+
+    def _parent(self) -> Run:
+        return self._client.get_run(self.run_id)
+
+    def _create(self, name: str, tags: Mapping[str, str]) -> Run:
+        return self._client.create_run(self._experiment_id, run_name=name, tags={**_origin_tags(), **tags})
+
+    def _find(self, query: str) -> list[Run]:
+        found: list[Run] = []
+        token = None
+        while True:
+            page = self._client.search_runs(
+                [self._experiment_id], query, order_by=["attributes.start_time ASC"], page_token=token
+            )
+            found += page
+            token = page.token
+            if not token:
+                return found
+
+    def _nested_runs(self) -> dict[str, Run]:
+        nested: dict[str, Run] = {}
+        for run in sorted(self._find(f"tags.`{PARENT}` = '{self.run_id}'"), key=_finished, reverse=True):
+            key = run.data.tags.get(CANDIDATE) or run.data.tags.get(FINETUNE)
+            if key in nested:  # a request that was answered too late, and therefore sent twice
+                self._client.delete_run(run.info.run_id)
+            elif key is not None:
+                nested[key] = run
+        return nested
+
+    def _log_candidate(self, candidate: Candidate) -> None:
+        run = self._nested.get(candidate.id) or self._create(
+            text.run_name(candidate.id, candidate.accuracy), {CANDIDATE: candidate.id, PARENT: self.run_id}
+        )
+        rates = {text.key(f"rate/{group}"): f"{rate:.4f}" for group, rate in candidate.rates.items()}
+        self._write(run, {"origin": candidate.origin, **rates}, _single(candidate.figures()))
+        self._client.set_terminated(run.info.run_id)
+        self._nested[candidate.id] = run
+        self._done.add(candidate.id)
+        if candidate.origin != REFERENCE:
+            self._accuracies.append(candidate.accuracy)
+
+    def _name_candidates(self, winner: str) -> None:
+        self._nested = self._nested_runs()
+        for key, run in self._nested.items():
+            if CANDIDATE in run.data.tags and "accuracy" in run.data.metrics:
+                name = text.run_name(key, run.data.metrics["accuracy"], winner=key == winner)
+                if name != run.info.run_name:
+                    self._client.update_run(run.info.run_id, name=name)
+
+    def _write(self, run: Run, params: Mapping[str, str], points: Sequence[tuple[str, float, int]]) -> None:
+        # The run's own start is the time of its metrics: written a second time they are the same metrics.
+        metrics = [Metric(name, value, run.info.start_time, step) for name, value, step in points]
+        entries = [Param(name, value) for name, value in params.items()]
+        while entries or metrics:
+            self._client.log_batch(
+                run.info.run_id, metrics=metrics[:METRICS_PER_BATCH], params=entries[:PARAMS_PER_BATCH]
+            )
+            del metrics[:METRICS_PER_BATCH], entries[:PARAMS_PER_BATCH]
+
+    def _put_figures(self, run_id: str, figures: Mapping[str, float]) -> None:
+        """Set figures that may change: only what is new becomes another point."""
+        known = self._client.get_run(run_id).data.metrics
+        now = int(time.time() * 1000)
+        values = {text.key(name): float(value) for name, value in figures.items()}
+        metrics = [Metric(name, value, now, 0) for name, value in values.items() if known.get(name) != value]
+        if metrics:
+            self._client.log_batch(run_id, metrics=metrics)
+
+    def _chart(self) -> None:
+        """Bring the parent's curves up to date: accuracies in the order of scoring, and the best so far."""
+        curves = {EACH: self._accuracies, BEST: list(accumulate(self._accuracies, max))}
+        now = int(time.time() * 1000)
+        while self._charted < len(self._accuracies):
+            rows = range(self._charted, min(self._charted + STEPS_PER_BATCH, len(self._accuracies)))
+            points = [
+                Metric(name, curve[row], now, row + 1) for row in rows for name, curve in curves.items()
+            ]
+            self._client.log_batch(self.run_id, metrics=points)
+            self._charted = rows.stop
+
+    def _log_table(self, table: pd.DataFrame, name: str) -> None:
+        # Not MLflow's log_table, which appends to the table of an earlier call.
+        self._client.log_text(self.run_id, table.to_json(orient="split", index=False), name)
+        self._client.set_tag(self.run_id, TABLES, json.dumps([{"path": name, "type": "table"}]))
+
+    def _log_onnx(self, path: Path, digest: str) -> None:
+        parent = self._parent()
+        model = self._client.create_logged_model(
+            self._experiment_id, "pruned", self.run_id, {"sha256": digest}, parent.data.params, "classifier"
+        )
+        with tempfile.TemporaryDirectory() as folder:
+            _save_onnx(path, f"{folder}/model", model.model_id, self.run_id)
+            self._client.log_model_artifacts(model.model_id, f"{folder}/model")
+        self._client.finalize_logged_model(model.model_id, "READY")
+        self._client.log_outputs(self.run_id, [LoggedModelOutput(model.model_id, step=0)])
+
+
+def _experiment_id(client: mlflow.MlflowClient, name: str) -> str:
+    experiment = client.get_experiment_by_name(name)
+    if experiment is None:
+        # The kind opens the UI on the table of runs instead of asking what the experiment is for.
+        return client.create_experiment(name, tags={"mlflow.experimentKind": "custom_model_development"})
+    if experiment.lifecycle_stage != "active":
+        raise TrackingError(
+            f"MLflow experiment {name!r} was deleted: restore it with `mlflow experiments restore -x"
+            f" {experiment.experiment_id}`, or set tracking.experiment to another name"
+        )
+    return experiment.experiment_id
+
+
+@cache
+def _origin_tags() -> dict[str, str]:
+    commit = get_git_commit(os.getcwd())  # noqa: PTH109
+    tags = {**resolve_tags(), "mlflow.source.name": "eagleeye"}
+    return {**tags, "mlflow.source.git.commit": commit} if commit else tags
+
+
+def _finished(run: Run) -> bool:
+    return run.info.status == "FINISHED"
+
+
+def _competes(run: Run) -> bool:
+    return CANDIDATE in run.data.tags and run.data.params.get("origin") != REFERENCE
+
+
+def _single(figures: Mapping[str, float]) -> list[tuple[str, float, int]]:
+    return [(text.key(name), float(value), 0) for name, value in figures.items()]
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _save_onnx(path: Path, folder: str, model_id: str, run_id: str) -> None:
+    """Write the ONNX file as an MLflow model with its signature and an example of its input."""
+    import mlflow.onnx
+    import onnx
+
+    network = onnx.load(path)
+    images, scores = (_tensor_spec(tensors[0]) for tensors in (network.graph.input, network.graph.output))
+    mlflow.onnx.save_model(
+        network,
+        folder,
+        mlflow_model=Model(artifact_path=folder, run_id=run_id, model_uuid=model_id, model_id=model_id),
+        signature=ModelSignature(Schema([images]), Schema([scores])),
+        input_example=np.zeros([1, *images.shape[1:]], images.type),
+        pip_requirements=[f"{package}=={version(package)}" for package in ("onnx", "onnxruntime", "numpy")],
+        save_as_external_data=False,
+    )
+
+
+def _tensor_spec(tensor: Any) -> TensorSpec:
+    sizes = [size.dim_value or -1 for size in tensor.type.tensor_type.shape.dim]
+    return TensorSpec(np.dtype(np.float32), sizes, tensor.name)
+
+
+@contextmanager
+def _one_line_errors(uri: str) -> Iterator[None]:
+    try:
+        yield
+    except MlflowException as error:
+        shown = re.sub(r"//[^@/]*@", "//", uri)  # without a password
+        reason = str(error).strip().splitlines()[0][:300]
+        raise TrackingError(
+            f"MLflow at {shown}: {reason}; scores are kept: run again when it answers, or set tracking.uri"
+        ) from error
