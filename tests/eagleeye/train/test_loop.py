@@ -71,7 +71,7 @@ def test_one_epoch_takes_the_steps_that_plain_sgd_takes(net, data, validation):
             for name, parameter in twin.named_parameters():
                 slope = parameter.grad + 0.01 * parameter
                 velocity[name] = 0.9 * velocity.get(name, 0) + slope
-                parameter -= rate * (slope + 0.9 * velocity[name])
+                parameter.data -= rate * (slope + 0.9 * velocity[name])
     for name, value in twin.state_dict().items():
         torch.testing.assert_close(net.state_dict()[name], value, rtol=1e-4, atol=1e-6)
 
