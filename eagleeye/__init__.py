@@ -1,0 +1,35 @@
+"""Prune a trained CNN to a budget with adaptive batch normalisation (EagleEye, Li et al., ECCV 2020)."""
+
+from eagleeye.artifact import load, read_metadata, save
+from eagleeye.batchnorm import adapt_batch_norm
+from eagleeye.channels import Cost, Costs, Group, Space, trace
+from eagleeye.check import check
+from eagleeye.cost import cost
+from eagleeye.errors import EagleEyeError
+from eagleeye.evaluate import Score, evaluate
+from eagleeye.prune import prune
+from eagleeye.rank import rank
+from eagleeye.strategies import Budget, Strategy, even, sample
+
+__all__ = [
+    "Budget",
+    "Cost",
+    "Costs",
+    "EagleEyeError",
+    "Group",
+    "Score",
+    "Space",
+    "Strategy",
+    "adapt_batch_norm",
+    "check",
+    "cost",
+    "evaluate",
+    "even",
+    "load",
+    "prune",
+    "rank",
+    "read_metadata",
+    "sample",
+    "save",
+    "trace",
+]

@@ -1,0 +1,101 @@
+"""Adaptive batch normalisation (method, step 3): statistics that belong to the pruned network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from itertools import chain, islice, repeat
+
+import torch
+from torch import Tensor, nn
+
+from eagleeye.errors import ConfigError, EvaluationError
+
+BatchNorm = nn.modules.batchnorm._BatchNorm
+
+PAPER_MOMENTUM = 0.1
+PAPER_ITERATIONS = 100
+
+
+def adapt_batch_norm(
+    model: nn.Module, batches: Iterable[Tensor], *, mode: str = "reset", iterations: int | None = None
+) -> None:
+    """Re-estimate the statistics of every batch-normalisation layer; all parameters stay frozen.
+
+    Only these layers run in training mode, so dropout and the like stay off. With `mode="reset"` the outdated
+    statistics are dropped and the new ones are the average over the batches, each weighted by its images; with
+    `mode="paper"` they are the published exponential average (momentum 0.1), started from the outdated ones.
+
+    Args:
+        model: The pruned network; its running means and variances change, nothing else.
+        batches: Normalised float tensors (n, C, H, W) without labels. `paper` needs it to be iterable repeatedly.
+        mode: `reset` or `paper`.
+        iterations: Batches to use, starting over when they run out; `None` means all of them once (`reset`) or
+            100 iterations (`paper`).
+
+    Raises:
+        ConfigError: Unknown mode.
+        EvaluationError: The network has no such layer, or there are no usable batches. Statistics are then as before.
+    """
+    if mode not in ("reset", "paper"):
+        raise ConfigError(f"mode: '{mode}' is unknown; allowed are 'reset' and 'paper'")
+    layers = batch_norm_layers(model)
+    if not layers:
+        raise EvaluationError(
+            f"network {type(model).__name__}: it has no batch-normalisation layer with running statistics, so adaptive"
+            " batch normalisation has nothing to adapt; score it as it is (vanilla)"
+        )
+    wanted = PAPER_ITERATIONS if mode == "paper" and iterations is None else iterations
+    cycled = batches if wanted is None else islice(chain.from_iterable(repeat(batches)), wanted)
+    with torch.no_grad(), _only_these_train(model, layers):
+        _run(model, layers, cycled, mode)
+
+
+def batch_norm_layers(model: nn.Module) -> list[BatchNorm]:
+    """The layers that adaptive batch normalisation adapts: those that keep running statistics."""
+    return [m for m in model.modules() if isinstance(m, BatchNorm) and m.running_mean is not None]
+
+
+def _run(model: nn.Module, layers: list[BatchNorm], batches: Iterable[Tensor], mode: str) -> None:
+    if mode == "reset":
+        for layer in layers:
+            layer.reset_running_stats()
+    images = 0
+    for batch in batches:
+        images += len(batch)
+        for layer in layers:
+            # The share of this batch in all images so far makes the running average the plain average.
+            layer.momentum = len(batch) / images if mode == "reset" else PAPER_MOMENTUM
+        try:
+            model(batch)
+        except ValueError as error:
+            raise EvaluationError(
+                f"calibration batch of shape {tuple(batch.shape)}: {error}; use larger batches or more images"
+            ) from error
+    if images == 0:
+        raise EvaluationError("calibration: there are no images; give at least one batch")
+
+
+@contextmanager
+def _only_these_train(model: nn.Module, layers: list[BatchNorm]) -> Iterator[None]:
+    """Training mode for the given layers alone; modes and momenta come back, after an exception statistics too."""
+    modes = {module: module.training for module in model.modules()}
+    momenta = [layer.momentum for layer in layers]
+    statistics = [
+        {key: value.clone() for key, value in layer.named_buffers(recurse=False)} for layer in layers
+    ]
+    model.eval()
+    for layer in layers:
+        layer.training = True
+    try:
+        yield
+    except BaseException:
+        for layer, saved in zip(layers, statistics, strict=True):
+            for key, value in layer.named_buffers(recurse=False):
+                value.copy_(saved[key])
+        raise
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+        for layer, momentum in zip(layers, momenta, strict=True):
+            layer.momentum = momentum

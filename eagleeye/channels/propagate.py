@@ -1,0 +1,213 @@
+"""Follow channel ids through a recorded network, from its input to its output."""
+
+from __future__ import annotations
+
+import operator
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+
+from eagleeye.channels import tensor_rules as rules
+from eagleeye.channels.layer_rules import Conv, LayerCall, fixed_labels, rule_for
+from eagleeye.channels.ties import Ties, spread
+from eagleeye.channels.tracer import VALUE
+
+
+@dataclass(frozen=True)
+class MacCall:
+    """One call of a layer that multiplies: `positions` times the elements of its weight."""
+
+    weight: str
+    positions: int
+
+
+@dataclass
+class Labelled:
+    """A recorded network with the channel ids of every node's value."""
+
+    root: nn.Module
+    graph: fx.Graph
+    ties: Ties = field(default_factory=Ties)
+    labels: dict[fx.Node, Any] = field(default_factory=dict)
+    """A tensor of ids in the shape of the node's value, a tuple of them, or None for what is no tensor."""
+    mac_calls: list[MacCall] = field(default_factory=list)
+
+
+def propagate(root: nn.Module, graph: fx.Graph, exclude: tuple[str, ...] = ()) -> Labelled:
+    """Give every node its channel ids, tying those that must be kept or removed together.
+
+    Args:
+        root: The network the graph was recorded from.
+        graph: From `record`.
+        exclude: Patterns (`fnmatch`) of layers whose filters must stay.
+
+    Returns:
+        The labelled network.
+    """
+    net = Labelled(root, graph)
+    for node in graph.nodes:
+        net.labels[node] = rules.compact(_labels_of(net, node))
+    for axis in net.ties.axes.values():
+        layer = axis.tensor.rpartition(".")[0]
+        if axis.role == "filter" and any(fnmatchcase(layer, pattern) for pattern in exclude):
+            net.ties.fix(axis.ids, f"layer '{layer}' is excluded")
+    _tie_shared(net)
+    return net
+
+
+def _tie_shared(net: Labelled) -> None:
+    """One tensor under several names has one set of channels."""
+    first: dict[tuple[int, int], str] = {}
+    for name, axis in net.ties.axes:
+        key = (id(operator.attrgetter(name)(net.root)), axis)
+        other = first.setdefault(key, name)
+        if other != name:
+            net.ties.tie(net.ties.axes[other, axis].ids, net.ties.axes[name, axis].ids)
+
+
+def place_of(node: fx.Node) -> str:
+    """A node's operation and layer, for messages."""
+    stack = list((node.meta.get("nn_module_stack") or {}).values())
+    name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", str(node.target))
+    if node.op == "call_module":
+        return f"layer '{node.target}'"
+    return f"operation '{name}' in layer '{stack[-1][0] if stack else 'forward'}'"
+
+
+def argument_of(node: fx.Node, position: int, name: str) -> Any:
+    """A call's argument by position or name, None if not given; nodes in it become their values on the example."""
+    argument = node.args[position] if len(node.args) > position else node.kwargs.get(name)
+    return fx.node.map_arg(argument, lambda source: source.meta[VALUE])
+
+
+def _labels_of(net: Labelled, node: fx.Node) -> Any:
+    if node.op == "placeholder":
+        return _fixed(node.meta[VALUE])
+    if node.op == "output":
+        _fix_inputs(net, node, "it is an output of the network")
+        return None
+    if node.op == "get_attr":
+        return _attribute(net, node)
+    if not _holds_tensor(node.meta[VALUE]):
+        return None
+    labels = _layer(net, node) if node.op == "call_module" else _operation(net, node)
+    if labels is None:
+        kind = (
+            type(net.root.get_submodule(str(node.target))).__name__ + " " if node.op == "call_module" else ""
+        )
+        _fix_inputs(net, node, f"{kind}{place_of(node)} cannot be followed")
+        return _fixed(node.meta[VALUE])
+    return labels
+
+
+def _layer(net: Labelled, node: fx.Node) -> Tensor | None:
+    name = str(node.target)
+    layer, value = net.root.get_submodule(name), node.meta[VALUE]
+    inputs = _tensors(net, node)
+    _count_macs(net, name, layer, node)
+    rule = rule_for(layer)
+    if rule is None or len(inputs) != 1 or not isinstance(value, Tensor):
+        return _flattened(layer, inputs, value)
+    return rule(net.ties, LayerCall(name, layer, inputs[0], value.shape))
+
+
+def _flattened(layer: nn.Module, inputs: list[Tensor], value: Any) -> Tensor | None:
+    if isinstance(layer, (nn.Flatten, nn.ChannelShuffle)) and len(inputs) == 1:
+        moved: Tensor = layer(inputs[0].contiguous())
+        return moved
+    return None
+
+
+def _count_macs(net: Labelled, name: str, layer: nn.Module, node: fx.Node) -> None:
+    if not isinstance(layer, (Conv, nn.Linear)):
+        return
+    source, value = node.all_input_nodes[0].meta[VALUE], node.meta[VALUE]
+    if isinstance(layer, nn.Linear):
+        positions = value[0, ..., 0].numel()
+    else:
+        positions = (source if layer.transposed else value)[0, 0].numel()
+    net.mac_calls.append(MacCall(f"{name}.weight", positions))
+
+
+def _operation(net: Labelled, node: fx.Node) -> Any:
+    inputs, value, target = _tensors(net, node), node.meta[VALUE], node.target
+    if not inputs:
+        return _fixed(value)
+    if target in rules.ELEMENTWISE and isinstance(value, Tensor):
+        return rules.combine(net.ties, inputs, value.shape, place_of(node))
+    if target in rules.SPATIAL and isinstance(value, Tensor):
+        return _spatial(inputs[0], value.shape)
+    if target in rules.REDUCTIONS and isinstance(value, Tensor):
+        return rules.reduce(
+            inputs[0], value.shape, argument_of(node, 1, "dim"), bool(argument_of(node, 2, "keepdim"))
+        )
+    if target in rules.PADDING:
+        mode = argument_of(node, 2, "mode") or "constant"
+        return rules.pad(net.ties, inputs[0], value.shape, argument_of(node, 1, "pad"), mode == "constant")
+    return _moved(net, node) if target in rules.MOVING else None
+
+
+def _spatial(label: Tensor, shape: torch.Size) -> Tensor | None:
+    if set(rules.varying_axes(label)) - {1} or len(shape) != label.dim():
+        return None
+    return spread(rules.along(label, 1), 1, shape)
+
+
+def _moved(net: Labelled, node: fx.Node) -> Any:
+    """The labels moved by the operation itself."""
+
+    def argument(source: fx.Node) -> Any:
+        label = net.labels[source]
+        if label is None:
+            return source.meta[VALUE]
+        return tuple(label) if isinstance(label, tuple) else label.contiguous()
+
+    args, kwargs = fx.node.map_arg((node.args, node.kwargs), argument)
+    target: Any = node.target
+    if node.op == "call_method":
+        return getattr(args[0], target)(*args[1:], **kwargs)
+    if target is operator.getitem and isinstance(args[0], tuple):
+        return args[0][args[1]]
+    return target(*args, **kwargs)
+
+
+def _attribute(net: Labelled, node: fx.Node) -> Tensor | None:
+    """A parameter or buffer used directly: its one axis that is longer than one may carry channels."""
+    value = node.meta[VALUE]
+    if not isinstance(value, Tensor):
+        return None
+    long = [axis for axis in range(value.dim()) if value.shape[axis] > 1]
+    if len(long) != 1:
+        return fixed_labels(value.shape)
+    ids = net.ties.axis(str(node.target), long[0], value.shape[long[0]], "gate")
+    return spread(ids, long[0], value.shape)
+
+
+def _tensors(net: Labelled, node: fx.Node) -> list[Tensor]:
+    found: list[Tensor] = []
+    for source in node.all_input_nodes:
+        label = net.labels[source]
+        found += (
+            [label]
+            if isinstance(label, Tensor)
+            else [item for item in label or () if isinstance(item, Tensor)]
+        )
+    return found
+
+
+def _fix_inputs(net: Labelled, node: fx.Node, reason: str) -> None:
+    for label in _tensors(net, node):
+        net.ties.fix(label, reason)
+
+
+def _holds_tensor(value: Any) -> bool:
+    return isinstance(value, Tensor) or (isinstance(value, (tuple, list)) and any(map(_holds_tensor, value)))
+
+
+def _fixed(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        return fixed_labels(value.shape)
+    return tuple(_fixed(item) for item in value) if isinstance(value, (tuple, list)) else None

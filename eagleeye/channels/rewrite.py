@@ -1,0 +1,259 @@
+"""Find the steps of a forward pass that hard-code channel numbers, and what to put in their place.
+
+A step is left alone where it is valid for any width. Otherwise it becomes a pad, a selection or a reshape whose
+settings follow the widths, so that one graph serves every candidate. Where that is impossible the channels are
+fixed: never a wrong network.
+"""
+
+from __future__ import annotations
+
+import operator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, fx, nn
+
+from eagleeye.channels import tensor_rules as rules
+from eagleeye.channels.propagate import Labelled, argument_of, place_of
+from eagleeye.channels.steps import PadStep, ReshapeStep, SelectStep, Step
+from eagleeye.channels.ties import along, spread, varying_axes
+from eagleeye.channels.tracer import VALUE
+
+
+@dataclass(frozen=True)
+class Replacement:
+    """A step and the node whose value it takes."""
+
+    source: fx.Node
+    step: Step
+
+
+Plan = dict[fx.Node, Replacement]
+
+
+def plan_steps(net: Labelled) -> Plan:
+    """Decide for every node that moves channels how it follows the widths.
+
+    Args:
+        net: The labelled network; channels that cannot be followed through a step are fixed in its ties.
+
+    Returns:
+        The nodes to replace, each with the node it reads and its step.
+    """
+    while True:
+        plan, failed = _attempt(net)
+        blocked = [node for node in _live(net.graph, plan) if node in failed or _reads_width(net, node, plan)]
+        if not blocked:
+            return plan
+        for node in blocked:
+            for entry in (node, *node.all_input_nodes):
+                for label in _tensors(net.labels[entry]):
+                    net.ties.fix(label, f"{place_of(node)} needs their number unchanged")
+
+
+def _attempt(net: Labelled) -> tuple[Plan, set[fx.Node]]:
+    plan: Plan = {}
+    failed: set[fx.Node] = set()
+    for node in net.graph.nodes:
+        if not _moves(net, node) or _all_fixed(net, node):
+            continue
+        if _valid_for_any_width(net, node, failed):
+            continue
+        replacement = _pad(net, node) or _reshape(net, node) or _select(net, node)
+        if replacement is None:
+            failed.add(node)
+        else:
+            plan[node] = replacement
+    return plan, failed
+
+
+def _moves(net: Labelled, node: fx.Node) -> bool:
+    if node.op == "call_module":
+        return isinstance(net.root.get_submodule(str(node.target)), (nn.Flatten, nn.ChannelShuffle))
+    called = node.op in ("call_function", "call_method") and net.labels[node] is not None
+    return called and (node.target in rules.MOVING or node.target in rules.PADDING)
+
+
+def _all_fixed(net: Labelled, node: fx.Node) -> bool:
+    entries = [net.labels[node], *(net.labels[source] for source in node.all_input_nodes)]
+    return not any(net.ties.roots(label).any() for entry in entries for label in _tensors(entry))
+
+
+def _valid_for_any_width(net: Labelled, node: fx.Node, failed: set[fx.Node]) -> bool:
+    labels, sources = net.labels[node], [s for s in node.all_input_nodes if net.labels[s] is not None]
+    if not all(_clean(label) for entry in (node, *sources) for label in _tensors(net.labels[entry])):
+        return False
+    if node.target in rules.PERMUTING:
+        return True
+    if node.target in (torch.flatten, "flatten") or isinstance(_module(net, node), nn.Flatten):
+        return True
+    if node.target in rules.SELECTING:
+        return _keeps_all_channels(net, node, labels, sources[0], failed)
+    return node.target in rules.PADDING and _channel_padding(net, node) == (0, 0)
+
+
+def _keeps_all_channels(
+    net: Labelled, node: fx.Node, labels: Any, source: fx.Node, failed: set[fx.Node]
+) -> bool:
+    origin = net.labels[source]
+    if isinstance(origin, tuple):
+        return source not in failed
+    axes = varying_axes(origin)
+    if not axes:
+        return True
+    if node.target is operator.getitem:
+        index = node.args[1] if isinstance(node.args[1], tuple) else (node.args[1],)
+        plain = all(isinstance(item, (slice, int)) for item in index[: axes[0] + 1])
+        return plain and (len(index) <= axes[0] or index[axes[0]] == slice(None))
+    pieces = [label for label in _tensors(labels) if label.dim() == origin.dim()]
+    whole = along(origin, axes[0])
+    return len(pieces) > 0 and all(np.array_equal(along(piece, axes[0]), whole) for piece in pieces)
+
+
+def _pad(net: Labelled, node: fx.Node) -> Replacement | None:
+    if node.target not in rules.PADDING:
+        return None
+    source = node.all_input_nodes[0]
+    axes = varying_axes(net.labels[source])
+    if len(axes) != 1:
+        return None
+    before, after = _channel_padding(net, node)
+    roots = net.ties.roots(along(net.labels[node], axes[0]))
+    amounts = [int(amount) for amount in argument_of(node, 1, "pad")]
+    value = float(argument_of(node, 3, "value") or 0.0)
+    place = 2 * (net.labels[node].dim() - 1 - axes[0])
+    step = PadStep(tuple(amounts), place, roots[:before], roots[len(roots) - after :], value)
+    return Replacement(source, step)
+
+
+def _channel_padding(net: Labelled, node: fx.Node) -> tuple[int, int]:
+    labels = net.labels[node.all_input_nodes[0]]
+    axes = varying_axes(labels)
+    return rules.padding_along(axes[0], labels.dim(), argument_of(node, 1, "pad")) if axes else (0, 0)
+
+
+def _reshape(net: Labelled, node: fx.Node) -> Replacement | None:
+    if node.target not in rules.RESHAPING:
+        return None
+    source = node.all_input_nodes[0]
+    labels, origin = net.labels[node], net.labels[source]
+    axes = varying_axes(labels)
+    if not (_clean(labels) and _clean(origin) and len(axes) == 1 and axes[0] > 0):
+        return None
+    if labels.shape[0] != origin.shape[0] or 0 in varying_axes(origin):
+        return None
+    step = ReshapeStep(tuple(labels.shape[1:]), axes[0], net.ties.roots(along(labels, axes[0])))
+    return Replacement(source, step)
+
+
+def _select(net: Labelled, node: fx.Node) -> Replacement | None:
+    """Data movement from an earlier node that amounts to picking channels: a slice, a split's part, a shuffle."""
+    labels = net.labels[node]
+    if not isinstance(labels, Tensor) or not _clean(labels):
+        return None
+    chain = [node]
+    while _moves(net, chain[-1]) and chain[-1].all_input_nodes:
+        chain.append(chain[-1].all_input_nodes[0])
+        found = _picked(net, chain)
+        if found is not None:
+            return Replacement(chain[-1], found)
+    return None
+
+
+def _picked(net: Labelled, chain: list[fx.Node]) -> SelectStep | None:
+    node, source = chain[0], chain[-1]
+    origin, labels = net.labels[source], net.labels[node]
+    if not isinstance(origin, Tensor) or not _clean(origin) or origin.dim() != labels.dim():
+        return None
+    axes = varying_axes(origin)
+    if not axes or axes[0] == 0:
+        return None
+    axis = axes[0]
+    others = [size for a, size in enumerate(origin.shape) if a != axis]
+    if others != [size for a, size in enumerate(labels.shape) if a != axis]:
+        return None
+    index = _replay(net, chain, spread(np.arange(origin.shape[axis]), axis, origin.shape))
+    places = torch.arange(int(np.prod(others))).reshape(
+        [1 if a == axis else s for a, s in enumerate(origin.shape)]
+    )
+    moved = _replay(net, chain, places.expand(origin.shape))
+    if set(varying_axes(index)) - {axis} or not torch.equal(moved, places.expand(labels.shape)):
+        return None
+    return SelectStep(axis, net.ties.roots(along(origin, axis)), along(index, axis))
+
+
+def _replay(net: Labelled, chain: list[fx.Node], value: Tensor) -> Tensor:
+    """Run a chain of data movement on another tensor in its source's place."""
+    values: dict[fx.Node, Any] = {chain[-1]: value.contiguous()}
+    for node in reversed(chain[:-1]):
+        args, kwargs = fx.node.map_arg((node.args, node.kwargs), lambda n: values.get(n, n.meta[VALUE]))
+        target: Any = _module(net, node) or node.target
+        values[node] = (
+            getattr(args[0].contiguous(), target)(*args[1:], **kwargs)
+            if node.op == "call_method"
+            else target(*args, **kwargs)
+        )
+    result: Tensor = values[chain[0]]
+    return result
+
+
+def _live(graph: fx.Graph, plan: Plan) -> set[fx.Node]:
+    live: set[fx.Node] = set()
+    pending = [node for node in graph.nodes if node.op == "output"]
+    while pending:
+        node = pending.pop()
+        if node not in live:
+            live.add(node)
+            pending += [plan[node].source] if node in plan else node.all_input_nodes
+    return live
+
+
+def _reads_width(net: Labelled, node: fx.Node, plan: Plan) -> bool:
+    """Whether a node that stays reads the number of channels of a tensor that may lose some."""
+    if net.labels[node] is not None or node.op not in ("call_function", "call_method") or node in plan:
+        return False
+    target = node.target
+    if target is getattr and node.args[1] != "shape":
+        return False
+    if target is operator.getitem and _is_shape(node.args[0]):
+        shape: Any = node.args[0]
+        return _touches_channels(net, shape.all_input_nodes[0], node.args[1])
+    if target == "size" and len(node.args) + len(node.kwargs) > 1:
+        return _touches_channels(net, node.all_input_nodes[0], argument_of(node, 1, "dim"))
+    if _is_shape(node):
+        whole = any(user.target is not operator.getitem for user in node.users)
+        return whole and _touches_channels(net, node.all_input_nodes[0], slice(None))
+    return target in ("numel", torch.numel, len) and _touches_channels(
+        net, node.all_input_nodes[0], slice(None)
+    )
+
+
+def _is_shape(node: Any) -> bool:
+    if not isinstance(node, fx.Node) or isinstance(node.meta.get(VALUE), Tensor):
+        return False
+    is_attribute = node.target is getattr and node.args[1] == "shape"
+    return is_attribute or (node.target == "size" and len(node.args) + len(node.kwargs) == 1)
+
+
+def _touches_channels(net: Labelled, source: fx.Node, index: Any) -> bool:
+    labels = net.labels[source]
+    if not isinstance(labels, Tensor) or not net.ties.roots(labels).any():
+        return False
+    read = np.arange(labels.dim())[index]
+    return bool(set(varying_axes(labels)) & set(np.atleast_1d(read).tolist()))
+
+
+def _module(net: Labelled, node: fx.Node) -> nn.Module | None:
+    return net.root.get_submodule(str(node.target)) if node.op == "call_module" else None
+
+
+def _clean(labels: Tensor) -> bool:
+    return len(varying_axes(labels)) <= 1
+
+
+def _tensors(entry: Any) -> list[Tensor]:
+    if isinstance(entry, Tensor):
+        return [entry]
+    return [label for label in entry if isinstance(label, Tensor)] if isinstance(entry, tuple) else []

@@ -1,0 +1,156 @@
+"""Trace a network into its search space."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterable
+from dataclasses import replace
+from fnmatch import fnmatchcase
+
+import torch
+from torch import Tensor, fx, nn
+
+from eagleeye.channels import tensor_rules as rules
+from eagleeye.channels.groups import Grouping, gather
+from eagleeye.channels.layer_rules import Conv
+from eagleeye.channels.propagate import Labelled, propagate
+from eagleeye.channels.rewrite import Plan, plan_steps
+from eagleeye.channels.space import Space
+from eagleeye.channels.steps import Step
+from eagleeye.channels.ties import FIXED, Axis
+from eagleeye.channels.tracer import VALUE, record
+from eagleeye.errors import ConfigError, TraceError
+
+
+def trace(model: nn.Module, example_input: Tensor | tuple[Tensor, ...], exclude: Iterable[str] = ()) -> Space:
+    """Trace a network once into an ordered list of prunable groups.
+
+    Channel ids are followed through the recorded forward pass: where two tensors are added their channels are
+    tied, where they are concatenated, sliced, padded or shuffled the ids move along. An operation without a rule
+    keeps all channels it touches, and `Space.left_out` says so.
+
+    Args:
+        model: A network whose control flow does not depend on the values in its tensors. Left as it was.
+        example_input: Float tensor (N, C, H, W), or one per input; its size is the one MACs are counted for.
+        exclude: Patterns (as in `fnmatch`) of layers whose filters must stay, e.g. `"layer4.*"`.
+
+    Returns:
+        The search space: groups, costs, and how to cut every tensor.
+
+    Raises:
+        TraceError: The network cannot be traced, or nothing in it can be pruned.
+        ConfigError: A pattern matches no convolution.
+    """
+    inputs = (example_input,) if isinstance(example_input, Tensor) else tuple(example_input)
+    patterns = tuple(exclude)
+    _check_patterns(model, patterns)
+    net = propagate(model, record(model, inputs), patterns)
+    plan = plan_steps(net)
+    axes = {key: replace(axis, ids=net.ties.roots(axis.ids)) for key, axis in net.ties.axes.items()}
+    grouping = gather(net.ties, axes, plan)
+    if not grouping.groups:
+        raise TraceError(
+            f"network {type(model).__name__}: no convolution's filters can be removed:"
+            f" {'; '.join(_left_out(net, axes, grouping)) or 'it has no convolution'}"
+        )
+    return _assemble(net, plan, tuple(axes.values()), grouping, _left_out(net, axes, grouping))
+
+
+def _check_patterns(model: nn.Module, patterns: tuple[str, ...]) -> None:
+    names = [name for name, module in model.named_modules() if isinstance(module, Conv)]
+    for pattern in patterns:
+        if not any(fnmatchcase(name, pattern) for name in names):
+            raise ConfigError(
+                f"exclude pattern '{pattern}' matches no convolution; the network's convolutions are"
+                f" {', '.join(names[:6])}{' …' if len(names) > 6 else ''}"
+            )
+
+
+def _assemble(
+    net: Labelled, plan: Plan, axes: tuple[Axis, ...], grouping: Grouping, left_out: tuple[str, ...]
+) -> Space:
+    graph, steps = _rewritten(net, plan)
+    shapes, parameters = _tensors_in(net.root, graph)
+    prunable = {int(root) for ids in grouping.ids for root in ids}
+    return Space(
+        groups=grouping.groups,
+        left_out=left_out,
+        ids=grouping.ids,
+        axes=tuple(axis for axis in axes if axis.tensor in shapes and prunable & set(axis.ids.tolist())),
+        shapes=shapes,
+        parameters=parameters,
+        mac_calls=tuple(call for call in net.mac_calls if call.weight in shapes),
+        graph=graph,
+        steps=steps,
+        id_count=net.ties.count,
+    )
+
+
+def _left_out(net: Labelled, axes: dict[tuple[str, int], Axis], grouping: Grouping) -> tuple[str, ...]:
+    """A sentence for every convolution that has filters in no group."""
+    grouped = {int(root) for ids in grouping.ids for root in ids}
+    sentences = []
+    for axis in axes.values():
+        alone = [int(root) for root in set(axis.ids.tolist()) if root not in grouped]
+        if axis.role == "filter" and axis.tensor.endswith(".weight") and alone:
+            fixed = net.ties.axes[axis.tensor, axis.axis].ids[axis.ids == FIXED]
+            reason = net.ties.reason(fixed) if len(fixed) else "no other channel is used like it"
+            count = int(sum(root in alone for root in axis.ids.tolist()))
+            sentences.append(f"{axis.tensor.removesuffix('.weight')}: {count} filters stay: {reason}")
+    return tuple(sentences)
+
+
+def _rewritten(net: Labelled, plan: Plan) -> tuple[fx.Graph, dict[str, Step]]:
+    """The graph with the plan's steps as calls of modules, without what nothing reads any more."""
+    graph = fx.Graph()
+    copies: dict[fx.Node, fx.Node] = {}
+    steps: dict[str, Step] = {}
+    for node in net.graph.nodes:
+        if node in plan:
+            name = f"step_{node.name}"
+            steps[name] = plan[node].step
+            copies[node] = graph.call_module(name, (copies[plan[node].source],))
+        elif node.target is not torch._assert:
+            copies[node] = graph.node_copy(node, lambda source: copies[source])
+    for node in reversed(graph.nodes):
+        if not node.users and _only_moves(node):
+            graph.erase_node(node)
+    for node in graph.nodes:
+        node.meta.clear()
+    graph.lint()
+    return graph, steps
+
+
+def _only_moves(node: fx.Node) -> bool:
+    """Whether a node has no effect beside its result: in-place arithmetic stays even if its result is unread."""
+    if node.op not in ("call_function", "call_method", "call_module", "get_attr"):
+        return False
+    if not isinstance(node.meta.get(VALUE), Tensor):
+        return node.op != "call_module"
+    return node.target in rules.MOVING or node.op == "get_attr"
+
+
+def _tensors_in(root: nn.Module, graph: fx.Graph) -> tuple[dict[str, torch.Size], frozenset[str]]:
+    """Shapes of the tensors that the graph uses, a shared one under its first name."""
+    shapes: dict[str, torch.Size] = {}
+    parameters: set[str] = set()
+    seen: set[int] = set()
+    for node in graph.nodes:
+        for name, tensor in _tensors_of(root, node):
+            if id(tensor) not in seen:
+                seen.add(id(tensor))
+                parameters |= {name} if isinstance(tensor, nn.Parameter) else set()
+            shapes[name] = tensor.shape
+    return shapes, frozenset(parameters)
+
+
+def _tensors_of(root: nn.Module, node: fx.Node) -> list[tuple[str, Tensor]]:
+    target = str(node.target)
+    if node.op == "get_attr":
+        value = operator.attrgetter(target)(root)
+        return [(target, value)] if isinstance(value, Tensor) else []
+    if node.op != "call_module" or target.startswith("step_"):
+        return []
+    layer = root.get_submodule(target)
+    named = [*layer.named_parameters(remove_duplicate=False), *layer.named_buffers(remove_duplicate=False)]
+    return [(f"{target}.{name}", tensor) for name, tensor in named]

@@ -1,0 +1,148 @@
+"""Record a network's forward pass as a graph, with the value every node had on an example input.
+
+`torch.fx` records symbolically and stops at control flow on shapes. Here every recorded operation is also run
+on the example, so that shapes are concrete: branches on them are followed, and each node knows its value.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+from torchvision.ops import StochasticDepth
+
+from eagleeye.errors import TraceError
+
+VALUE = "value"
+"""Key in `Node.meta` of the value the node had on the example input."""
+
+
+class _ValueProxy(fx.Proxy):
+    """A proxy that answers `len`, `int` and `range` from its value on the example; tensors still refuse."""
+
+    def _number(self) -> Any:
+        value = self.node.meta[VALUE]
+        if isinstance(value, Tensor):
+            raise TraceError(_data_dependent(self.node))
+        return value
+
+    def __len__(self) -> int:
+        value = self.node.meta[VALUE]
+        return len(value)
+
+    def __index__(self) -> int:
+        return operator.index(self._number())
+
+    def __int__(self) -> int:
+        return int(self._number())
+
+    def __float__(self) -> float:
+        return float(self._number())
+
+
+class _ExampleTracer(fx.Tracer):
+    """A `torch.fx` tracer that runs each operation on the example while recording it."""
+
+    def __init__(self, inputs: tuple[Tensor, ...]) -> None:
+        super().__init__()
+        self._inputs = iter(inputs)
+        self._running_example = False
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        return isinstance(m, StochasticDepth) or super().is_leaf_module(m, module_qualified_name)
+
+    def proxy(self, node: fx.Node) -> fx.Proxy:
+        return _ValueProxy(node, self)
+
+    def create_proxy(
+        self, kind: str, target: Any, args: Any, kwargs: Any, *rest: Any, **named: Any
+    ) -> fx.Proxy:
+        proxy = super().create_proxy(kind, target, args, kwargs, *rest, **named)
+        proxy.node.meta[VALUE] = self._value(proxy.node)
+        return proxy
+
+    def call_module(
+        self, m: nn.Module, forward: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        if self._running_example:
+            return forward(*args, **kwargs)
+        return super().call_module(m, forward, args, kwargs)
+
+    def getattr(self, attr: str, attr_val: Any, parameter_proxy_cache: dict[str, Any]) -> Any:
+        if self._running_example:
+            return attr_val
+        return super().getattr(attr, attr_val, parameter_proxy_cache)
+
+    def to_bool(self, obj: fx.Proxy) -> bool:
+        value = obj.node.meta[VALUE]
+        if isinstance(value, Tensor):
+            raise TraceError(_data_dependent(obj.node))
+        return bool(value)
+
+    def iter(self, obj: fx.Proxy) -> Iterator[Any]:
+        return iter([obj[i] for i in range(len(obj.node.meta[VALUE]))])
+
+    def _value(self, node: fx.Node) -> Any:
+        if node.op == "placeholder":
+            return next(self._inputs, node.args[0] if node.args else None)
+        if node.op == "output":
+            return None
+        args, kwargs = fx.node.map_arg((node.args, node.kwargs), lambda n: n.meta[VALUE])
+        self._running_example = True
+        try:
+            return self._run(node, args, kwargs)
+        finally:
+            self._running_example = False
+
+    def _run(self, node: fx.Node, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        target: Any = node.target
+        if node.op == "get_attr":
+            return operator.attrgetter(target)(self.root)
+        if node.op == "call_module":
+            return self.root.get_submodule(target)(*args, **kwargs)
+        if node.op == "call_method":
+            return getattr(args[0], target)(*args[1:], **kwargs)
+        return target(*args, **kwargs)
+
+
+def record(model: nn.Module, inputs: tuple[Tensor, ...]) -> fx.Graph:
+    """Record the forward pass of `model` in evaluation mode; every node's `meta[VALUE]` is its value.
+
+    Args:
+        model: Any network whose control flow does not depend on the values in its tensors. Left as it was.
+        inputs: Example inputs in the order of `forward`'s arguments, batch first.
+
+    Returns:
+        The graph, its modules and parameters named by their paths in `model`.
+
+    Raises:
+        TraceError: The network cannot run on the example, or its control flow depends on data.
+    """
+    tracer = _ExampleTracer(inputs)
+    training = {module: module.training for module in model.modules()}
+    model.eval()
+    try:
+        with torch.no_grad():
+            return tracer.trace(model)
+    except TraceError:
+        raise
+    except Exception as error:  # whatever a user's forward pass raises is the user's to read, with its place
+        place = tracer.scope.module_path or type(model).__name__
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise TraceError(
+            f"network {type(model).__name__}: tracing stopped in layer '{place}': {reason}; the forward pass must run"
+            f" on an input of shape {[tuple(i.shape) for i in inputs]} without control flow on tensor values"
+        ) from error
+    finally:
+        for module, mode in training.items():
+            module.training = mode
+
+
+def _data_dependent(node: fx.Node) -> str:
+    return (
+        f"operation '{node.target}' ({node.name}): its result decides the control flow, which then depends on the"
+        " data; only control flow on shapes can be traced: move the decision out of forward()"
+    )

@@ -1,0 +1,170 @@
+"""Filter pruning: a genuinely smaller network for a strategy (method, step 2)."""
+
+from __future__ import annotations
+
+import copy
+import operator
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor, fx, nn
+
+from eagleeye.channels.space import Rates, Space
+from eagleeye.channels.steps import Kept
+from eagleeye.errors import StrategyError
+from eagleeye.importance import Criterion, l1_norm
+from eagleeye.strategies import Strategy
+
+
+def prune(
+    model: nn.Module, space: Space, strategy: Strategy | Rates, *, criterion: Criterion = l1_norm
+) -> fx.GraphModule:
+    """Remove the least important filters of every group; the result is a genuinely smaller network.
+
+    Args:
+        model: The network that `space` was traced from (or one of the same architecture). Left untouched.
+        space: From `trace`.
+        strategy: A strategy, or one rate in [0, 1] per group, in group order.
+        criterion: Importance of every group's channels; the least important go first.
+
+    Returns:
+        A new network on the same device and in the same mode, its state-dict keys those of `model`.
+
+    Raises:
+        StrategyError: The strategy or the model does not fit the space.
+    """
+    widths = strategy.widths if isinstance(strategy, Strategy) else space.widths_of(strategy)
+    return build_thin(model, space, choose(model, space, widths, criterion))
+
+
+def choose(
+    model: nn.Module, space: Space, widths: Sequence[int], criterion: Criterion = l1_norm
+) -> list[npt.NDArray[np.bool_]]:
+    """Which channels of every group stay: the `width` most important, the earlier filter first where equal.
+
+    Args:
+        model: The network whose filters are ranked.
+        space: Its search space.
+        widths: Channels left per group.
+        criterion: Importance of every group's channels.
+
+    Returns:
+        Per group a mask over its channels.
+
+    Raises:
+        StrategyError: The widths do not fit the space.
+    """
+    _check_widths(space, widths)
+    check_fits(model, space)
+    chosen = []
+    for scores, width in zip(criterion(model, space), widths, strict=True):
+        mask = np.zeros(len(scores), dtype=bool)
+        mask[np.argsort(-scores, kind="stable")[:width]] = True
+        chosen.append(mask)
+    return chosen
+
+
+def build_thin(model: nn.Module, space: Space, chosen: Sequence[npt.NDArray[np.bool_]]) -> fx.GraphModule:
+    """Build the network that keeps the chosen channels.
+
+    Args:
+        model: The full network, left untouched.
+        space: Its search space.
+        chosen: Per group a mask over its channels, as `choose` gives.
+
+    Returns:
+        The thin network; parameters are copies.
+    """
+    kept = space.kept(chosen)
+    graph: fx.Graph = copy.deepcopy(space.graph)
+    memo: dict[int, Any] = {}
+    parts: dict[str, Any] = {}
+    for node in graph.nodes:
+        name = str(node.target)
+        if node.op == "get_attr":
+            parts[name] = _thin_tensor(space, name, operator.attrgetter(name)(model), kept, memo)
+        elif node.op == "call_module" and name in space.steps:
+            parts[name] = space.steps[name].build(kept)
+        elif node.op == "call_module" and name not in parts:
+            parts[name] = _thin_layer(space, name, model.get_submodule(name), kept, memo)
+    thin = fx.GraphModule(parts, graph, class_name=type(model).__name__)
+    for name in space.steps:
+        thin.get_submodule(name).to(_device_of(model))
+    return thin.train(model.training)
+
+
+def check_fits(model: nn.Module, space: Space) -> None:
+    """Check that a model has the tensors that the space was traced with.
+
+    Args:
+        model: A network.
+        space: A search space.
+
+    Raises:
+        StrategyError: A tensor is missing or has another shape.
+    """
+    for name, shape in space.shapes.items():
+        try:
+            found = operator.attrgetter(name)(model).shape
+        except AttributeError:
+            found = None
+        if found != shape:
+            raise StrategyError(
+                f"tensor '{name}': the space was traced with shape {tuple(shape)}, the model has"
+                f" {'none' if found is None else tuple(found)}; trace the model that is to be pruned"
+            )
+
+
+def _thin_layer(space: Space, name: str, layer: nn.Module, kept: Kept, memo: dict[int, Any]) -> nn.Module:
+    """A copy of a layer in which `memo` holds the cut tensors in the full ones' place."""
+    tensors = [*layer.named_parameters(remove_duplicate=False), *layer.named_buffers(remove_duplicate=False)]
+    for key, tensor in tensors:
+        _thin_tensor(space, f"{name}.{key}", tensor, kept, memo)
+    thin = copy.deepcopy(layer, memo)
+    _set_sizes(thin, layer)
+    return thin
+
+
+def _thin_tensor(space: Space, name: str, tensor: Tensor, kept: Kept, memo: dict[int, Any]) -> Tensor:
+    if id(tensor) not in memo:
+        cut = space.thin(name, tensor, kept)
+        memo[id(tensor)] = (
+            nn.Parameter(cut, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else cut
+        )
+    result: Tensor = memo[id(tensor)]
+    return result
+
+
+def _set_sizes(thin: nn.Module, full: nn.Module) -> None:
+    """Make a layer's own size attributes agree with its tensors."""
+    weight = getattr(thin, "weight", None)
+    if isinstance(thin, nn.modules.conv._ConvNd):
+        rows, columns = thin.weight.shape[:2]
+        filters, inputs = (columns, rows) if thin.transposed else (rows, columns)
+        thin.groups = full.groups * rows // full.weight.shape[0] if full.groups > 1 else 1
+        thin.in_channels = inputs if thin.transposed else inputs * thin.groups
+        thin.out_channels = filters * thin.groups if thin.transposed else filters
+    elif isinstance(thin, nn.Linear):
+        thin.out_features, thin.in_features = thin.weight.shape
+    elif hasattr(thin, "num_features"):
+        tensors = (weight, getattr(thin, "running_mean", None))
+        thin.num_features = next((len(t) for t in tensors if t is not None), thin.num_features)
+    elif isinstance(thin, nn.PReLU):
+        thin.num_parameters = len(thin.weight)
+
+
+def _check_widths(space: Space, widths: Sequence[int]) -> None:
+    if len(widths) != len(space.groups):
+        raise StrategyError(
+            f"strategy: it has {len(widths)} widths, but this network has {len(space.groups)} groups;"
+            " sample strategies from the space of the model that is to be pruned"
+        )
+    for group, width in zip(space.groups, widths, strict=True):
+        if not 1 <= width <= group.channels:
+            raise StrategyError(f"width of group '{group.name}': {width} is outside [1, {group.channels}]")
+
+
+def _device_of(model: nn.Module) -> Any:
+    return next((tensor.device for tensor in model.parameters()), "cpu")
