@@ -44,9 +44,7 @@ class Latency:
     threads: int
 
 
-def measure_latency(
-    model: nn.Module, example_input: torch.Tensor, *, repeats: int = 50, warmup: int = 5
-) -> Latency:
+def measure_latency(model: nn.Module, example_input: torch.Tensor, *, repeats: int = 50, warmup: int = 5) -> Latency:
     """Time the forward pass of one batch, in inference mode; the network is left as it was.
 
     Args:
@@ -93,9 +91,7 @@ def compare_latency(
             p10, median, p90 = np.percentile(times[name], [10, 50, 90])
             speedup = float(np.median(times[first] / times[name]))
             device = _device_name(_device_of(model))
-            rows.append(
-                (name, size, median, p10, p90, 1000 * size / median, speedup, device, torch.get_num_threads())
-            )
+            rows.append((name, size, median, p10, p90, 1000 * size / median, speedup, device, torch.get_num_threads()))
     return pd.DataFrame(rows, columns=LATENCY_COLUMNS)
 
 

@@ -85,9 +85,7 @@ def _export(model: nn.Module, batch: torch.Tensor, unfinished: Path, path: Path)
     # The exporter wraps whatever went wrong inside it; its own message spans dozens of lines.
     except Exception as error:
         cause = error.__cause__ or error
-        reason = next(
-            (line.strip() for line in str(cause).splitlines() if line.strip()), type(cause).__name__
-        )
+        reason = next((line.strip() for line in str(cause).splitlines() if line.strip()), type(cause).__name__)
         raise ArtifactError(
             f"{path}: the network cannot be exported to ONNX ({reason[:200]}): use the safetensors file"
         ) from error

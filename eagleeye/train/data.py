@@ -149,9 +149,7 @@ class StreamedData(TrainData):
 class _Decoder(Dataset[Batch | DataError]):
     """Runs in the workers: a list of positions becomes decoded pixels and labels."""
 
-    def __init__(
-        self, images: ImageSet, rows: np.ndarray, preprocess: Preprocess, recipe: Recipe, epoch: int
-    ) -> None:
+    def __init__(self, images: ImageSet, rows: np.ndarray, preprocess: Preprocess, recipe: Recipe, epoch: int) -> None:
         self.images, self.rows, self.preprocess = images, rows, preprocess
         self.recipe, self.epoch = recipe, epoch
 
@@ -174,9 +172,7 @@ class _Decoder(Dataset[Batch | DataError]):
         picture = decode(self.images, [int(self.rows[position])], original).pixels[0]
         size = self.preprocess.size
         if size is None:
-            raise ConfigError(
-                "augment 'resized_crop' needs the size of the network's input, but size is None"
-            )
+            raise ConfigError("augment 'resized_crop' needs the size of the network's input, but size is None")
         with torch.random.fork_rng(devices=[]):
             torch.set_rng_state(augment.generator(self.recipe.seed, self.epoch, position).get_state())
             cut = v2.Compose([v2.RandomResizedCrop(size, antialias=True), v2.RandomHorizontalFlip()])

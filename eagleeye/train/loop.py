@@ -83,9 +83,7 @@ def train(
         ModelError: The network does not return logits.
     """
     if iter(validation) is validation:
-        raise DataError(
-            "validation is an iterator, empty after one epoch: pass a list of batches, or Batches"
-        )
+        raise DataError("validation is an iterator, empty after one epoch: pass a list of batches, or Batches")
     place = distributed.local_device(device)
     with distributed.process_group(place) as share, _repeatable(place):
         run = _Run(model, data, recipe, place, share)
@@ -248,14 +246,8 @@ class _Run:
     def _require_logits(self, logits: object) -> None:
         highest = int(self.data.labels.max())
         if not isinstance(logits, torch.Tensor) or logits.ndim != 2:
-            shape = (
-                f"a tensor of shape {tuple(logits.shape)}"
-                if isinstance(logits, torch.Tensor)
-                else type(logits)
-            )
-            raise ModelError(
-                f"the network returns {shape} in training, but must return logits (images, classes)"
-            )
+            shape = f"a tensor of shape {tuple(logits.shape)}" if isinstance(logits, torch.Tensor) else type(logits)
+            raise ModelError(f"the network returns {shape} in training, but must return logits (images, classes)")
         if highest >= logits.shape[1]:
             raise DataError(
                 f"the network has {logits.shape[1]} outputs, but there are labels up to {highest}: "
@@ -267,9 +259,7 @@ class _Run:
             return
         where = f"the training loss is no longer a number in epoch {epoch + 1}, step {step + 1}"
         if epoch == 0 and step == 0:
-            raise EvaluationError(
-                f"{where}: the weights or the images hold NaN or infinity; check the checkpoint"
-            )
+            raise EvaluationError(f"{where}: the weights or the images hold NaN or infinity; check the checkpoint")
         raise EvaluationError(
             f"{where}: lower lr ({self.recipe.lr}), raise warmup_epochs ({self.recipe.warmup_epochs}), "
             "or turn mixed_precision off"

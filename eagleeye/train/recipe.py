@@ -42,9 +42,7 @@ class Recipe:
     def __post_init__(self) -> None:
         """Refuse what cannot be trained with, naming the setting, its value and what is allowed."""
         _require(self.epochs >= 1, "epochs", self.epochs, "at least 1")
-        _require(
-            self.batch_size >= 2, "batch_size", self.batch_size, "at least 2 (batch norm needs two images)"
-        )
+        _require(self.batch_size >= 2, "batch_size", self.batch_size, "at least 2 (batch norm needs two images)")
         _require(0 < self.lr < math.inf, "lr", self.lr, "above 0")
         _require(0 <= self.momentum < 1, "momentum", self.momentum, "in [0, 1)")
         _require(0 <= self.weight_decay < math.inf, "weight_decay", self.weight_decay, "at least 0")

@@ -1,0 +1,78 @@
+"""What a report shows: plain values and the tables of a search."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import pandas as pd
+
+EVEN = "even"
+
+
+@dataclass(frozen=True)
+class Network:
+    """One trained network, as it would be deployed.
+
+    Attributes:
+        name: ``baseline``, a candidate's id, or ``even`` for the evenly pruned reference.
+        accuracy: Top-1 on the test set, in [0, 1].
+        loss: Mean cross-entropy on the test set.
+        macs: Multiply-accumulates of one image.
+        params: Parameters.
+        bytes: Size of its safetensors file.
+    """
+
+    name: str
+    accuracy: float
+    loss: float
+    macs: int
+    params: int
+    bytes: int
+
+
+@dataclass(frozen=True)
+class ReportData:
+    """Everything the report shows; nothing is measured or read while it is written.
+
+    Attributes:
+        title: Heading of the page, e.g. ``cifar_resnet20 on parquet``.
+        baseline: The full network.
+        pruned: The winner after fine-tuning; its name is its id in ``ranking``.
+        others: Further fine-tuned networks: the evenly pruned reference, the other ones of the top k.
+        ranking: All candidates and references: rank Int64 (null for references), id, origin, macs, params,
+            macs_fraction, params_fraction, rates, widths, accuracy, loss, and, where scored, vanilla_accuracy and
+            vanilla_loss.
+        groups: Prunable groups in order of execution: group, name, channels, members.
+        history: Fine-tuning, one row per network and epoch: id, epoch, lr, train_loss, validation_accuracy,
+            validation_loss, images_per_second.
+        latency: As `eagleeye.latency.compare_latency` gives it, for ``baseline``, ``pruned`` and perhaps others.
+        classes: Number of classes.
+        warnings: Sentences a reader must see first.
+        settings: Further facts by name: budget, seeds, number of images …
+    """
+
+    title: str
+    baseline: Network
+    pruned: Network
+    ranking: pd.DataFrame
+    groups: pd.DataFrame
+    history: pd.DataFrame
+    latency: pd.DataFrame
+    classes: int
+    others: tuple[Network, ...] = ()
+    warnings: tuple[str, ...] = ()
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def candidates(self) -> pd.DataFrame:
+        """The ranked candidates, best first, without the references."""
+        return self.ranking[self.ranking["rank"].notna()].sort_values("rank")
+
+    @property
+    def winner(self) -> pd.Series:
+        """The ranking's row of the pruned network."""
+        return self.ranking[self.ranking["id"] == self.pruned.name].iloc[0]
+
+    @property
+    def has_vanilla(self) -> bool:
+        """Whether candidates were scored without recalibration too."""
+        return "vanilla_accuracy" in self.ranking and bool(self.candidates["vanilla_accuracy"].notna().any())

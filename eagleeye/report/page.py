@@ -1,0 +1,116 @@
+"""The report as one self-contained page, with its figures and numbers beside it as files."""
+
+import base64
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from matplotlib.figure import Figure
+
+from eagleeye.files import written_whole
+from eagleeye.report import units
+from eagleeye.report.data import EVEN, Network, ReportData
+from eagleeye.report.figures import pictures
+from eagleeye.report.metrics import metrics
+from eagleeye.report.theme import DARK, LIGHT
+
+LEADERS = 10
+
+
+def write_report(data: ReportData, folder: str | Path) -> dict[str, float]:
+    """Write ``report.html``, ``report.json`` and a PNG per figure.
+
+    The page needs nothing beside itself: figures are embedded, in a light and a dark version.
+
+    Args:
+        data: What to show.
+        folder: Where to write; created where it is missing.
+
+    Returns:
+        What ``report.json`` holds, see `eagleeye.report.metrics.metrics`.
+
+    Raises:
+        ArtifactError: A file cannot be written.
+    """
+    folder, figures = Path(folder), []
+    for picture in pictures(data):
+        light, dark = (_png(picture.draw(theme)) for theme in (LIGHT, DARK))
+        with written_whole(folder / f"{picture.name}.png") as path:
+            path.write_bytes(light)
+        figures.append({"picture": picture, "light": _embedded(light), "dark": _embedded(dark)})
+    page = render(data, figures)
+    with written_whole(folder / "report.html") as path:
+        path.write_text(page, encoding="utf-8")
+    flat = metrics(data)
+    with written_whole(folder / "report.json") as path:
+        path.write_text(json.dumps(flat, indent=2) + "\n", encoding="utf-8")
+    return flat
+
+
+def render(data: ReportData, figures: list[dict[str, Any]]) -> str:
+    """Fill in the page.
+
+    Args:
+        data: What to show.
+        figures: Per figure the `Picture` and its two versions as data addresses.
+
+    Returns:
+        HTML.
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("eagleeye.report", "."),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {name: getattr(units, name) for name in ("percent", "points", "quantity", "milliseconds")}
+    return environment.get_template("report.html").render(
+        data=data,
+        figures=figures,
+        metrics=metrics(data),
+        warnings=[*data.warnings, *_observations(data)],
+        leaders=data.candidates.head(LEADERS).to_dict("records"),
+        references=data.ranking[data.ranking["rank"].isna()].to_dict("records"),
+        networks=_networks(data),
+        latency=data.latency.to_dict("records"),
+        widths=zip(data.groups["name"], data.groups["channels"], data.winner["widths"], strict=True),
+    )
+
+
+def _networks(data: ReportData) -> list[tuple[str, Network]]:
+    """All networks with what to call them."""
+    others = [("evenly pruned" if other.name == EVEN else other.name, other) for other in data.others]
+    return [("full", data.baseline), (f"pruned ({data.pruned.name})", data.pruned), *others]
+
+
+def _observations(data: ReportData) -> list[str]:
+    """What the numbers themselves warn of."""
+    found = []
+    ahead = [other for other in data.others if other.name == EVEN and other.accuracy > data.pruned.accuracy]
+    if ahead:
+        found.append(
+            f"The evenly pruned network is ahead of the winner after fine-tuning, by "
+            f"{units.points(ahead[0].accuracy - data.pruned.accuracy)}: draw more candidates, score them on more "
+            "images, or fine-tune longer."
+        )
+    speedups = data.latency[data.latency["model"] == "pruned"]["speedup"]
+    if len(speedups) and speedups.max() < 1.05:
+        found.append(
+            "The pruned network is not faster here: at this size, overhead and memory traffic outweigh the MACs saved. "
+            "Measure on the target device, with its batch size."
+        )
+    return found
+
+
+def _png(figure: Figure) -> bytes:
+    file = io.BytesIO()
+    # Without the version of matplotlib in it, the same report is the same file.
+    figure.savefig(file, format="png", dpi=200, metadata={"Software": None})
+    return file.getvalue()
+
+
+def _embedded(png: bytes) -> str:
+    return "data:image/png;base64," + base64.b64encode(png).decode("ascii")
