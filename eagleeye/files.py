@@ -44,7 +44,9 @@ def written_whole(path: str | Path) -> Iterator[Path]:
         yield temporary
         _synchronise(temporary)
         temporary.replace(final)
-        _synchronise(final.parent)
+        # The name itself, too, should survive a power cut; some file systems cannot promise that.
+        with suppress(OSError):
+            _synchronise(final.parent)
     except (OSError, SafetensorError, RuntimeError) as error:
         if not _is_about_writing(error):
             raise
@@ -87,17 +89,15 @@ def _synchronise(path: Path) -> None:
 
 
 def _is_about_writing(error: BaseException) -> bool:
-    # torch.save and safetensors report a full disk by exceptions of their own.
     if isinstance(error, OSError):
         return True
-    text = str(error)
-    return "PytorchStreamWriter" in text or "file write failed" in text or "I/O error" in text
+    # torch.save and safetensors report a full disk by exceptions of their own.
+    return any(words in str(error) for words in ("iostream error", "inline_container", "I/O error"))
 
 
 def _cannot_write(final: Path, error: BaseException) -> ArtifactError:
-    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    reason = " ".join(reason.split())
+    reason = error.strerror if isinstance(error, OSError) else None
     return ArtifactError(
-        f"cannot write {final}: {reason}; nothing was left under that name that was not there before: "
-        "make room or give another folder, then run again"
+        f"cannot write {final}: {reason or 'the data did not reach the disk'}; no part of it was left behind: "
+        "make room, or choose another folder, and run again"
     )

@@ -154,6 +154,11 @@ def check_labels(labels: npt.NDArray[Any], classes: Sequence[str], source: str) 
     return labels.astype(np.int64)
 
 
+def is_wide(picture: Image.Image) -> bool:
+    """Whether pixels take more than 8 bits per channel, which Pillow would cut off instead of scaling."""
+    return picture.mode.startswith(("I", "F"))
+
+
 def _checked_rows(images: ImageSet, rows: Sequence[int] | Labels | None) -> Labels:
     wanted = np.arange(len(images)) if rows is None else np.asarray(rows, dtype=np.int64)
     outside = wanted[(wanted < 0) | (wanted >= len(images))]
@@ -191,6 +196,8 @@ def _decode_chunk(
 def _decode_one(images: ImageSet, row: int, data: bytes, preprocess: Preprocess) -> Pixels:
     try:
         with Image.open(io.BytesIO(data)) as file:
+            if is_wide(file):
+                raise ValueError("more than 8 bits per channel")
             picture = file.convert("RGB")
     # Damaged files make Pillow's decoders raise almost anything, from OSError to IndexError.
     except Exception as cause:

@@ -111,11 +111,12 @@ def open_parquet(
         ParquetImages(shards, image_column=image_column, label_column=label_column)
         for shards in (train, test)
     )
-    longest = max((part.classes for part in pair), key=len)
+    names = {part.paths[0]: part.classes for part in pair if part.named}
+    # Without names in any file, the largest label is all there is to go by.
+    classes = _agreed(names) if names else max((part.classes for part in pair), key=len)
     for part in pair:
-        # Without names in the file, the largest label is all there is to go by.
-        if not part.named:
-            part.classes = longest
+        part.labels = check_labels(part.labels, classes, part.source)
+        part.classes = classes
     return pair[0], pair[1]
 
 
@@ -144,7 +145,7 @@ def _expanded(shards: Shards) -> tuple[Path, ...]:
 
 def _opened(path: Path) -> pq.ParquetFile:
     try:
-        return pq.ParquetFile(path, memory_map=True)
+        return pq.ParquetFile(path, memory_map=True, page_checksum_verification=True)
     except (pa.ArrowException, OSError) as cause:
         raise DataError(
             f"{path} is not a whole Parquet file ({described(cause)}): fetch or write it again"
@@ -192,6 +193,8 @@ def _agreed(names: dict[Path, tuple[str, ...]]) -> tuple[str, ...]:
 def read_integers(path: Path, column: str) -> Labels:
     """A column of whole numbers, int64 (N,)."""
     with _opened(path) as file:
+        if column not in file.schema_arrow.names:
+            raise DataError(f"{path} has no column {column!r}, only {', '.join(file.schema_arrow.names)}")
         try:
             values = file.read(columns=[column], use_threads=False).column(0)
         except (pa.ArrowException, OSError) as cause:

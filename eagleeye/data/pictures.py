@@ -9,7 +9,7 @@ from PIL import Image
 from torchvision.datasets.folder import DatasetFolder, default_loader
 
 from eagleeye.data.folder import FolderImages
-from eagleeye.data.images import ImageSet, Labels, check_labels
+from eagleeye.data.images import ImageSet, Labels, check_labels, is_wide
 from eagleeye.errors import DataError
 from eagleeye.references import described
 
@@ -38,11 +38,10 @@ class PictureImages:
         picture = _item(self.dataset, row, self.name)[0]
         if isinstance(picture, np.ndarray) and picture.dtype == np.uint8:
             picture = Image.fromarray(picture.squeeze(-1) if picture.shape[2:] == (1,) else picture)
-        if not isinstance(picture, Image.Image):
+        if not isinstance(picture, Image.Image) or is_wide(picture):
             raise DataError(
-                f"{self.name}: the image of row {row} is a {_kind(picture)}; needed is a PIL image or a "
-                "uint8 array "
-                "(height, width, channels): leave out transforms that make tensors"
+                f"{self.name}: the image of row {row} is a {_kind(picture)}; needed is a PIL image with 8 "
+                "bits per channel or a uint8 array (height, width, channels), not a tensor"
             )
         return _as_png(picture)
 
@@ -159,7 +158,8 @@ def _as_png(picture: Image.Image) -> bytes:
 
 
 def _kind(value: Any) -> str:
-    detail = (
-        f" {tuple(value.shape)} {value.dtype}" if hasattr(value, "shape") and hasattr(value, "dtype") else ""
-    )
-    return type(value).__name__ + detail
+    if isinstance(value, Image.Image):
+        return f"PIL image of mode {value.mode}"
+    if hasattr(value, "shape") and hasattr(value, "dtype"):
+        return f"{type(value).__name__} {tuple(value.shape)} of {value.dtype}"
+    return type(value).__name__

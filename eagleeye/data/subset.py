@@ -140,7 +140,7 @@ def write_subset(path: str | Path, images: ImageSet, rows: Sequence[int] | Label
     )
     with written_whole(path) as temporary:
         # Encoded images do not compress any further.
-        pq.write_table(table, temporary, compression="none", use_dictionary=False, write_statistics=False)
+        pq.write_table(table, temporary, compression="none", use_dictionary=False, write_page_checksum=True)
 
 
 def read_subset(path: str | Path) -> SubsetImages:

@@ -15,6 +15,8 @@ from eagleeye.references import described
 # Labelled but without public test labels: the validation part is what everybody reports.
 _TEST_SPLITS = {"ImageNet": "val", "Imagenette": "val", "Places365": "val"}
 _TRAIN_SPLITS = {"Places365": "train-standard"}
+# What torchvision's constructors take, but settings cannot give (functions) or this module gives itself.
+_NOT_SETTINGS = {"root", "download", "transform", "target_transform", "transforms", "loader"}
 
 
 def open_torchvision(
@@ -45,32 +47,30 @@ def open_torchvision(
     """
     dataset = _class_of(name)
     known = _parameters(dataset)
-    unknown = [option for option in options if option not in known]
-    if unknown:
-        raise ConfigError(
-            f"torchvision:{name} has no option {unknown[0]!r}; it takes {', '.join(sorted(known))}"
-        )
-    root = Path(root).expanduser()
-    common = {**options, "root": root}
-    if "download" in known:
-        common["download"] = download
     if "train" in known:
-        parts: list[dict[str, Any]] = [{"train": True}, {"train": False}]
+        division: str = "train"
+        sides: tuple[bool | str, bool | str] = (True, False)
     elif "split" in known:
-        train_split = train_split or _TRAIN_SPLITS.get(name, "train")
-        parts = [{"split": train_split}, {"split": test_split or _TEST_SPLITS.get(name, "test")}]
+        division = "split"
+        first, last = _TRAIN_SPLITS.get(name, "train"), _TEST_SPLITS.get(name, "test")
+        sides = (train_split or first, test_split or last)
     else:
         raise DataError(
             f"torchvision:{name} is not divided into training and test images: divide it in a function of "
-            "your own "
-            "and give it as package.module:function"
+            "your own, and give that as package.module:function"
         )
-    train, test = (_made(dataset, name, download, {**common, **part}) for part in parts)
+    settings = known - _NOT_SETTINGS - {division}
+    if unknown := [option for option in options if option not in settings]:
+        takes = ", ".join(sorted({"root", "download", "train_split", "test_split"} | settings))
+        raise ConfigError(f"torchvision:{name} has no option {unknown[0]!r}; it takes {takes}")
+    common = {**options, "root": Path(root).expanduser()}
+    if "download" in known:
+        common["download"] = download
+    train, test = (_made(dataset, name, download, {**common, division: side}) for side in sides)
     return open_pictures(train, test, f"torchvision:{name}")
 
 
 def _class_of(name: str) -> type[Any]:
-    # Only data sets with these words can be divided into training and test images.
     known = [entry for entry in datasets.__all__ if inspect.isclass(getattr(datasets, entry))]
     if name not in known:
         close = difflib.get_close_matches(name, known, n=3, cutoff=0.4) or known[:3]
@@ -93,12 +93,11 @@ def _parameters(dataset: type[Any]) -> set[str]:
 def _made(dataset: type[Any], name: str, download: bool, arguments: dict[str, Any]) -> Any:
     try:
         return dataset(**arguments)
-    # torchvision raises RuntimeError for missing data, URLError for the network, and much else for damaged
-    # files.
+    except TypeError as cause:
+        raise ConfigError(f"torchvision:{name}: its options do not fit ({described(cause)})") from cause
+    # RuntimeError for missing data, URLError for the network, and much else for damaged files.
     except Exception as cause:
-        way_out = (
-            "check the network and the folder" if download else "set download to true, or put the data there"
-        )
+        way_out = "check network and folder" if download else "set download to true, or put the data there"
         raise DataError(
             f"torchvision:{name} cannot be opened in {arguments['root']}: {described(cause)}; {way_out}"
         ) from cause

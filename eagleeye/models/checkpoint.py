@@ -93,8 +93,7 @@ def _unpickled(path: Path) -> Any:
         ):
             raise CheckpointError(
                 f"checkpoint {path} holds Python objects besides tensors, and unpickling those could run "
-                "any code: "
-                "save the weights alone, with torch.save(model.state_dict(), path)"
+                "any code: save the weights alone, with torch.save(model.state_dict(), path)"
             ) from cause
         raise CheckpointError(f"checkpoint {path} is damaged, or was not written by torch.save") from cause
     # A damaged file makes torch raise almost anything.
@@ -163,8 +162,7 @@ def _check_finite(found: dict[str, Tensor], path: Path) -> None:
     if broken:
         raise CheckpointError(
             f"checkpoint {path} holds NaN or infinite weights in {_few(broken)}: the training that wrote it "
-            "diverged; "
-            "use an earlier checkpoint"
+            "diverged; use an earlier checkpoint"
         )
 
 

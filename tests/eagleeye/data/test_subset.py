@@ -1,0 +1,188 @@
+"""Drawing calibration and sub-validation images, and storing them."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from eagleeye.data import Preprocess, decode, draw_subset, open_source, read_subset, write_subset
+from eagleeye.errors import ArtifactError, ConfigError, DataError
+
+
+def shuffled(*sizes: int) -> np.ndarray:
+    labels = np.repeat(np.arange(len(sizes)), sizes)
+    return np.random.default_rng(0).permutation(labels)
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    sizes=st.lists(st.integers(1, 40), min_size=1, max_size=8),
+    shares=st.tuples(st.floats(0.01, 1), st.floats(0.01, 1)),
+    seed=st.integers(0, 2**32),
+)
+def test_disjoint_balanced_and_of_the_wanted_size(sizes: list[int], shares: tuple, seed: int) -> None:
+    labels, sizes_ = shuffled(*sizes), np.array(sizes)
+    halves = int((sizes_ // 2).sum())
+    if not halves:
+        return
+    scoring = max(1, int(shares[0] * halves))
+    adapting = max(1, int(shares[1] * (len(labels) - scoring)))
+    subset = draw_subset(labels, calibration=adapting, sub_validation=scoring, seed=seed)
+    assert len(subset.calibration) == adapting
+    assert len(subset.sub_validation) == scoring
+    both = np.concatenate([subset.calibration, subset.sub_validation])
+    assert len(np.unique(both)) == len(both)
+    assert both.min() >= 0
+    assert both.max() < len(labels)
+    given_ = np.bincount(labels[subset.sub_validation], minlength=len(sizes))
+    assert_balanced(given_, sizes_ // 2)
+    assert_balanced(np.bincount(labels[subset.calibration], minlength=len(sizes)), sizes_ - given_)
+
+
+def assert_balanced(counts: np.ndarray, limits: np.ndarray) -> None:
+    """No class may be two short of another one, unless it has no more to give."""
+    assert np.all(counts <= limits)
+    able = counts[counts < limits]
+    if len(able):
+        assert able.min() >= counts.max() - 1
+
+
+def test_fractions_are_of_the_whole_set_and_a_thirtieth_is_the_default() -> None:
+    subset = draw_subset(shuffled(*[300] * 10), sub_validation=0.1, seed=0)
+    assert len(subset.calibration) == 100
+    assert len(subset.sub_validation) == 300
+    tiny = draw_subset(shuffled(5, 5), calibration=0.001, sub_validation=0.001, seed=0)
+    assert len(tiny.calibration) == len(tiny.sub_validation) == 1
+
+
+def test_the_same_seed_draws_the_same_and_another_one_others() -> None:
+    labels = shuffled(50, 60, 70)
+    one, same, other = (draw_subset(labels, sub_validation=30, seed=seed) for seed in (1, 1, 2))
+    assert np.array_equal(one.calibration, same.calibration)
+    assert np.array_equal(one.sub_validation, same.sub_validation)
+    assert set(one.sub_validation) != set(other.sub_validation)
+
+
+def test_one_count_does_not_change_the_other_draw() -> None:
+    labels = shuffled(50, 60, 70)
+    few = draw_subset(labels, calibration=20, sub_validation=30, seed=1)
+    assert np.array_equal(
+        draw_subset(labels, calibration=50, sub_validation=30, seed=1).sub_validation, few.sub_validation
+    )
+    assert np.array_equal(draw_subset(labels, calibration=20, sub_validation=60, seed=1).calibration, few.calibration)
+
+
+def test_every_row_has_the_same_chance() -> None:
+    labels = np.repeat([0, 1], [20, 20])
+    counts = np.zeros((2, 40))
+    for seed in range(400):
+        subset = draw_subset(labels, calibration=10, sub_validation=10, seed=seed)
+        counts[0, subset.calibration] += 1
+        counts[1, subset.sub_validation] += 1
+    # Binomial(400, 1/4): mean 100, standard deviation 8.7.
+    assert np.all(np.abs(counts - 100) < 4.5 * 8.7)
+
+
+def test_the_order_mixes_the_classes_of_a_sorted_training_set() -> None:
+    subset = draw_subset(np.repeat(np.arange(10), 100), calibration=200, sub_validation=200, seed=0)
+    for rows in (subset.calibration, subset.sub_validation):
+        first = np.bincount(rows[:100] // 100, minlength=10)
+        assert first.min() >= 2
+        assert first.max() <= 18
+
+
+def test_small_classes_keep_half_of_their_images_from_sub_validation() -> None:
+    labels = shuffled(100, 100, 5, 1)
+    subset = draw_subset(labels, calibration=4, sub_validation=60, seed=0)
+    assert np.bincount(labels[subset.sub_validation], minlength=4).tolist() == [29, 29, 2, 0]
+
+
+@pytest.mark.parametrize(
+    ("counts", "message"),
+    [
+        ({"calibration": 5, "sub_validation": 11}, "sub_validation: 11 images are wanted, but only 10"),
+        ({"calibration": 11, "sub_validation": 10}, "calibration: 11 images are wanted, but only 10"),
+    ],
+)
+def test_too_many(counts: dict, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        draw_subset(shuffled(10, 10), **counts, seed=0)
+    draw_subset(shuffled(10, 10), calibration=10, sub_validation=10, seed=0)
+
+
+@pytest.mark.parametrize("wanted", [0, -3, 0.0, 1.0, 1.5, float("nan"), True, "all", None])
+@pytest.mark.parametrize("name", ["calibration", "sub_validation"])
+def test_counts_out_of_range(name: str, wanted) -> None:
+    with pytest.raises(ConfigError, match=f"{name} must be a count"):
+        draw_subset(shuffled(10, 10), **{"calibration": 1, "sub_validation": 1, name: wanted}, seed=0)
+
+
+def test_an_empty_class_is_named() -> None:
+    with pytest.raises(DataError, match="class 1 is empty"):
+        draw_subset(shuffled(10, 0, 10), sub_validation=1, seed=0)
+    with pytest.raises(DataError, match=r"class 2 \(owl\) is empty"):
+        draw_subset(shuffled(10, 10), sub_validation=1, seed=0, classes=("cat", "dog", "owl"))
+    with pytest.raises(DataError, match="training set is empty"):
+        draw_subset(np.array([], dtype=np.int64), sub_validation=1, seed=0)
+
+
+def test_what_is_stored_comes_back(tmp_path: Path) -> None:
+    train, _ = open_source("digits")
+    rows = draw_subset(train.labels, calibration=30, sub_validation=20, seed=3).calibration
+    path = tmp_path / "calibration.parquet"
+    write_subset(path, train, rows)
+    stored = read_subset(path)
+    assert stored.rows.tolist() == rows.tolist()
+    assert stored.labels.tolist() == train.labels[rows].tolist()
+    assert stored.classes == train.classes
+    assert [stored.encoded(place) for place in range(30)] == [train.encoded(int(row)) for row in rows]
+    pixels = decode(stored, None, Preprocess(size=16)).pixels
+    assert bool((pixels == decode(train, rows, Preprocess(size=16)).pixels).all())
+    again = tmp_path / "again.parquet"
+    write_subset(again, train, rows)
+    assert again.read_bytes() == path.read_bytes()
+
+
+def test_the_file_is_readable_for_others(tmp_path: Path) -> None:
+    train, _ = open_source("digits")
+    path = tmp_path / "calibration.parquet"
+    write_subset(path, train, [5, 3])
+    table = pd.read_parquet(path)
+    assert list(table.columns) == ["row", "label", "image"]
+    assert table["row"].tolist() == [5, 3]
+    assert table["image"][0]["bytes"] == train.encoded(5)
+    schema = pq.read_schema(path)
+    assert [str(field.type) for field in schema] == ["int64", "int64", "struct<bytes: binary, path: string>"]
+    features = json.loads(schema.metadata[b"huggingface"])["info"]["features"]
+    assert features["label"] == {"names": list("0123456789"), "_type": "ClassLabel"}
+
+
+def test_a_missing_damaged_or_foreign_file(tmp_path: Path, shared_data: Path) -> None:
+    train, _ = open_source("digits")
+    path = tmp_path / "calibration.parquet"
+    with pytest.raises(DataError, match="no such Parquet file"):
+        read_subset(path)
+    write_subset(path, train, [5, 3])
+    path.write_bytes(path.read_bytes()[:-40])
+    with pytest.raises(DataError, match="not a whole Parquet file"):
+        read_subset(path)
+    write_subset(path, train, range(100))
+    stored = bytearray(path.read_bytes())
+    stored[stored.index(train.encoded(40)) + 30] ^= 1
+    path.write_bytes(stored)
+    with pytest.raises(DataError, match=r"calibration\.parquet: row group 0 is damaged"):
+        read_subset(path).encoded(3)
+    with pytest.raises(DataError, match=r"parquet has no column 'row', only image, label"):
+        read_subset(shared_data / "cifar10" / "test-00000-of-00001.parquet")
+
+
+def test_nothing_half_written(tmp_path: Path) -> None:
+    train, _ = open_source("digits")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ArtifactError, match="cannot write"):
+        write_subset(tmp_path / "file" / "subset.parquet", train, [1])
