@@ -16,6 +16,7 @@ from eagleeye.report.units import percent
 
 SCORE = "Top-1 on the sub-validation images (%)"
 ROWS_PER_COLUMN = 30
+LONGEST_NAME = 28
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ def pictures(data: ReportData) -> list[Picture]:
         Picture(
             "widths",
             "Channels kept per layer",
-            "Each bar is one prunable group, in order of execution: the dark part stays, the light part was removed.",
+            "Each bar is a prunable group, in order of execution: the coloured part stays, the grey part was removed.",
             f"Bar chart of the channels kept in {len(data.groups)} groups; all of them are in the table below.",
             lambda theme: widths(data, theme),
         ),
@@ -235,8 +236,9 @@ def _bars(axes: Axes, theme: Theme, names: np.ndarray, before: np.ndarray, after
     axes.barh(y, 100, color=theme.faint, height=0.66)
     axes.barh(y, 100 * after / before, color=theme.first, height=0.66)
     for row, (full, kept) in enumerate(zip(before, after, strict=True)):
-        axes.text(102, row, f"{full} → {kept}", va="center", fontsize=8.5, color=theme.ink)
-    axes.set_yticks(y, names, fontsize=8.5, color=theme.ink)
+        axes.text(102, row, f"{full} → {kept}", va="center_baseline", fontsize=8.5, color=theme.ink)
+    shown = [name if len(name) <= LONGEST_NAME else "…" + name[-LONGEST_NAME:] for name in names]
+    axes.set_yticks(y, shown, fontsize=8.5, color=theme.ink)
     axes.set_xlim(0, 124)
     axes.set_xticks([0, 25, 50, 75, 100])
     axes.grid(False)

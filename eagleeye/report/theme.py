@@ -46,7 +46,7 @@ def new_figure(theme: Theme, width: float, height: float, columns: int = 1) -> t
     Returns:
         The figure and its axes.
     """
-    spacing = ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.08, wspace=0.04)
+    spacing = ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.05, wspace=0.04)
     figure = Figure(figsize=(width, height), layout=spacing, facecolor=theme.paper)
     axes = list(figure.subplots(1, columns, squeeze=False)[0])
     for each in axes:

@@ -2,6 +2,9 @@
 
 import math
 
+# A unit must not end up on the line after its number.
+SPACE = "\N{NO-BREAK SPACE}"
+
 
 def percent(fraction: float, digits: int = 2) -> str:
     """A fraction as a percentage, e.g. ``88.08 %``.
@@ -9,8 +12,11 @@ def percent(fraction: float, digits: int = 2) -> str:
     Args:
         fraction: 1 for 100 %.
         digits: After the point.
+
+    Returns:
+        The text, its space a no-break space.
     """
-    return f"{100 * fraction:.{digits}f} %"
+    return f"{100 * fraction:.{digits}f}{SPACE}%"
 
 
 def points(change: float) -> str:
@@ -18,20 +24,26 @@ def points(change: float) -> str:
 
     Args:
         change: Difference of two fractions.
+
+    Returns:
+        The text, with a true minus sign.
     """
-    return f"{100 * change:+.2f} points".replace("-", "\N{MINUS SIGN}")
+    return f"{100 * change:+.2f}{SPACE}points".replace("-", "\N{MINUS SIGN}")
 
 
 def quantity(value: float) -> str:
-    """Three digits with a decimal prefix, e.g. ``40.8 M``.
+    """Three digits with a decimal prefix, e.g. ``40.8 M``; small counts as they are.
 
     Args:
         value: At least 0.
+
+    Returns:
+        The text; a unit may follow directly.
     """
-    for size, prefix in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
+    for size, prefix in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if value >= 0.9995 * size:
-            return _three_digits(value / size) + prefix
-    return _three_digits(value)
+            return f"{_three_digits(value / size)}{SPACE}{prefix}"
+    return str(int(value)) if value == int(value) else _three_digits(value)
 
 
 def milliseconds(value: float) -> str:
@@ -39,11 +51,16 @@ def milliseconds(value: float) -> str:
 
     Args:
         value: In milliseconds.
+
+    Returns:
+        The text.
     """
-    return f"{_three_digits(value)} ms"
+    return f"{_three_digits(value)}{SPACE}ms"
 
 
 def _three_digits(value: float) -> str:
-    if value == int(value) and value < 1000:
-        return str(int(value))
-    return f"{value:.{max(0, 2 - math.floor(math.log10(value)))}f}" if value > 0 else str(value)
+    if value <= 0:
+        return "0"
+    # Rounding first: 9.999 is 10.0, not 10.00.
+    exponent = math.floor(math.log10(float(f"{value:.2e}")))
+    return f"{value:.{max(0, 2 - exponent)}f}"

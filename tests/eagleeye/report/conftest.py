@@ -7,7 +7,7 @@ import pytest
 from eagleeye.report import Network, ReportData
 
 
-def make_report(groups=5, candidates=40, vanilla=True, **changes):
+def build(groups=5, candidates=40, vanilla=True, **changes):
     random = np.random.default_rng(0)
     channels = np.array([16 * 2 ** (3 * index // groups) for index in range(groups)])
     widths = [random.integers(channels // 3, channels + 1) for _ in range(candidates + 1)]
@@ -81,6 +81,12 @@ def make_report(groups=5, candidates=40, vanilla=True, **changes):
     return ReportData(**(values | changes))
 
 
+@pytest.fixture(scope="session")
+def make_report():
+    """Builds a report; see `build` for what can be changed."""
+    return build
+
+
 @pytest.fixture
 def report():
-    return make_report()
+    return build()

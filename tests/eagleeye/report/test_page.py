@@ -1,0 +1,151 @@
+import json
+import re
+from collections import Counter
+from html.parser import HTMLParser
+
+import pytest
+
+from eagleeye.report import Network, metrics, write_report
+from eagleeye.report.figures import score_distribution
+from eagleeye.report.page import _png, render
+from eagleeye.report.theme import LIGHT
+
+VOID = {"meta", "link", "img", "source", "br"}
+
+
+class Outline(HTMLParser):
+    """The elements of a page; fails where one is not closed."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.open, self.elements, self.texts = [], [], []
+        self.feed(page)
+        assert not self.open
+
+    def handle_starttag(self, tag, attributes):
+        self.elements.append((tag, dict(attributes)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] != "style":
+            self.texts.append(data)
+
+    @property
+    def text(self):
+        return re.sub(r"\s+", " ", "".join(self.texts))
+
+    def all(self, tag):
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory, make_report):
+    folder = tmp_path_factory.mktemp("report")
+    return folder, make_report(), write_report(make_report(), folder)
+
+
+@pytest.fixture(scope="module")
+def outline(written):
+    return Outline((written[0] / "report.html").read_text(encoding="utf-8"))
+
+
+def test_the_folder_holds_the_page_the_figures_and_the_numbers(written):
+    folder, report, returned = written
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "fine_tuning.png",
+        "report.html",
+        "report.json",
+        "score_against_cost.png",
+        "scores.png",
+        "widths.png",
+    ]
+    assert json.loads((folder / "report.json").read_text()) == returned == metrics(report)
+
+
+def test_the_page_needs_nothing_from_elsewhere(written):
+    page = (written[0] / "report.html").read_text(encoding="utf-8")
+    assert not re.search(r"""(src|href|srcset|url)\s*[=(]\s*["']?(?!data:)[^"'\s>]""", page)
+    assert "http" not in re.sub(r"base64,[\w+/=]+", "", page)
+    assert "<script" not in page
+
+
+def test_every_picture_has_a_dark_version_and_words_for_those_who_do_not_see_it(outline):
+    assert len(outline.all("img")) == len(outline.all("source")) == 4
+    assert all(len(image["alt"]) > 30 for image in outline.all("img"))
+    assert {source["media"] for source in outline.all("source")} == {"(prefers-color-scheme: dark)"}
+    for image, source in zip(outline.all("img"), outline.all("source"), strict=True):
+        assert image["src"] != source["srcset"]
+
+
+def test_tables_have_headers_and_names_refer_to_headings_that_exist(outline):
+    assert all(header["scope"] in ("col", "row") for header in outline.all("th"))
+    ids = Counter(attributes["id"] for _, attributes in outline.elements if "id" in attributes)
+    assert set(ids.values()) == {1}
+    used = {attributes["aria-labelledby"] for _, attributes in outline.elements if "aria-labelledby" in attributes}
+    assert used <= ids.keys()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "86.95 %",
+        "\N{MINUS SIGN}1.13 points, from 88.08 %",
+        "50.0 % of 40.0 M",
+        "51.8 % of 1.10 MB",
+        "1.60\N{MULTIPLICATION SIGN} as fast as 8.00 ms",
+        "63.0 ms to 70.0 ms",
+        "evenly pruned85.12 %",
+        "seed 0, rates up to 0.7",
+    ],
+)
+def test_the_page_says(outline, text):
+    squeezed = re.sub(r"\s", "", outline.text.replace("\N{NO-BREAK SPACE}", ""))
+    assert re.sub(r"\s", "", text) in squeezed
+
+
+def test_the_ten_best_are_listed_in_order_then_the_reference(outline, written):
+    report = written[1]
+    expected = report.ranking.dropna(subset="rank").sort_values("accuracy", ascending=False)["id"].head(10).tolist()
+    section = outline.text[outline.text.index("The best 10 of 40 candidates") :]
+    assert re.findall(r"s\d{4}|even(?=ref)", section) == [*expected, "even"]
+
+
+def test_text_from_the_user_is_text(make_report):
+    report = make_report(title="<script>alert(1)</script>", warnings=("a < b",), settings={"x": "<b>"})
+    page = render(report, [])
+    assert "<script" not in page
+    assert "<b>" not in page
+    assert "a &lt; b" in page
+
+
+def test_warnings_come_first(make_report):
+    text = Outline(render(make_report(warnings=("The best score is near chance.",)), [])).text
+    assert text.index("The best score is near chance.") < text.index("Test accuracy")
+
+
+def test_a_network_that_is_no_faster_is_said_to_be(make_report):
+    slow = make_report().latency.assign(speedup=[1.0, 0.97, 1.0, 1.02])
+    assert "not faster here" in render(make_report(latency=slow), [])
+    assert "not faster here" not in render(make_report(), [])
+
+
+def test_an_even_network_that_wins_is_said_to(make_report):
+    ahead = Network("even", 0.8795, 0.4, 20_000_000, 130_000, 560_000)
+    assert "ahead of the winner after fine-tuning, by +1.00" in render(make_report(others=(ahead,)), [])
+    assert "ahead of the winner" not in render(make_report(), [])
+
+
+def test_what_was_not_measured_is_left_out(make_report):
+    bare = make_report(vanilla=False, others=(), settings={}, latency=make_report().latency.head(0))
+    text = Outline(render(bare, [])).text
+    assert not any(word in text for word in ("Vanilla", "latency", "Latency", "Settings", "Look at this first"))
+
+
+def test_the_same_report_is_the_same_file(written, make_report):
+    drawn = _png(score_distribution(make_report(), LIGHT))
+    assert drawn == (written[0] / "scores.png").read_bytes()
+    assert render(make_report(), []) == render(make_report(), [])
