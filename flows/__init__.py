@@ -1,0 +1,1 @@
+"""The flows that chain the stages under Prefect."""

@@ -1,0 +1,116 @@
+"""Runs a stage inside a Prefect flow: batches are Prefect tasks, progress and tables show in the Prefect UI."""
+
+import logging
+import re
+import sqlite3
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+from uuid import UUID
+
+import torch
+from prefect import task, unmapped
+from prefect.artifacts import create_progress_artifact, update_progress_artifact
+from prefect.client.schemas.objects import State, TaskRun
+from prefect.futures import PrefectFuture
+from prefect.logging import get_run_logger
+from prefect.states import get_state_exception
+from prefect.tasks import Task
+
+from tasks.console import Lines
+from tasks.context import Advance, Batch, Row
+from tasks.tracking import TrackingError
+
+# What may pass by itself: files and connections, a database that is locked, a device that others fill. Everything else
+# (a setting, a damaged file, a defect) would fail in the same way again.
+TRANSIENT = (OSError, sqlite3.OperationalError, torch.OutOfMemoryError, TrackingError)
+DELAYS = [5.0, 30.0, 120.0]
+SECONDS_BETWEEN_UPDATES = 2.0
+
+
+def may_pass(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
+    """Whether a failure is worth another attempt."""
+    return isinstance(get_state_exception(state), TRANSIENT)
+
+
+@task(
+    name="batch",
+    task_run_name="{label}",
+    retries=len(DELAYS),
+    retry_delay_seconds=DELAYS,
+    retry_condition_fn=may_pass,
+    persist_result=False,
+)
+def run_batch(work: Callable[[Batch], Iterable[Row]], batch: Batch, label: str) -> list[Row]:
+    """Do a stage's work on one batch.
+
+    Args:
+        work: The stage's function; what an interrupted attempt has done it does not do again.
+        batch: Its argument.
+        label: Name of the task run.
+
+    Returns:
+        The rows of the batch.
+    """
+    return list(work(batch))
+
+
+class FlowContext:
+    """Context of a stage that runs in a Prefect flow."""
+
+    def __init__(self, stage: str) -> None:
+        """Report as a stage of the current flow run."""
+        self._stage = stage
+        self._logger: logging.Logger | logging.LoggerAdapter[logging.Logger] = get_run_logger()
+
+    def map(self, work: Callable[[Batch], Iterable[Row]], batches: Sequence[Batch]) -> Iterator[Row]:
+        """Do the work as one Prefect task per batch; see `tasks.context.Context`."""
+        if not batches:
+            return
+        labels = [f"{self._stage} {number} of {len(batches)}" for number in range(1, len(batches) + 1)]
+        futures: Sequence[PrefectFuture[list[Any]]] = run_batch.map(unmapped(work), batches, labels)
+        for future in futures:
+            yield from future.result()
+
+    @contextmanager
+    def progress(self, title: str, total: int, unit: str, done: int = 0) -> Iterator[Advance]:
+        """Show a progress artifact, and a line in the log now and then."""
+        lines, bar = Lines(title, total, unit, done), _Bar(title, total, done)
+
+        def advance() -> None:
+            bar.advance()
+            if line := lines.advance():
+                self.say(line)
+
+        yield advance
+
+    def say(self, line: str) -> None:
+        """Log a line."""
+        self._logger.info(line)
+
+    def warn(self, line: str) -> None:
+        """Log a warning."""
+        self._logger.warning(line)
+
+    def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        """Log a table line by line."""
+        self.say(f"{title}: " + " | ".join(columns))
+        for row in rows:
+            self.say("  " + " | ".join(row))
+
+
+class _Bar:
+    """A progress artifact that is brought up to date every few seconds."""
+
+    def __init__(self, title: str, total: int, done: int) -> None:
+        self._total, self._done, self._shown = total, done, time.monotonic()
+        key = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
+        self._artifact: UUID = create_progress_artifact(100.0 * done / total, key=key, description=title)  # type: ignore[assignment]
+
+    def advance(self) -> None:
+        self._done += 1
+        now = time.monotonic()
+        if self._done == self._total or now - self._shown > SECONDS_BETWEEN_UPDATES:
+            self._shown = now
+            update_progress_artifact(self._artifact, 100.0 * self._done / self._total)

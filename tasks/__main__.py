@@ -1,0 +1,42 @@
+"""`python -m tasks STAGE`: the command behind each stage of dvc.yaml."""
+
+import argparse
+import importlib
+import sys
+from pathlib import Path
+
+from rich.console import Console
+
+from eagleeye.errors import EagleEyeError
+from tasks.console import Terminal
+from tasks.settings import read_params
+
+STAGES = ("subset", "baseline", "strategies", "evaluate", "rank", "finetune", "report")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one stage in the working directory.
+
+    Args:
+        arguments: Command line without the program's name.
+
+    Returns:
+        Exit status: 0, or 1 after one red line that says what to mend.
+    """
+    parser = argparse.ArgumentParser(prog="python -m tasks", description="Run one stage of the pipeline.")
+    parser.add_argument("stage", choices=STAGES, help="what to run; `dvc repro` runs all that is out of date")
+    stage = parser.parse_args(arguments).stage
+    try:
+        importlib.import_module(f"tasks.{stage}").run(read_params(Path("params.yaml")), Terminal())
+    except EagleEyeError as error:
+        line = " ".join(str(error).split())
+        Console(stderr=True, highlight=False, soft_wrap=True).print(f"{stage}: {line}", style="red", markup=False)
+        return 1
+    except KeyboardInterrupt:
+        print(f"{stage}: interrupted; run the same command again to continue", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,140 @@
+"""The pipeline's artefacts: where each lies, who writes it, and how tables are written whole or not at all."""
+
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from eagleeye import errors
+from eagleeye.errors import ArtifactError
+from eagleeye.files import written_whole
+
+# Relative to the project's folder, the working directory of every stage; dvc.yaml lists the same paths as outputs.
+FOLDER = Path("artifacts")
+CALIBRATION = FOLDER / "calibration.parquet"
+SUB_VALIDATION = FOLDER / "sub_validation.parquet"
+BASELINE = FOLDER / "baseline.safetensors"
+BASELINE_HISTORY = FOLDER / "baseline_history.parquet"
+STRATEGIES = FOLDER / "strategies.parquet"
+GROUPS = FOLDER / "groups.parquet"
+SCORES = FOLDER / "scores.parquet"
+RANKING = FOLDER / "ranking.parquet"
+FINETUNE = FOLDER / "finetune"
+RESULTS = FINETUNE / "results.parquet"
+FINETUNE_HISTORY = FINETUNE / "history.parquet"
+PRUNED = FINETUNE / "pruned.safetensors"
+REPORT = FOLDER / "report"
+PLOTS = FOLDER / "plots"
+METRICS = Path("metrics.json")
+
+# Progress of unfinished work, by content: outside the outputs, which DVC deletes before it runs a stage.
+CACHE = Path(".eagleeye")
+SCOREBOOK = CACHE / "scores.sqlite"
+
+# The library's sources: part of what determines a result.
+LIBRARY = Path(errors.__file__).parent
+
+_STRINGS = pa.list_(pa.string())
+SCHEMAS = {
+    STRATEGIES: pa.schema(
+        [
+            pa.field("id", pa.string(), nullable=False),
+            pa.field("origin", pa.string(), nullable=False),
+            pa.field("macs", pa.int64(), nullable=False),
+            pa.field("params", pa.int64(), nullable=False),
+            pa.field("macs_fraction", pa.float64(), nullable=False),
+            pa.field("params_fraction", pa.float64(), nullable=False),
+            pa.field("rates", pa.list_(pa.float64()), nullable=False),
+            pa.field("widths", pa.list_(pa.int64()), nullable=False),
+        ]
+    ),
+    GROUPS: pa.schema(
+        [
+            pa.field("group", pa.int64(), nullable=False),
+            pa.field("name", pa.string(), nullable=False),
+            pa.field("channels", pa.int64(), nullable=False),
+            pa.field("members", _STRINGS, nullable=False),
+        ]
+    ),
+    SCORES: pa.schema(
+        [
+            pa.field("id", pa.string(), nullable=False),
+            pa.field("accuracy", pa.float64(), nullable=False),
+            pa.field("loss", pa.float64(), nullable=False),
+            pa.field("vanilla_accuracy", pa.float64()),
+            pa.field("vanilla_loss", pa.float64()),
+        ]
+    ),
+}
+SCHEMAS[RANKING] = pa.schema([pa.field("rank", pa.int64()), *SCHEMAS[STRATEGIES], *list(SCHEMAS[SCORES])[1:]])
+SCHEMAS[BASELINE_HISTORY] = pa.schema(
+    [
+        pa.field("epoch", pa.int64(), nullable=False),
+        pa.field("lr", pa.float64(), nullable=False),
+        pa.field("train_loss", pa.float64(), nullable=False),
+        pa.field("validation_accuracy", pa.float64(), nullable=False),
+        pa.field("validation_loss", pa.float64(), nullable=False),
+    ]
+)
+SCHEMAS[FINETUNE_HISTORY] = pa.schema([pa.field("id", pa.string(), nullable=False), *SCHEMAS[BASELINE_HISTORY]])
+SCHEMAS[RESULTS] = pa.schema(
+    [
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("role", pa.string(), nullable=False),
+        pa.field("rank", pa.int64()),
+        pa.field("file", pa.string(), nullable=False),
+        pa.field("macs", pa.int64(), nullable=False),
+        pa.field("params", pa.int64(), nullable=False),
+        pa.field("best_epoch", pa.int64()),
+        pa.field("validation_accuracy", pa.float64(), nullable=False),
+        pa.field("test_accuracy", pa.float64(), nullable=False),
+        pa.field("test_loss", pa.float64(), nullable=False),
+    ]
+)
+
+
+def write_table(path: Path, table: pd.DataFrame) -> None:
+    """Write one of the tables of docs/tables.md.
+
+    Args:
+        path: Which table: a key of `SCHEMAS`.
+        table: Its rows, with exactly the columns of the schema.
+
+    Raises:
+        ArtifactError: It cannot be written, for instance because the disk is full.
+    """
+    schema = SCHEMAS[path]
+    columns = pa.Table.from_pandas(table[schema.names], schema=schema, preserve_index=False)
+    # pandas' own metadata names library versions: without it the same rows give the same bytes everywhere.
+    with written_whole(path) as beside:
+        pq.write_table(columns.replace_schema_metadata(None), beside)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file, whole or not at all.
+
+    Raises:
+        ArtifactError: It cannot be written.
+    """
+    with written_whole(path) as beside:
+        beside.write_text(text, encoding="utf-8")
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """Read one of the tables of docs/tables.md.
+
+    Args:
+        path: Which table.
+
+    Raises:
+        ArtifactError: It is missing or damaged.
+    """
+    try:
+        table = pq.read_table(path)
+    except FileNotFoundError:
+        raise ArtifactError(f"{path} is missing: run `dvc repro`, which makes it") from None
+    except (OSError, pa.ArrowException) as error:
+        raise ArtifactError(f"{path} is damaged ({error}): delete it and run `dvc repro`") from error
+    # Nullable integers, so that "no rank" does not turn ranks into floats.
+    return table.to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get)

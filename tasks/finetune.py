@@ -1,0 +1,164 @@
+"""finetune: the best candidates, and the evenly pruned network for comparison, trained on and tested once."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import nn
+
+from eagleeye.artifact import save
+from eagleeye.cost import cost
+from eagleeye.data import Batches, ImageSet, decode, read_subset
+from eagleeye.evaluate import Score, evaluate
+from eagleeye.onnx_export import export_onnx
+from eagleeye.train import TrainResult, current_share
+from tasks.artifacts import (
+    BASELINE,
+    FINETUNE,
+    FINETUNE_HISTORY,
+    PRUNED,
+    RANKING,
+    RESULTS,
+    SUB_VALIDATION,
+    read_table,
+    write_table,
+)
+from tasks.bench import Bench, open_bench
+from tasks.context import Context
+from tasks.images import open_images, preprocess
+from tasks.network import load_network
+from tasks.params import Params
+from tasks.search import key_of, record_search
+from tasks.space import example_input
+from tasks.training import Workshop, forget_all_but, open_workshop, training_key
+
+TEST_CHUNK = 2000  # test images decoded at a time: an ImageNet test set would not fit into memory
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """A fine-tuned candidate: its row of the ranking, the network and how its training went."""
+
+    row: dict[str, Any]
+    network: nn.Module
+    training: TrainResult
+
+
+def run(params: Params, context: Context) -> None:
+    """Fine-tune, test and save; the one place where the test set is looked at.
+
+    Raises:
+        EvaluationError: The training diverged.
+        ArtifactError: A result cannot be written.
+    """
+    chosen = _chosen(read_table(RANKING), params.rank.top_k)
+    keys = {row["id"]: training_key(params, params.finetune, _start(params, row)) for row in chosen}
+    forget_all_but("finetune", keys.values())
+    bench, workshop = open_bench(params, key_of(params)), open_workshop(params, params.finetune, "finetune")
+    tuned = [_tune(row, bench, workshop, keys[row["id"]], context) for row in chosen]
+    if current_share().rank > 0:  # under torchrun the first process writes
+        return
+    results = _test_all(params, tuned, workshop, context)
+    for entry, result in zip(tuned, results[1:], strict=True):
+        _save(params, entry.network, result)
+    write_table(RESULTS, pd.DataFrame(results))
+    write_table(FINETUNE_HISTORY, pd.concat([_history(entry) for entry in tuned]))
+    _record(params, tuned, results)
+
+
+def _chosen(ranking: pd.DataFrame, top_k: int) -> list[dict[str, Any]]:
+    best = (ranking["rank"] <= top_k).fillna(False)
+    return ranking[best | (ranking["origin"] == "even")].to_dict("records")
+
+
+def _start(params: Params, row: dict[str, Any]) -> dict[str, Any]:
+    # A candidate goes into training with the baseline's weights and BN statistics of the calibration images.
+    return {"search": key_of(params), "baseline": BASELINE, "widths": [int(width) for width in row["widths"]]}
+
+
+def _tune(row: dict[str, Any], bench: Bench, workshop: Workshop, key: str, context: Context) -> Tuned:
+    network = bench.prune(row["rates"])
+    bench.adapt(network)
+    return Tuned(row, network, workshop.train(f"fine-tuning {row['id']}", network, key, context))
+
+
+def _merit(entry: Tuned) -> tuple[bool, float, int]:
+    # References do not compete; the test set does not choose.
+    competes = entry.row["origin"] == "uniform"
+    return competes, entry.training.best_accuracy, -entry.row["rank"] if competes else 0
+
+
+def _history(entry: Tuned) -> pd.DataFrame:
+    return entry.training.history.assign(id=entry.row["id"])
+
+
+def _test_all(params: Params, tuned: list[Tuned], workshop: Workshop, context: Context) -> list[dict[str, Any]]:
+    _, test = open_images(params)
+    baseline = load_network(params).to(workshop.device)
+    winner = max(tuned, key=_merit)
+    results = []
+    with context.progress("testing", len(tuned) + 1, "networks") as advance:
+        facts = {"id": "baseline", "role": "baseline", "rank": pd.NA, "file": BASELINE, "best_epoch": pd.NA}
+        accuracy = evaluate(baseline, workshop.validation).accuracy
+        results.append(_result(params, baseline, test, workshop, {**facts, "validation_accuracy": accuracy}))
+        advance()
+        for entry in tuned:
+            facts = _facts(entry, is_winner=entry is winner)
+            results.append(_result(params, entry.network, test, workshop, facts))
+            advance()
+    return results
+
+
+def _facts(entry: Tuned, *, is_winner: bool) -> dict[str, Any]:
+    identifier = entry.row["id"]
+    return {
+        "id": identifier,
+        "role": "pruned" if is_winner else "other",
+        "rank": entry.row["rank"],
+        "file": PRUNED if is_winner else FINETUNE / f"{identifier}.safetensors",
+        "best_epoch": entry.training.best_epoch,
+        "validation_accuracy": entry.training.best_accuracy,
+    }
+
+
+def _result(
+    params: Params, network: nn.Module, test: ImageSet, workshop: Workshop, facts: dict[str, Any]
+) -> dict[str, Any]:
+    score = _score(params, network, test, workshop)
+    costs = cost(network, example_input(params).to(workshop.device))
+    figures = {"macs": costs.macs, "params": costs.params, "test_accuracy": score.accuracy, "test_loss": score.loss}
+    return {**facts, **figures, "file": facts["file"].as_posix()}
+
+
+def _score(params: Params, network: nn.Module, test: ImageSet, workshop: Workshop) -> Score:
+    def batches() -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        shape, size = preprocess(params), params.finetune.batch_size
+        for rows in np.array_split(np.arange(len(test)), -(-len(test) // TEST_CHUNK)):
+            images = decode(test, rows.tolist(), shape)
+            yield from Batches(images, shape, batch_size=size, device=workshop.device, labelled=True)
+
+    return evaluate(network, batches())
+
+
+def _save(params: Params, network: nn.Module, result: dict[str, Any]) -> None:
+    texts = {key: str(value) for key, value in result.items() if not pd.isna(value)}
+    shape = params.data.preprocess.model_dump_json()
+    classes = json.dumps(read_subset(SUB_VALIDATION).classes)
+    metadata = {**texts, "model": params.model.name, "preprocess": shape, "classes": classes}
+    file = Path(result["file"])
+    save(network, file, metadata)
+    export_onnx(network, example_input(params), file.with_suffix(".onnx"))
+
+
+def _record(params: Params, tuned: list[Tuned], results: list[dict[str, Any]]) -> None:
+    settings = params.finetune.model_dump(mode="json")
+    with record_search(params) as record:
+        for entry, result in zip(tuned, results[1:], strict=True):
+            figures = {"final_accuracy": result["test_accuracy"], "final_loss": result["test_loss"]}
+            record.log_finetuned(result["id"], settings, entry.training.history, figures)
+        record.log_model(PRUNED, PRUNED.with_suffix(".onnx"))

@@ -1,0 +1,62 @@
+"""What several stages begin with: the images that the settings describe, and the device to put them on."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from eagleeye.data import Images, ImageSet, Preprocess, decode, open_source, read_subset
+from eagleeye.data.subset import SubsetImages
+from eagleeye.errors import ConfigError
+from tasks.params import Params
+
+
+def open_images(params: Params) -> tuple[ImageSet, ImageSet]:
+    """Open the training and the test images.
+
+    Raises:
+        ConfigError: The source's options do not fit it.
+        DataError: The images are missing, damaged or contradictory.
+    """
+    return open_source(params.data.source, **params.data.options)
+
+
+def preprocess(params: Params) -> Preprocess:
+    """How an image becomes the network's input."""
+    settings = params.data.preprocess
+    return Preprocess(size=settings.size, resize=settings.resize, mean=settings.mean, std=settings.std)
+
+
+def load_subset(params: Params, path: Path) -> tuple[Images, SubsetImages]:
+    """Decode one of the two subsets.
+
+    Args:
+        params: The settings.
+        path: The subset's file.
+
+    Returns:
+        The decoded images, and the set they were decoded from.
+    """
+    subset = read_subset(path)
+    return decode(subset, None, preprocess(params)), subset
+
+
+def training_rows(count: int, sub_validation: Sequence[int] | np.ndarray) -> np.ndarray:
+    """Rows of the training set to train on: all but the sub-validation images, which choose the best epoch."""
+    return np.setdiff1d(np.arange(count), np.asarray(sub_validation))
+
+
+def choose_device(name: str) -> torch.device:
+    """The device that a setting names.
+
+    Args:
+        name: auto, cpu or cuda.
+
+    Raises:
+        ConfigError: cuda is asked for and not there.
+    """
+    available = torch.cuda.is_available()
+    if name == "cuda" and not available:
+        raise ConfigError("device is cuda, but PyTorch sees no GPU here: set it to auto or cpu, or mend the driver")
+    return torch.device("cuda" if name != "cpu" and available else "cpu")

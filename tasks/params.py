@@ -1,0 +1,189 @@
+"""The settings of the pipeline: one frozen object, section by section as in params.yaml, every field explained.
+
+Nothing has a default here: params.yaml (or a recipe) is the one place for values. `tasks.settings` reads it.
+"""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Count = Annotated[int, Field(ge=1)]
+Share = Annotated[int | float, Field(gt=0)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+Device = Literal["auto", "cpu", "cuda"]
+Triple = tuple[float, float, float]
+
+
+class Section(BaseModel):
+    """A section of params.yaml: unknown keys are refused, types are not converted, values do not change."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Preprocess(Section):
+    """How an image becomes the network's input."""
+
+    size: Count | None = Field(description="side of the square input, pixels; null keeps the images' own size")
+    resize: Count | None = Field(description="short side before the centre crop to `size`, pixels; null: no crop")
+    mean: Triple = Field(description="per-channel mean of the images scaled to [0, 1]")
+    std: Triple = Field(description="per-channel standard deviation of the same")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.resize is not None and (self.size is None or self.resize < self.size):
+            raise ValueError(f"resize is {self.resize}, size is {self.size}: the crop must fit, size ≤ resize")
+        if min(self.std) <= 0:
+            raise ValueError(f"std is {list(self.std)}: every value must be greater than 0")
+        return self
+
+
+class Data(Section):
+    """Where the images come from."""
+
+    source: str = Field(
+        min_length=1,
+        description="digits | parquet | imagefolder | torchvision:<data set> | package.module:function",
+    )
+    options: dict[str, Any] = Field(description="the source's own options, for instance train and test paths")
+    preprocess: Preprocess
+
+
+class Model(Section):
+    """The trained network to prune."""
+
+    name: str = Field(min_length=1, description="a model's name (see README) or package.module:factory")
+    options: dict[str, Any] = Field(description="keyword arguments of the model")
+    checkpoint: str | None = Field(description="its weights (.safetensors or a state dict); null: train a baseline")
+
+
+class Subset(Section):
+    """The two sets of training images that score candidates; never the test set."""
+
+    calibration: Share = Field(description="images for adaptive BN: a fraction of the training set, or a count")
+    sub_validation: Share = Field(description="images for the accuracy: a fraction of the training set, or a count")
+    seed: Seed = Field(description="seed of the class-balanced draw")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        shares = {"calibration": self.calibration, "sub_validation": self.sub_validation}
+        for key, share in shares.items():
+            if isinstance(share, float) and share >= 1:
+                raise ValueError(f"{key} is {share}: a fraction below 1 or a whole number of images is allowed")
+        if sum(share for share in shares.values() if isinstance(share, float)) >= 1:
+            raise ValueError(f"{shares}: together the fractions must stay below 1, some images are left to train on")
+        return self
+
+
+class Training(Section):
+    """A training run: SGD with Nesterov momentum and a cosine schedule."""
+
+    epochs: Count = Field(description="passes over the training images")
+    batch_size: Count = Field(description="images per step")
+    lr: float = Field(gt=0, description="learning rate at its peak")
+    momentum: float = Field(ge=0, lt=1, description="momentum")
+    weight_decay: float = Field(ge=0, description="weight decay of every parameter")
+    warmup_epochs: int = Field(ge=0, description="epochs of linear warm-up before the cosine")
+    label_smoothing: float = Field(ge=0, lt=1, description="label smoothing")
+    augment: Literal["none", "shift", "shift_flip", "resized_crop"] = Field(description="random augmentation")
+    mixed_precision: bool = Field(description="16-bit arithmetic where the device has it")
+    device: Device = Field(description="auto takes a GPU where there is one")
+    seed: Seed = Field(description="seed of weights, order and augmentation")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.warmup_epochs >= self.epochs:
+            raise ValueError(f"warmup_epochs is {self.warmup_epochs}: must be below epochs, which is {self.epochs}")
+        return self
+
+
+class Budget(Section):
+    """What the pruned network may cost: MACs, parameters or both."""
+
+    macs: float | int | None = Field(description="≤ 1: fraction of the full network's MACs; above 1: a count")
+    params: float | int | None = Field(description="≤ 1: fraction of the full network's parameters; above 1: a count")
+    tolerance: float = Field(gt=0, lt=1, description="allowed distance, as a fraction of the full network")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.macs is None and self.params is None:
+            raise ValueError("macs and params are both null: set at least one of them")
+        for key, value in (("macs", self.macs), ("params", self.params)):
+            if value is not None and value <= 0:
+                raise ValueError(f"{key} is {value}: a fraction in (0, 1] or a count above 1 is allowed")
+        return self
+
+
+class Strategies(Section):
+    """The candidates: one pruning rate per group of channels, drawn at random within the budget."""
+
+    budget: Budget
+    count: Count = Field(description="candidates")
+    max_rate: float = Field(gt=0, le=1, description="rates are uniform in [0, max_rate]")
+    seed: Seed = Field(description="seed of the draws")
+    max_draws: Count = Field(description="draws after which a rare budget is given up")
+    even: bool = Field(description="also score and fine-tune the evenly pruned network, for comparison")
+    exclude: tuple[str, ...] = Field(description="layers never to prune; patterns such as layer1.*")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.max_draws < self.count:
+            raise ValueError(f"max_draws is {self.max_draws}: must be at least count, which is {self.count}")
+        return self
+
+
+class Evaluate(Section):
+    """How candidates are scored."""
+
+    mode: Literal["reset", "paper"] = Field(
+        description="adaptive BN: reset = cumulative average from scratch; paper = the published moving average"
+    )
+    iterations: Count | None = Field(description="calibration batches; null: each image once (paper: 100 batches)")
+    batch_size: Count = Field(description="images per forward pass")
+    device: Device = Field(description="auto takes a GPU where there is one")
+    vanilla: bool = Field(description="also score without recalibration")
+    candidates_per_task: Count = Field(description="candidates that one Prefect task scores")
+
+
+class Rank(Section):
+    """How many candidates go on."""
+
+    top_k: Count = Field(description="best candidates to fine-tune")
+
+
+class Report(Section):
+    """What the report measures."""
+
+    latency_repeats: Annotated[int, Field(ge=5)] = Field(description="timed forward passes per network")
+    latency_batch_sizes: Annotated[tuple[Count, ...], Field(min_length=1)] = Field(
+        description="images per timed forward pass; each size is measured"
+    )
+
+
+class Tracking(Section):
+    """Where MLflow records the search."""
+
+    uri: str = Field(min_length=1, description="MLflow tracking URI")
+    experiment: str = Field(min_length=1, description="MLflow experiment")
+
+
+class Params(Section):
+    """The whole of params.yaml."""
+
+    data: Data
+    model: Model
+    subset: Subset
+    baseline: Training
+    strategies: Strategies
+    evaluate: Evaluate
+    rank: Rank
+    finetune: Training
+    report: Report
+    tracking: Tracking
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.rank.top_k > self.strategies.count:
+            raise ValueError(
+                f"rank.top_k is {self.rank.top_k}: must not exceed strategies.count, which is {self.strategies.count}"
+            )
+        return self

@@ -1,0 +1,113 @@
+"""Walks the stages of dvc.yaml the way `dvc repro` does, with the stage bodies run in this process.
+
+dvc.yaml is the only definition of the stages. `dvc repro` starts each stage's command; a Prefect flow cannot, because
+its batches would be no Prefect tasks. So the walk asks DVC whether a stage is up to date, takes DVC's own locks,
+restores the stage from DVC's run cache or runs its body, and commits that one stage: whichever door is used, the other
+finds everything up to date. This is the one file that uses DVC's internals; DVC is pinned, and the tests of this file
+pin the behaviour.
+"""
+
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+from dvc.exceptions import DvcException
+from dvc.lock import LockError
+from dvc.repo import Repo
+from dvc.repo.reproduce import get_active_graph, plan_repro
+from dvc.rwlock import rwlock
+from dvc.stage import PipelineStage
+from dvc.stage.cache import RunCacheNotFoundError
+
+from eagleeye.errors import ConfigError
+
+Outcome = Literal["up to date", "restored", "ran"]
+
+# DVC's locks tell processes apart, not threads.
+_one_at_a_time = threading.Lock()
+
+
+def stage_names(root: Path) -> list[str]:
+    """The stages of dvc.yaml in the order in which they run.
+
+    Args:
+        root: The folder of dvc.yaml.
+
+    Raises:
+        ConfigError: dvc.yaml or params.yaml cannot be read.
+    """
+    with _open(root) as repo:
+        stages = list(repo.stage.collect("dvc.yaml"))
+        return [stage.name for stage in plan_repro(get_active_graph(repo.index.graph), stages)]
+
+
+def bring_up_to_date(root: Path, name: str, body: Callable[[], None]) -> Outcome:
+    """Bring one stage up to date, its dependencies being so.
+
+    Args:
+        root: The folder of dvc.yaml.
+        name: The stage.
+        body: Does the stage's work; its outputs are gone when it is called.
+
+    Returns:
+        What was needed: nothing, DVC's run cache, or the body.
+
+    Raises:
+        ConfigError: Another process works on the stage, or DVC cannot read or write what it needs.
+    """
+    with _one_at_a_time, _open(root) as repo:
+        if not repo.status(targets=[name]):
+            return "up to date"
+        stage = repo.stage.load_one(name=name)
+        with _held(repo, stage):
+            restored = _restore(repo, stage)
+            if not restored:
+                body()
+            # Only this stage: committing everything would also bless outputs that are stale.
+            repo._reset()
+            repo.commit(target=name, force=True)
+        return "restored" if restored else "ran"
+
+
+@contextmanager
+def _open(root: Path) -> Iterator[Repo]:
+    if not (root / "dvc.yaml").is_file():
+        raise ConfigError(f"{root} holds no dvc.yaml: run from the project's folder")
+    try:
+        with Repo(str(root)) as repo:
+            yield repo
+    except LockError as error:
+        raise ConfigError(f"another run is at work here: {_flat(error)}; wait for it or stop it") from error
+    except DvcException as error:
+        raise ConfigError(f"DVC: {_flat(error)}") from error
+
+
+@contextmanager
+def _held(repo: Repo, stage: PipelineStage) -> Iterator[None]:
+    # The same command line as DVC's own decorators use: the same holder may take a lock twice.
+    command = " ".join(sys.argv)
+    reads, writes = [dep.fs_path for dep in stage.deps], [out.fs_path for out in stage.outs]
+    hardlinks = repo.config["core"].get("hardlink_lock", False)
+    with rwlock(repo.tmp_dir, repo.fs, command, reads, writes, hardlinks):
+        yield
+
+
+def _restore(repo: Repo, stage: PipelineStage) -> bool:
+    with repo.lock:
+        stage.remove_outs(ignore_remove=False, force=False)
+        try:
+            repo.stage_cache.restore(stage)
+        except RunCacheNotFoundError:
+            return False
+    return True
+
+
+def _flat(error: BaseException) -> str:
+    causes = [str(error)]
+    while error.__cause__ is not None:
+        error = error.__cause__
+        causes.append(str(error))
+    return " ".join(": ".join(cause for cause in causes if cause).split())

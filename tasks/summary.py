@@ -1,0 +1,66 @@
+"""The result in a few lines: for the terminal, and for the Prefect UI."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from tasks.artifacts import METRICS, PRUNED, REPORT, RESULTS, read_table
+
+COLUMNS = ["network", "test accuracy", "MACs", "parameters", "file"]
+NAMES = {"pruned": "pruned ({id})", "other": "{id}", "baseline": "baseline"}
+
+
+def result_table() -> tuple[list[str], list[list[str]]]:
+    """The networks before and after.
+
+    Returns:
+        Columns and rows.
+    """
+    results = read_table(RESULTS).to_dict("records")
+    full = results[0]
+    return COLUMNS, [_row(result, full) for result in results]
+
+
+def latency_line() -> str:
+    """What a forward pass takes, in one sentence."""
+    metrics = json.loads(METRICS.read_text(encoding="utf-8"))
+    before, after = metrics["baseline_latency_ms"], metrics["pruned_latency_ms"]
+    return f"forward pass: {before:.2f} ms before, {after:.2f} ms after ({metrics['speedup']:.2f} times as fast)"
+
+
+def headline() -> str:
+    """The result in one line."""
+    results = read_table(RESULTS).set_index("role")
+    pruned, full = results.loc["pruned"], results.loc["baseline"]
+    return (
+        f"{pruned['id']}: {pruned['test_accuracy']:.2%} with {pruned['macs'] / full['macs']:.1%} of the MACs "
+        f"(unpruned: {full['test_accuracy']:.2%})"
+    )
+
+
+def markdown() -> str:
+    """The result as a page of Markdown."""
+    columns, rows = result_table()
+    lines = [f"# {headline()}", "", _line(columns), _line(["---"] * len(columns)), *map(_line, rows), ""]
+    return "\n".join([*lines, latency_line(), "", f"The network: `{PRUNED}`; the pictures: `{REPORT}/report.html`", ""])
+
+
+def _row(result: dict[str, Any], full: dict[str, Any]) -> list[str]:
+    return [
+        NAMES[result["role"]].format(id=result["id"]),
+        f"{result['test_accuracy']:.2%}",
+        _cost(result["macs"], full["macs"]),
+        _cost(result["params"], full["params"]),
+        f"{Path(result['file']).stat().st_size / 1e6:.2f} MB",
+    ]
+
+
+def _cost(value: int, full: int) -> str:
+    amount = next(
+        (f"{value / unit:.3g} {letter}" for letter, unit in (("G", 1e9), ("M", 1e6), ("k", 1e3)) if full >= unit), None
+    )
+    return f"{amount or f'{value:,}'} ({value / full:.1%})"
+
+
+def _line(cells: list[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
