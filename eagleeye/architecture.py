@@ -64,14 +64,13 @@ def describe(network: fx.GraphModule) -> dict[str, Any]:
         if node.op == "call_function":
             target = "getattr" if node.target is getattr else names.get(node.target, "")
             if not target:
-                raise ArtifactError(
-                    f"operation '{node.target}': it cannot be stored; use functions of torch instead"
-                )
+                raise ArtifactError(f"operation '{node.target}': it cannot be stored; use functions of torch instead")
         elif node.op == "call_module":
             layers[target] = _describe_layer(target, network.get_submodule(target))
         elif node.op == "get_attr":
             value = operator.attrgetter(target)(network)
-            tensors[target] = "parameter" if isinstance(value, nn.Parameter) else "buffer"
+            kind = "parameter" if isinstance(value, nn.Parameter) else "buffer"
+            tensors[target] = [kind, list(value.shape)]
         nodes.append([node.op, node.name, target, _encode(node.args), _encode(node.kwargs)])
     return {"nodes": nodes, "layers": layers, "tensors": tensors}
 
@@ -90,8 +89,8 @@ def rebuild(description: dict[str, Any], name: str) -> fx.GraphModule:
         ArtifactError: The description names something that is no tensor operation, or does not fit together.
     """
     parts: dict[str, Any] = {key: _build_layer(key, *entry) for key, entry in description["layers"].items()}
-    for key, kind in description["tensors"].items():
-        empty = torch.empty(0, device="meta")
+    for key, (kind, shape) in description["tensors"].items():
+        empty = torch.empty(shape, device="meta")
         parts[key] = nn.Parameter(empty) if kind == "parameter" else empty
     graph = fx.Graph()
     nodes: dict[str, fx.Node] = {}
@@ -99,9 +98,7 @@ def rebuild(description: dict[str, Any], name: str) -> fx.GraphModule:
     for op, node_name, target, args, kwargs in description["nodes"]:
         _check_identifiers(node_name, *str(target).split("."))
         called = _callable(op, target, args, functions, parts)
-        nodes[node_name] = graph.create_node(
-            op, called, _decode(args, nodes), _decode(kwargs, nodes), node_name
-        )
+        nodes[node_name] = graph.create_node(op, called, _decode(args, nodes), _decode(kwargs, nodes), node_name)
     graph.lint()
     return fx.GraphModule(parts, graph, class_name=name if name.isidentifier() else "Network").eval()
 
@@ -127,9 +124,7 @@ def _check_identifiers(*names: str) -> None:
     for name in names:
         # Names end up in generated code.
         if not name.isidentifier() and not name.isdecimal():
-            raise ArtifactError(
-                f"architecture: '{name[:40]}' is no name; the file is damaged or not to be trusted"
-            )
+            raise ArtifactError(f"architecture: '{name[:40]}' is no name; the file is damaged or not to be trusted")
 
 
 def _describe_layer(name: str, layer: nn.Module) -> list[Any]:

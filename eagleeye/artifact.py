@@ -65,9 +65,7 @@ def load(path: str | Path) -> fx.GraphModule:
     """
     content, tensors = _read(Path(path))
     if _digest({k: v for k, v in content.items() if k != "sha256"}, tensors) != content.get("sha256"):
-        raise ArtifactError(
-            f"file '{path}': its content does not match its checksum; it is damaged: copy it again"
-        )
+        raise ArtifactError(f"file '{path}': its content does not match its checksum; it is damaged: copy it again")
     network = rebuild(content["architecture"], content["name"])
     for alias, name in content["aliases"].items():
         tensors[alias] = tensors[name]
@@ -97,13 +95,9 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
             text = (file.metadata() or {}).get(_KEY)
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (OSError, safetensors.SafetensorError) as error:
-        raise ArtifactError(
-            f"file '{path}': it cannot be read ({error}); it is missing or damaged"
-        ) from error
+        raise ArtifactError(f"file '{path}': it cannot be read ({error}); it is missing or damaged") from error
     if text is None:
-        raise ArtifactError(
-            f"file '{path}': it holds weights but no architecture; load() reads what save() wrote"
-        )
+        raise ArtifactError(f"file '{path}': it holds weights but no architecture; load() reads what save() wrote")
     content: dict[str, Any] = json.loads(text)
     if content.get("format") != _FORMAT:
         raise ArtifactError(f"file '{path}': format {content.get('format')} is not {_FORMAT}; save it again")

@@ -81,9 +81,7 @@ def _only_these_train(model: nn.Module, layers: list[BatchNorm]) -> Iterator[Non
     """Training mode for the given layers alone; modes and momenta come back, after an exception statistics too."""
     modes = {module: module.training for module in model.modules()}
     momenta = [layer.momentum for layer in layers]
-    statistics = [
-        {key: value.clone() for key, value in layer.named_buffers(recurse=False)} for layer in layers
-    ]
+    statistics = [{key: value.clone() for key, value in layer.named_buffers(recurse=False)} for layer in layers]
     model.eval()
     for layer in layers:
         layer.training = True

@@ -46,8 +46,7 @@ def check(
                 full.get_parameter(axis.tensor).transpose(0, axis.axis)[gone] = 0
         masked = _tensors(full(*doubles))
     return max(
-        float((a - b).abs().max() / b.abs().max().clamp_min(1e-300))
-        for a, b in zip(outputs, masked, strict=True)
+        float((a - b).abs().max() / b.abs().max().clamp_min(1e-300)) for a, b in zip(outputs, masked, strict=True)
     )
 
 

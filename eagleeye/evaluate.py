@@ -55,9 +55,7 @@ def evaluate(model: nn.Module, labelled_batches: Iterable[tuple[Tensor, Tensor]]
 def _check(outputs: Tensor, labels: Tensor) -> None:
     if not isinstance(outputs, Tensor) or outputs.dim() != 2:
         shape = tuple(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
-        raise EvaluationError(
-            f"network output: {shape} is no table of class scores; it must be a tensor (n, classes)"
-        )
+        raise EvaluationError(f"network output: {shape} is no table of class scores; it must be a tensor (n, classes)")
     if int(labels.max()) >= outputs.shape[1]:
         raise EvaluationError(
             f"labels: class {int(labels.max())} occurs, but the network has {outputs.shape[1]} outputs;"

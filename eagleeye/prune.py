@@ -17,6 +17,10 @@ from eagleeye.errors import StrategyError
 from eagleeye.importance import Criterion, l1_norm
 from eagleeye.strategies import Strategy
 
+Conv = nn.modules.conv._ConvNd
+BatchNorm = nn.modules.batchnorm._BatchNorm
+InstanceNorm = nn.modules.instancenorm._InstanceNorm
+
 
 def prune(
     model: nn.Module, space: Space, strategy: Strategy | Rates, *, criterion: Criterion = l1_norm
@@ -130,26 +134,23 @@ def _thin_layer(space: Space, name: str, layer: nn.Module, kept: Kept, memo: dic
 def _thin_tensor(space: Space, name: str, tensor: Tensor, kept: Kept, memo: dict[int, Any]) -> Tensor:
     if id(tensor) not in memo:
         cut = space.thin(name, tensor, kept)
-        memo[id(tensor)] = (
-            nn.Parameter(cut, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else cut
-        )
+        memo[id(tensor)] = nn.Parameter(cut, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else cut
     result: Tensor = memo[id(tensor)]
     return result
 
 
 def _set_sizes(thin: nn.Module, full: nn.Module) -> None:
     """Make a layer's own size attributes agree with its tensors."""
-    weight = getattr(thin, "weight", None)
-    if isinstance(thin, nn.modules.conv._ConvNd):
+    if isinstance(thin, Conv):
+        assert isinstance(full, Conv)
         rows, columns = thin.weight.shape[:2]
-        filters, inputs = (columns, rows) if thin.transposed else (rows, columns)
-        thin.groups = full.groups * rows // full.weight.shape[0] if full.groups > 1 else 1
-        thin.in_channels = inputs if thin.transposed else inputs * thin.groups
-        thin.out_channels = filters * thin.groups if thin.transposed else filters
+        thin.groups = full.groups * rows // len(full.weight) if full.groups > 1 else 1
+        inputs, filters = (rows, columns * thin.groups) if thin.transposed else (columns * thin.groups, rows)
+        thin.in_channels, thin.out_channels = inputs, filters
     elif isinstance(thin, nn.Linear):
         thin.out_features, thin.in_features = thin.weight.shape
-    elif hasattr(thin, "num_features"):
-        tensors = (weight, getattr(thin, "running_mean", None))
+    elif isinstance(thin, (BatchNorm, InstanceNorm)):
+        tensors = (thin.weight, thin.running_mean)
         thin.num_features = next((len(t) for t in tensors if t is not None), thin.num_features)
     elif isinstance(thin, nn.PReLU):
         thin.num_parameters = len(thin.weight)

@@ -31,18 +31,12 @@ class Budget:
             ConfigError: None given, or one out of range.
         """
         if self.macs is None and self.params is None:
-            raise ConfigError(
-                "budget: neither macs nor params is given; give one of them, e.g. Budget(macs=0.5)"
-            )
+            raise ConfigError("budget: neither macs nor params is given; give one of them, e.g. Budget(macs=0.5)")
         for name, value in (("macs", self.macs), ("params", self.params)):
             if value is not None and not (0 < value < math.inf):
-                raise ConfigError(
-                    f"budget {name}: {value} must be positive: a fraction up to 1, or a count above 1"
-                )
+                raise ConfigError(f"budget {name}: {value} must be positive: a fraction up to 1, or a count above 1")
         if not 0 <= self.tolerance < 1:
-            raise ConfigError(
-                f"budget tolerance: {self.tolerance} must lie in [0, 1), e.g. 0.005 for half a point"
-            )
+            raise ConfigError(f"budget tolerance: {self.tolerance} must lie in [0, 1), e.g. 0.005 for half a point")
 
 
 @dataclass(frozen=True)
@@ -77,9 +71,7 @@ def sample(
         BudgetError: The budget is out of reach, or too rare for `max_draws`.
     """
     if not 0 < max_rate <= 1:
-        raise ConfigError(
-            f"max_rate: {max_rate} must lie in (0, 1]: the largest share of a group that may go"
-        )
+        raise ConfigError(f"max_rate: {max_rate} must lie in (0, 1]: the largest share of a group that may go")
     if count < 1:
         raise ConfigError(f"count: {count} must be at least 1")
     _check_reachable(space, budget, max_rate)
@@ -92,7 +84,7 @@ def sample(
         costs = space.cost_of(widths)
         meets = np.flatnonzero(_meets(space, budget, costs))
         drawn, accepted = drawn + _BLOCK, accepted + len(meets)
-        for row in meets:
+        for row in meets.tolist():
             key = tuple(widths[row].tolist())
             if key not in found and len(found) < count:
                 found[key] = _strategy(f"s{len(found):04d}", rates[row], key, costs, row)
@@ -120,9 +112,7 @@ def even(space: Space, budget: Budget) -> Strategy:
     return _strategy("even", rates[row], tuple(widths[row].tolist()), costs, row)
 
 
-def _strategy(
-    name: str, rates: npt.NDArray[np.float64], widths: tuple[int, ...], costs: Costs, row: int
-) -> Strategy:
+def _strategy(name: str, rates: npt.NDArray[np.float64], widths: tuple[int, ...], costs: Costs, row: int) -> Strategy:
     return Strategy(name, tuple(rates.tolist()), widths, int(costs.macs[row]), int(costs.params[row]))
 
 
@@ -130,11 +120,7 @@ def _targets(space: Space, budget: Budget) -> list[tuple[str, float, int]]:
     """Name, target and full cost of every constrained quantity."""
     full = space.full_cost
     wanted = (("macs", budget.macs, full.macs), ("params", budget.params, full.params))
-    return [
-        (name, value * whole if value <= 1 else value, whole)
-        for name, value, whole in wanted
-        if value is not None
-    ]
+    return [(name, value * whole if value <= 1 else value, whole) for name, value, whole in wanted if value is not None]
 
 
 def _deviations(space: Space, budget: Budget, costs: Costs) -> npt.NDArray[np.float64]:
@@ -144,9 +130,7 @@ def _deviations(space: Space, budget: Budget, costs: Costs) -> npt.NDArray[np.fl
 
 
 def _meets(space: Space, budget: Budget, costs: Costs) -> npt.NDArray[np.bool_]:
-    within: npt.NDArray[np.bool_] = np.all(
-        np.abs(_deviations(space, budget, costs)) <= budget.tolerance, axis=0
-    )
+    within: npt.NDArray[np.bool_] = np.all(np.abs(_deviations(space, budget, costs)) <= budget.tolerance, axis=0)
     return within
 
 

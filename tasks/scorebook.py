@@ -115,9 +115,7 @@ class Scorebook:
         insert = "INSERT INTO scores VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
         with self._lock:
             try:
-                added = self._connection.execute(
-                    insert, (search_key, candidate_id, *astuple(scores))
-                ).rowcount
+                added = self._connection.execute(insert, (search_key, candidate_id, *astuple(scores))).rowcount
             except sqlite3.Error as error:
                 raise self._unusable(error) from error
         if not added:

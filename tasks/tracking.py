@@ -300,9 +300,7 @@ class SearchRun:
         now = int(time.time() * 1000)
         while self._charted < len(self._accuracies):
             rows = range(self._charted, min(self._charted + STEPS_PER_BATCH, len(self._accuracies)))
-            points = [
-                Metric(name, curve[row], now, row + 1) for row in rows for name, curve in curves.items()
-            ]
+            points = [Metric(name, curve[row], now, row + 1) for row in rows for name, curve in curves.items()]
             self._client.log_batch(self.run_id, metrics=points)
             self._charted = rows.stop
 

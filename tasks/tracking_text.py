@@ -109,13 +109,9 @@ def describe(
     rows = [name for name in measures if f"pruned_{name}" in metrics]
     if rows:
         lines.append(
-            "\n".join(
-                ["| | full | pruned | change |", "|---|---:|---:|---:|", *(_row(n, metrics) for n in rows)]
-            )
+            "\n".join(["| | full | pruned | change |", "|---|---:|---:|---:|", *(_row(n, metrics) for n in rows)])
         )
-        lines.append(
-            "Artefacts: `report/` (page and figures), `ranking.json` (every candidate), the checkpoint."
-        )
+        lines.append("Artefacts: `report/` (page and figures), `ranking.json` (every candidate), the checkpoint.")
     if changed:
         listed = ", ".join(f"`{name}` = {value}" for name, value in changed.items())
         lines.append(f"Settings changed since the search was first recorded: {listed}.")

@@ -52,9 +52,7 @@ def convolution(ties: Ties, call: LayerCall) -> Tensor | None:
         return None
     else:
         filters = ties.axis(f"{call.name}.weight", 0, layer.out_channels, "filter")
-        for group_in, group_out in zip(
-            np.split(incoming, layer.groups), np.split(filters, layer.groups), strict=True
-        ):
+        for group_in, group_out in zip(np.split(incoming, layer.groups), np.split(filters, layer.groups), strict=True):
             ties.tie(np.full_like(group_in, group_out[0]), group_in)
             ties.tie(np.full_like(group_out, group_out[0]), group_out)
     _share(ties, call, "bias", filters, "filter")

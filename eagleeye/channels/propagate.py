@@ -12,7 +12,7 @@ from torch import Tensor, fx, nn
 
 from eagleeye.channels import tensor_rules as rules
 from eagleeye.channels.layer_rules import Conv, LayerCall, fixed_labels, rule_for
-from eagleeye.channels.ties import Ties, spread
+from eagleeye.channels.ties import Ties, along, spread, varying_axes
 from eagleeye.channels.tracer import VALUE
 
 
@@ -74,7 +74,8 @@ def place_of(node: fx.Node) -> str:
     name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", str(node.target))
     if node.op == "call_module":
         return f"layer '{node.target}'"
-    return f"operation '{name}' in layer '{stack[-1][0] if stack else 'forward'}'"
+    path = stack[-1][0] if stack else ""
+    return f"operation '{name}' in " + (f"layer '{path}'" if path else "the network's forward()")
 
 
 def argument_of(node: fx.Node, position: int, name: str) -> Any:
@@ -95,9 +96,7 @@ def _labels_of(net: Labelled, node: fx.Node) -> Any:
         return None
     labels = _layer(net, node) if node.op == "call_module" else _operation(net, node)
     if labels is None:
-        kind = (
-            type(net.root.get_submodule(str(node.target))).__name__ + " " if node.op == "call_module" else ""
-        )
+        kind = type(net.root.get_submodule(str(node.target))).__name__ + " " if node.op == "call_module" else ""
         _fix_inputs(net, node, f"{kind}{place_of(node)} cannot be followed")
         return _fixed(node.meta[VALUE])
     return labels
@@ -141,9 +140,7 @@ def _operation(net: Labelled, node: fx.Node) -> Any:
     if target in rules.SPATIAL and isinstance(value, Tensor):
         return _spatial(inputs[0], value.shape)
     if target in rules.REDUCTIONS and isinstance(value, Tensor):
-        return rules.reduce(
-            inputs[0], value.shape, argument_of(node, 1, "dim"), bool(argument_of(node, 2, "keepdim"))
-        )
+        return rules.reduce(inputs[0], value.shape, argument_of(node, 1, "dim"), bool(argument_of(node, 2, "keepdim")))
     if target in rules.PADDING:
         mode = argument_of(node, 2, "mode") or "constant"
         return rules.pad(net.ties, inputs[0], value.shape, argument_of(node, 1, "pad"), mode == "constant")
@@ -151,9 +148,9 @@ def _operation(net: Labelled, node: fx.Node) -> Any:
 
 
 def _spatial(label: Tensor, shape: torch.Size) -> Tensor | None:
-    if set(rules.varying_axes(label)) - {1} or len(shape) != label.dim():
+    if set(varying_axes(label)) - {1} or len(shape) != label.dim():
         return None
-    return spread(rules.along(label, 1), 1, shape)
+    return spread(along(label, 1), 1, shape)
 
 
 def _moved(net: Labelled, node: fx.Node) -> Any:
@@ -165,6 +162,8 @@ def _moved(net: Labelled, node: fx.Node) -> Any:
             return source.meta[VALUE]
         return tuple(label) if isinstance(label, tuple) else label.contiguous()
 
+    args: Any
+    kwargs: Any
     args, kwargs = fx.node.map_arg((node.args, node.kwargs), argument)
     target: Any = node.target
     if node.op == "call_method":
@@ -190,11 +189,7 @@ def _tensors(net: Labelled, node: fx.Node) -> list[Tensor]:
     found: list[Tensor] = []
     for source in node.all_input_nodes:
         label = net.labels[source]
-        found += (
-            [label]
-            if isinstance(label, Tensor)
-            else [item for item in label or () if isinstance(item, Tensor)]
-        )
+        found += [label] if isinstance(label, Tensor) else [item for item in label or () if isinstance(item, Tensor)]
     return found
 
 

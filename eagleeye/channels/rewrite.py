@@ -48,9 +48,16 @@ def plan_steps(net: Labelled) -> Plan:
         if not blocked:
             return plan
         for node in blocked:
-            for entry in (node, *node.all_input_nodes):
-                for label in _tensors(net.labels[entry]):
-                    net.ties.fix(label, f"{place_of(node)} needs their number unchanged")
+            for label in _tensors(net.labels[node]) + _read(net, node):
+                net.ties.fix(label, f"{place_of(node)} needs their number unchanged")
+
+
+def _read(net: Labelled, node: fx.Node) -> list[Tensor]:
+    """The labels of the tensors a node reads, also by way of their sizes."""
+    found: list[Tensor] = []
+    for source in node.all_input_nodes:
+        found += _read(net, source) if net.labels[source] is None else _tensors(net.labels[source])
+    return found
 
 
 def _attempt(net: Labelled) -> tuple[Plan, set[fx.Node]]:
@@ -94,9 +101,7 @@ def _valid_for_any_width(net: Labelled, node: fx.Node, failed: set[fx.Node]) -> 
     return node.target in rules.PADDING and _channel_padding(net, node) == (0, 0)
 
 
-def _keeps_all_channels(
-    net: Labelled, node: fx.Node, labels: Any, source: fx.Node, failed: set[fx.Node]
-) -> bool:
+def _keeps_all_channels(net: Labelled, node: fx.Node, labels: Any, source: fx.Node, failed: set[fx.Node]) -> bool:
     origin = net.labels[source]
     if isinstance(origin, tuple):
         return source not in failed
@@ -175,9 +180,7 @@ def _picked(net: Labelled, chain: list[fx.Node]) -> SelectStep | None:
     if others != [size for a, size in enumerate(labels.shape) if a != axis]:
         return None
     index = _replay(net, chain, spread(np.arange(origin.shape[axis]), axis, origin.shape))
-    places = torch.arange(int(np.prod(others))).reshape(
-        [1 if a == axis else s for a, s in enumerate(origin.shape)]
-    )
+    places = torch.arange(int(np.prod(others))).reshape([1 if a == axis else s for a, s in enumerate(origin.shape)])
     moved = _replay(net, chain, places.expand(origin.shape))
     if set(varying_axes(index)) - {axis} or not torch.equal(moved, places.expand(labels.shape)):
         return None
@@ -188,7 +191,7 @@ def _replay(net: Labelled, chain: list[fx.Node], value: Tensor) -> Tensor:
     """Run a chain of data movement on another tensor in its source's place."""
     values: dict[fx.Node, Any] = {chain[-1]: value.contiguous()}
     for node in reversed(chain[:-1]):
-        args, kwargs = fx.node.map_arg((node.args, node.kwargs), lambda n: values.get(n, n.meta[VALUE]))
+        args, kwargs = _filled(node, values)
         target: Any = _module(net, node) or node.target
         values[node] = (
             getattr(args[0].contiguous(), target)(*args[1:], **kwargs)
@@ -197,6 +200,10 @@ def _replay(net: Labelled, chain: list[fx.Node], value: Tensor) -> Tensor:
         )
     result: Tensor = values[chain[0]]
     return result
+
+
+def _filled(node: fx.Node, values: dict[fx.Node, Any]) -> Any:
+    return fx.node.map_arg((node.args, node.kwargs), lambda source: values.get(source, source.meta[VALUE]))
 
 
 def _live(graph: fx.Graph, plan: Plan) -> set[fx.Node]:
@@ -225,16 +232,14 @@ def _reads_width(net: Labelled, node: fx.Node, plan: Plan) -> bool:
     if _is_shape(node):
         whole = any(user.target is not operator.getitem for user in node.users)
         return whole and _touches_channels(net, node.all_input_nodes[0], slice(None))
-    return target in ("numel", torch.numel, len) and _touches_channels(
-        net, node.all_input_nodes[0], slice(None)
-    )
+    return target in ("numel", torch.numel, len) and _touches_channels(net, node.all_input_nodes[0], slice(None))
 
 
 def _is_shape(node: Any) -> bool:
     if not isinstance(node, fx.Node) or isinstance(node.meta.get(VALUE), Tensor):
         return False
     is_attribute = node.target is getattr and node.args[1] == "shape"
-    return is_attribute or (node.target == "size" and len(node.args) + len(node.kwargs) == 1)
+    return bool(is_attribute) or (node.target == "size" and len(node.args) + len(node.kwargs) == 1)
 
 
 def _touches_channels(net: Labelled, source: fx.Node, index: Any) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -87,9 +88,7 @@ class Space:
             )
         for group, rate in zip(self.groups, rates, strict=True):
             if not 0 <= rate <= 1:
-                raise StrategyError(
-                    f"rate of group '{group.name}': {rate} is outside [0, 1]; give the share to remove"
-                )
+                raise StrategyError(f"rate of group '{group.name}': {rate} is outside [0, 1]; give the share to remove")
         return tuple(int(width) for width in self.widths(np.asarray([rates], dtype=np.float64))[0])
 
     def widths(self, rates: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
@@ -103,7 +102,8 @@ class Space:
         """
         full = np.asarray(self.channels, dtype=np.int64)
         removed = np.floor(rates * full + 1e-9).astype(np.int64)
-        return np.maximum(full - removed, 1)
+        left: npt.NDArray[np.int64] = np.maximum(full - removed, 1)
+        return left
 
     def cost_of(self, widths: npt.NDArray[np.int64]) -> Costs:
         """Costs of many choices of widths, without building a network.
@@ -130,16 +130,15 @@ class Space:
         """Elements of every tensor for every row of widths; float64 is exact up to 2^53 and multiplies fast."""
         elements = {name: np.full(len(widths), float(shape.numel())) for name, shape in self.shapes.items()}
         removed = (np.asarray(self.channels) - widths).astype(np.float64)
-        for axis in self.axes:
-            counts = self._counts(axis)
-            if counts.any():
-                length = self.shapes[axis.tensor][axis.axis]
-                elements[axis.tensor] *= (length - removed @ counts) / length
+        for axis, counts in zip(self.axes, self._counts, strict=True):
+            length = self.shapes[axis.tensor][axis.axis]
+            elements[axis.tensor] *= (length - removed @ counts) / length
         return {name: np.rint(value) for name, value in elements.items()}
 
-    def _counts(self, axis: Axis) -> npt.NDArray[np.float64]:
-        """How many positions of an axis one channel of each group takes."""
-        return np.array([float((axis.ids == ids[0]).sum()) for ids in self.ids])
+    @cached_property
+    def _counts(self) -> list[npt.NDArray[np.float64]]:
+        """Per axis, how many of its positions one channel of each group takes."""
+        return [np.array([float((axis.ids == ids[0]).sum()) for ids in self.ids]) for axis in self.axes]
 
     def kept(self, chosen: Sequence[npt.NDArray[np.bool_]]) -> Kept:
         """Which channel ids stay.
@@ -172,7 +171,7 @@ class Space:
                 tensor = tensor.index_select(axis.axis, index.to(tensor.device))
         return tensor.detach().clone(memory_format=torch.contiguous_format)
 
-    @property
+    @cached_property
     def _axes_of(self) -> dict[str, list[Axis]]:
         by_name: dict[str, list[Axis]] = {}
         for axis in self.axes:

@@ -24,7 +24,7 @@ ELEMENTWISE: frozenset[Any] = frozenset({
     F.relu, F.relu6, F.leaky_relu, F.elu, F.selu, F.celu, F.gelu, F.silu, F.mish, F.hardswish, F.hardtanh,
     F.hardsigmoid, F.sigmoid, F.tanh, F.softplus, F.logsigmoid, F.dropout, F.dropout1d, F.dropout2d, F.dropout3d,
     "add", "add_", "sub", "sub_", "mul", "mul_", "div", "div_", "neg", "pow", "maximum", "minimum", "relu", "relu_",
-    "sigmoid", "sigmoid_", "tanh", "tanh_", "exp", "sqrt", "rsqrt", "abs", "clamp", "clamp_", "clone", "contiguous",
+    "sigmoid", "sigmoid_", "tanh", "tanh_", "exp", "sqrt", "rsqrt", "abs", "clamp", "clamp_", "clone",
     "float", "double", "half", "bfloat16", "to", "type_as", "detach", "square", "expand_as",
 })  # fmt: skip
 """Operations that work position by position, operands broadcast."""
@@ -36,13 +36,12 @@ SPATIAL: frozenset[Any] = frozenset({
 })  # fmt: skip
 """Operations that change spatial axes alone, the channels being axis 1."""
 
-REDUCTIONS: frozenset[Any] = frozenset(
-    {torch.mean, torch.sum, torch.amax, torch.amin, "mean", "sum", "amax", "amin"}
-)
+REDUCTIONS: frozenset[Any] = frozenset({torch.mean, torch.sum, torch.amax, torch.amin, "mean", "sum", "amax", "amin"})
 
 PERMUTING: frozenset[Any] = frozenset({
     torch.transpose, torch.permute, torch.movedim, torch.swapaxes, torch.unsqueeze, torch.cat, torch.concat,
     torch.stack, "transpose", "permute", "movedim", "swapaxes", "unsqueeze", "repeat", "repeat_interleave", "t",
+    "contiguous",
 })  # fmt: skip
 """Data movement that names no channel count: as valid for the thin network as for the full one."""
 
@@ -86,9 +85,7 @@ def reduce(label: Tensor, shape: torch.Size, dims: Any, keep: bool) -> Tensor | 
     """Mean, sum or maximum over axes; None if one of them is the channel axis."""
     if dims is None:
         return None
-    axes = sorted(
-        {int(dim) % label.dim() for dim in ([dims] if isinstance(dims, int) else dims)}, reverse=True
-    )
+    axes = sorted({int(dim) % label.dim() for dim in ([dims] if isinstance(dims, int) else dims)}, reverse=True)
     if set(axes) & set(varying_axes(label)):
         return None
     for axis in axes:

@@ -81,7 +81,8 @@ class Ties:
 
     def reason(self, ids: Ids) -> str:
         """Why ids are fixed: the reason of the first set they belonged to that has one."""
-        for member in ids.tolist():
+        for start in ids.tolist():
+            member = start
             while self._parent[member] != member:
                 if member in self.reasons:
                     return self.reasons[member]
@@ -115,9 +116,7 @@ def varying_axes(labels: Tensor) -> tuple[int, ...]:
     return tuple(
         axis
         for axis in range(labels.dim())
-        if labels.shape[axis] > 1
-        and labels.stride(axis) != 0
-        and bool(torch.any(labels != labels.narrow(axis, 0, 1)))
+        if labels.shape[axis] > 1 and labels.stride(axis) != 0 and bool(torch.any(labels != labels.narrow(axis, 0, 1)))
     )
 
 

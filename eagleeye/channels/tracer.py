@@ -23,6 +23,12 @@ VALUE = "value"
 class _ValueProxy(fx.Proxy):
     """A proxy that answers `len`, `int` and `range` from its value on the example; tensors still refuse."""
 
+    def __getattr__(self, name: str) -> Any:
+        """Methods are recorded when they are called; any other attribute (`shape`) is read at once."""
+        if callable(getattr(self.node.meta[VALUE], name, None)):
+            return super().__getattr__(name)
+        return self.tracer.create_proxy("call_function", getattr, (self, name), {})
+
     def _number(self) -> Any:
         value = self.node.meta[VALUE]
         if isinstance(value, Tensor):
@@ -50,6 +56,7 @@ class _ExampleTracer(fx.Tracer):
         super().__init__()
         self._inputs = iter(inputs)
         self._running_example = False
+        self.failed_in = ""
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         return isinstance(m, StochasticDepth) or super().is_leaf_module(m, module_qualified_name)
@@ -57,9 +64,7 @@ class _ExampleTracer(fx.Tracer):
     def proxy(self, node: fx.Node) -> fx.Proxy:
         return _ValueProxy(node, self)
 
-    def create_proxy(
-        self, kind: str, target: Any, args: Any, kwargs: Any, *rest: Any, **named: Any
-    ) -> fx.Proxy:
+    def create_proxy(self, kind: str, target: Any, args: Any, kwargs: Any, *rest: Any, **named: Any) -> fx.Proxy:
         proxy = super().create_proxy(kind, target, args, kwargs, *rest, **named)
         proxy.node.meta[VALUE] = self._value(proxy.node)
         return proxy
@@ -69,7 +74,12 @@ class _ExampleTracer(fx.Tracer):
     ) -> Any:
         if self._running_example:
             return forward(*args, **kwargs)
-        return super().call_module(m, forward, args, kwargs)
+        try:
+            return super().call_module(m, forward, args, kwargs)
+        except Exception:
+            # The innermost layer is the first to see it.
+            self.failed_in = self.failed_in or self.path_of_module(m)
+            raise
 
     def getattr(self, attr: str, attr_val: Any, parameter_proxy_cache: dict[str, Any]) -> Any:
         if self._running_example:
@@ -83,7 +93,8 @@ class _ExampleTracer(fx.Tracer):
         return bool(value)
 
     def iter(self, obj: fx.Proxy) -> Iterator[Any]:
-        return iter([obj[i] for i in range(len(obj.node.meta[VALUE]))])
+        proxy: Any = obj
+        return iter([proxy[i] for i in range(len(obj.node.meta[VALUE]))])
 
     def _value(self, node: fx.Node) -> Any:
         if node.op == "placeholder":
@@ -130,10 +141,10 @@ def record(model: nn.Module, inputs: tuple[Tensor, ...]) -> fx.Graph:
     except TraceError:
         raise
     except Exception as error:  # whatever a user's forward pass raises is the user's to read, with its place
-        place = tracer.scope.module_path or type(model).__name__
+        place = f"layer '{tracer.failed_in}'" if tracer.failed_in else "forward()"
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise TraceError(
-            f"network {type(model).__name__}: tracing stopped in layer '{place}': {reason}; the forward pass must run"
+            f"network {type(model).__name__}: tracing stopped in {place}: {reason}; the forward pass must run"
             f" on an input of shape {[tuple(i.shape) for i in inputs]} without control flow on tensor values"
         ) from error
     finally:
