@@ -87,9 +87,9 @@ def train(
     place = distributed.local_device(device)
     with distributed.process_group(place) as share, _repeatable(place):
         run = _Run(model, data, recipe, place, share)
-        if state is not None:
-            run.restore(state)
         try:
+            if state is not None:
+                run.restore(state)
             for epoch in range(run.epoch, recipe.epochs):
                 run.train_epoch(epoch, on_step)
                 run.score_epoch(validation)
@@ -113,6 +113,7 @@ class _Run:
     ) -> None:
         self.model = model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.data, self.recipe, self.device, self.share = data, recipe, device, share
+        self.highest_label = int(data.labels.max())
         self.optimizer = torch.optim.SGD(
             model.parameters(),
             lr=recipe.lr,
@@ -162,8 +163,7 @@ class _Run:
         self.optimizer.zero_grad(set_to_none=True)
         with torch.autocast(self.device.type, dtype=self.autocast, enabled=self.autocast is not None):
             logits = self.parallel(x)
-            if not self.history:
-                self._require_logits(logits)
+            self._require_logits(logits)
             loss: torch.Tensor = self.criterion(logits.float(), y)
         torch.autograd.backward(self.scaler.scale(loss))
         self.scaler.step(self.optimizer)
@@ -228,6 +228,9 @@ class _Run:
     def finish(self) -> TrainResult:
         """Load the best weights, the same in every process."""
         self.model.load_state_dict(self.best["model"])
+        for value in self.model.state_dict().values():
+            # The running statistics of batch norm are each process's own.
+            distributed.copy_from_first(value, self.share)
         return TrainResult(
             pd.DataFrame(self.history, columns=HISTORY_COLUMNS).astype({"epoch": "int64"}),
             self.best["epoch"],
@@ -244,14 +247,13 @@ class _Run:
             group["lr"] = lr
 
     def _require_logits(self, logits: object) -> None:
-        highest = int(self.data.labels.max())
         if not isinstance(logits, torch.Tensor) or logits.ndim != 2:
             shape = f"a tensor of shape {tuple(logits.shape)}" if isinstance(logits, torch.Tensor) else type(logits)
             raise ModelError(f"the network returns {shape} in training, but must return logits (images, classes)")
-        if highest >= logits.shape[1]:
+        if self.highest_label >= logits.shape[1]:
             raise DataError(
-                f"the network has {logits.shape[1]} outputs, but there are labels up to {highest}: "
-                f"build the model with num_classes={highest + 1}"
+                f"the network has {logits.shape[1]} outputs, but there are labels up to {self.highest_label}: "
+                f"build the model with num_classes={self.highest_label + 1}"
             )
 
     def _require_number(self, total: torch.Tensor, epoch: int, step: int) -> None:

@@ -50,6 +50,15 @@ class SmallNet(nn.Module):
         return self.linear(self.drop(x.flatten(1)))
 
 
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Networks as small as these only lose by sharing their work among threads, above all on a busy machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture
 def preprocess():
     return Preprocess(size=None, resize=None, mean=(0.4, 0.5, 0.6), std=(0.2, 0.25, 0.3))

@@ -21,9 +21,7 @@ def moved_by_hand(image, down, right, mirror):
 @given(
     height=st.integers(1, 9),
     width=st.integers(1, 9),
-    changes=st.lists(
-        st.tuples(st.integers(-3, 3), st.integers(-3, 3), st.integers(0, 1)), min_size=1, max_size=4
-    ),
+    changes=st.lists(st.tuples(st.integers(-3, 3), st.integers(-3, 3), st.integers(0, 1)), min_size=1, max_size=4),
 )
 def test_every_image_moves_as_one_would_move_it_by_hand(height, width, changes):
     changes = [(max(-height, min(d, height)), max(-width, min(r, width)), m) for d, r, m in changes]

@@ -75,10 +75,7 @@ def test_only_the_training_rows_are_shown(squares, preprocess):
 
 
 def test_epochs_and_seeds_give_other_orders(images, preprocess):
-    plans = [
-        torch.cat(epoch_plan(64, Recipe(epochs=2, seed=seed), epoch))
-        for seed, epoch in [(0, 0), (0, 1), (1, 0)]
-    ]
+    plans = [torch.cat(epoch_plan(64, Recipe(epochs=2, seed=seed), epoch)) for seed, epoch in [(0, 0), (0, 1), (1, 0)]]
     assert not any(torch.equal(plans[i], plans[j]) for i, j in [(0, 1), (0, 2), (1, 2)])
 
 
@@ -120,9 +117,7 @@ def test_the_memory_limit_decides_between_resident_and_streamed(squares, preproc
 
 def test_random_crops_are_always_cut_from_the_original_pictures(squares):
     recipe = Recipe(epochs=1, augment="resized_crop")
-    assert isinstance(
-        open_training(squares, range(64), Preprocess(size=8), recipe, device="cpu"), StreamedData
-    )
+    assert isinstance(open_training(squares, range(64), Preprocess(size=8), recipe, device="cpu"), StreamedData)
 
 
 def test_a_random_crop_without_a_size_is_refused(squares, preprocess):

@@ -115,9 +115,7 @@ def test_a_finished_run_is_not_run_again(net, data, validation):
     states = []
     train(net, data, validation, RECIPE, device="cpu", on_epoch=states.append)
     fresh, calls = type(net)(), []
-    result = train(
-        fresh, data, validation, RECIPE, device="cpu", state=stored(states[-1]), on_epoch=calls.append
-    )
+    result = train(fresh, data, validation, RECIPE, device="cpu", state=stored(states[-1]), on_epoch=calls.append)
     assert not calls
     assert equal(bits(fresh), bits(net))
     assert result.history.epoch.tolist() == [1, 2, 3]
@@ -168,9 +166,7 @@ def test_the_best_epoch_is_the_most_accurate_then_least_loss_then_earliest(
     assert (result.best_epoch, result.best_accuracy) == (best, scores[best - 1][0])
     assert equal(bits(net), states[best - 1]["model"])
     assert states[-1]["best_epoch"] == best
-    assert (
-        list(zip(result.history.validation_accuracy, result.history.validation_loss, strict=True)) == scores
-    )
+    assert list(zip(result.history.validation_accuracy, result.history.validation_loss, strict=True)) == scores
 
 
 def test_the_history_has_one_row_per_epoch_and_the_rates_of_the_recipe(net, data, validation):
