@@ -98,7 +98,10 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         raise ArtifactError(f"file '{path}': it cannot be read ({error}); it is missing or damaged") from error
     if text is None:
         raise ArtifactError(f"file '{path}': it holds weights but no architecture; load() reads what save() wrote")
-    content: dict[str, Any] = json.loads(text)
+    try:
+        content: dict[str, Any] = json.loads(text)
+    except ValueError as error:
+        raise ArtifactError(f"file '{path}': its architecture cannot be read ({error}); it is damaged") from error
     if content.get("format") != _FORMAT:
         raise ArtifactError(f"file '{path}': format {content.get('format')} is not {_FORMAT}; save it again")
     return content, tensors

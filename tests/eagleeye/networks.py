@@ -100,7 +100,7 @@ class Slices(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.stem(x)
-        first, middle, last = torch.split(x, [5, 4, 3], dim=1)
+        first, middle, _ = torch.split(x, [5, 4, 3], dim=1)
         return self.head(self.a(x[:, :5]) + self.b(middle) + self.c(x[:, 9:, :, :]) + 0 * first.mean())
 
 

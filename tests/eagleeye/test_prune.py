@@ -19,9 +19,7 @@ from eagleeye.models import build
 from tests.eagleeye.networks import CONSTRUCTS, Plain, Residual, lively
 
 
-@given(
-    construct=st.sampled_from(CONSTRUCTS), seed=st.integers(0, 10**6), top=st.sampled_from([0.3, 0.7, 1.0])
-)
+@given(construct=st.sampled_from(CONSTRUCTS), seed=st.integers(0, 10**6), top=st.sampled_from([0.3, 0.7, 1.0]))
 @settings(max_examples=60, deadline=None)
 def test_any_strategy_on_any_construct_meets_the_criterion(construct: type[nn.Module], seed: int, top: float) -> None:
     torch.manual_seed(seed)
@@ -119,9 +117,9 @@ def test_torchvision_networks_meet_the_criterion(name: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
-    ["shufflenet_v2_x0_5", "squeezenet1_1", "resnet50", "vgg11_bn", "densenet121", "googlenet", "inception_v3", "mobilenet_v2", "mnasnet0_5",
-     "efficientnet_b0", "efficientnet_v2_s", "regnet_x_400mf", "regnet_y_400mf", "resnext50_32x4d",
-     "wide_resnet50_2", "shufflenet_v2_x1_0", "alexnet"],
+    ["shufflenet_v2_x0_5", "squeezenet1_1", "resnet50", "vgg11_bn", "densenet121", "googlenet", "inception_v3",
+     "mobilenet_v2", "mnasnet0_5", "efficientnet_b0", "efficientnet_v2_s", "regnet_x_400mf", "regnet_y_400mf",
+     "resnext50_32x4d", "wide_resnet50_2", "shufflenet_v2_x1_0", "alexnet"],
 )  # fmt: skip
 def test_more_torchvision_networks_meet_the_criterion(name: str) -> None:
     torch.manual_seed(0)
