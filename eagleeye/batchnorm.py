@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from eagleeye.errors import ConfigError, EvaluationError
+from eagleeye.modes import evaluating
 
 BatchNorm = nn.modules.batchnorm._BatchNorm
 
@@ -79,21 +80,18 @@ def _run(model: nn.Module, layers: list[BatchNorm], batches: Iterable[Tensor], m
 @contextmanager
 def _only_these_train(model: nn.Module, layers: list[BatchNorm]) -> Iterator[None]:
     """Training mode for the given layers alone; modes and momenta come back, after an exception statistics too."""
-    modes = {module: module.training for module in model.modules()}
     momenta = [layer.momentum for layer in layers]
     statistics = [{key: value.clone() for key, value in layer.named_buffers(recurse=False)} for layer in layers]
-    model.eval()
-    for layer in layers:
-        layer.training = True
-    try:
-        yield
-    except BaseException:
-        for layer, saved in zip(layers, statistics, strict=True):
-            for key, value in layer.named_buffers(recurse=False):
-                value.copy_(saved[key])
-        raise
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
-        for layer, momentum in zip(layers, momenta, strict=True):
-            layer.momentum = momentum
+    with evaluating(model):
+        for layer in layers:
+            layer.training = True
+        try:
+            yield
+        except BaseException:
+            for layer, saved in zip(layers, statistics, strict=True):
+                for key, value in layer.named_buffers(recurse=False):
+                    value.copy_(saved[key])
+            raise
+        finally:
+            for layer, momentum in zip(layers, momenta, strict=True):
+                layer.momentum = momentum

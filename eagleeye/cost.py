@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from eagleeye.channels.space import Cost
+from eagleeye.modes import evaluating
 
 Conv = nn.modules.conv._ConvNd
 
@@ -37,14 +38,10 @@ def cost(model: nn.Module, example_input: Tensor) -> Cost:
 
     layers = [module for module in model.modules() if isinstance(module, (Conv, nn.Linear))]
     hooks: list[RemovableHandle] = [layer.register_forward_hook(count) for layer in layers]
-    modes = {module: module.training for module in model.modules()}
-    model.eval()
     try:
-        with torch.no_grad():
+        with evaluating(model), torch.no_grad():
             model(example_input)
     finally:
         for hook in hooks:
             hook.remove()
-        for module, mode in modes.items():
-            module.training = mode
     return Cost(sum(counted), sum(parameter.numel() for parameter in model.parameters()))

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from eagleeye.errors import EvaluationError
+from eagleeye.modes import evaluating
 
 
 class Score(NamedTuple):
@@ -32,21 +33,15 @@ def evaluate(model: nn.Module, labelled_batches: Iterable[tuple[Tensor, Tensor]]
     Raises:
         EvaluationError: No images, outputs that are no class scores or not finite, or labels beyond the classes.
     """
-    modes = {module: module.training for module in model.modules()}
-    model.eval()
     correct, loss, images = 0, 0.0, 0
-    try:
-        with torch.inference_mode():
-            for batch, labels in labelled_batches:
-                outputs = model(batch)
-                _check(outputs, labels)
-                correct += int((outputs.argmax(dim=1) == labels).sum())
-                # Summed in float64: a mean over 10,000 images must not depend on the batches.
-                loss += float(F.cross_entropy(outputs.double(), labels, reduction="sum"))
-                images += len(labels)
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
+    with evaluating(model), torch.inference_mode():
+        for batch, labels in labelled_batches:
+            outputs = model(batch)
+            _check(outputs, labels)
+            correct += int((outputs.argmax(dim=1) == labels).sum())
+            # Summed in float64: a mean over 10,000 images must not depend on the batches.
+            loss += float(F.cross_entropy(outputs.double(), labels, reduction="sum"))
+            images += len(labels)
     if images == 0:
         raise EvaluationError("evaluation: there are no images; give at least one batch")
     return Score(correct / images, loss / images)

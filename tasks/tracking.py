@@ -34,13 +34,12 @@ from mlflow.utils.git_utils import get_git_commit
 
 from eagleeye.errors import EagleEyeError
 from tasks import tracking_text as text
-from tasks.tracking_text import Candidate
+from tasks.tracking_text import CANDIDATE, CHANGED, FINETUNE, SEARCH, WINNER, Candidate
 
-SEARCH, CANDIDATE, FINETUNE = "eagleeye.search", "eagleeye.candidate", "eagleeye.finetune"
-WINNER, CHANGED = "eagleeye.winner", "eagleeye.changed"
+VIEW = "mlflow.sharedViewState."
 PARENT, NOTE, TABLES = "mlflow.parentRunId", "mlflow.note.content", "mlflow.loggedArtifacts"
 REFERENCE = "even"  # the origin of a candidate that is scored for comparison and never wins
-BEST, EACH = "best_accuracy", "candidate_accuracy"
+BEST, EACH = "candidates/best_accuracy", "candidates/accuracy"  # a section of charts, and the first
 PARAMS_PER_BATCH, METRICS_PER_BATCH = 100, 1000  # MLflow's limits
 STEPS_PER_BATCH = METRICS_PER_BATCH // 2
 
@@ -85,6 +84,7 @@ class SearchRun:
         self._experiment_id = experiment_id
         found = self._find(f"tags.`{SEARCH}` = '{search_key}'")
         self.run_id = (found[0] if found else self._create(name, {SEARCH: search_key})).info.run_id
+        self._view = f"{VIEW}{self.run_id}"
         client.update_run(self.run_id, status="RUNNING")
         self._nested = self._nested_runs()
         self._done = {key for key, run in self._nested.items() if _finished(run)}
@@ -97,8 +97,7 @@ class SearchRun:
     def end(self, status: str) -> None:
         """End the parent run: FINISHED, FAILED or KILLED."""
         data = self._parent().data
-        changed = json.loads(data.tags.get(CHANGED) or "{}")
-        note = text.describe(data.params, data.metrics, data.tags.get(WINNER), changed)
+        note = text.describe(data.params, data.metrics, data.tags, self._links())
         self._client.set_tag(self.run_id, NOTE, note)
         self._client.set_terminated(self.run_id, status)
 
@@ -116,7 +115,8 @@ class SearchRun:
         old = parent.data.params
         self._write(parent, {name: value for name, value in params.items() if name not in old}, [])
         changed = {name: value for name, value in params.items() if old.get(name, value) != value}
-        self._client.set_tag(self.run_id, CHANGED, json.dumps(changed) if changed else "")
+        if changed or CHANGED in parent.data.tags:
+            self._client.set_tag(self.run_id, CHANGED, json.dumps(changed))
 
     def log_dataset(self, name: str, path: Path, *, context: str) -> None:
         """Record a table of images as an input of the parent.
@@ -145,9 +145,13 @@ class SearchRun:
         Args:
             candidates: A batch as it comes, or all of them again.
         """
+        groups: list[str] = []
         for candidate in candidates:
             if candidate.id not in self._done:
                 self._log_candidate(candidate)
+                groups = list(candidate.rates)
+        if groups:
+            self._offer_view(groups)
         self._chart()
 
     def log_ranking(self, path: Path) -> None:
@@ -162,8 +166,9 @@ class SearchRun:
         best = ranking[ranking["rank"] == 1].iloc[0]
         self._client.set_tag(self.run_id, WINNER, best["id"])
         self._name_candidates(best["id"])
-        figures = [name for name in text.FIGURES if name in best and pd.notna(best[name])]
-        self._put_figures(self.run_id, {name: best[name] for name in figures})
+        figures = {name: best[name] for name in text.FIGURES if name in best and pd.notna(best[name])}
+        costs = {name: figures.pop(name) for name in text.COSTS}
+        self._put_figures(self.run_id, {**costs, **{f"winner/{name}": value for name, value in figures.items()}})
 
     def log_finetuned(
         self,
@@ -178,8 +183,8 @@ class SearchRun:
             candidate_id: Who was fine-tuned.
             settings: The `finetune` section; other settings give another run.
             history: One row per epoch: `epoch` and any numeric columns.
-            metrics: Final figures with `final_accuracy` (on the test images) among them; the winner's also go
-                to the parent.
+            metrics: Final figures with `final_accuracy` (on the test images) among them, which the parent shows
+                for the winner.
         """
         params = {"candidate": candidate_id, **text.flatten(settings, "finetune.")}
         key = _digest(json.dumps(params, sort_keys=True).encode())[:16]
@@ -197,7 +202,7 @@ class SearchRun:
         if candidate_id in self._nested:
             self._put_figures(self._nested[candidate_id].info.run_id, metrics)
         if self._parent().data.tags.get(WINNER) == candidate_id:
-            self._put_figures(self.run_id, metrics)
+            self._put_figures(self.run_id, {"final_accuracy": metrics["final_accuracy"]})
 
     def log_model(self, checkpoint: Path, onnx: Path) -> None:
         """Record the winner on the parent: the checkpoint as an artefact, the ONNX file as an MLflow model.
@@ -224,14 +229,16 @@ class SearchRun:
                 latency_ms, …) fill the description's table.
             folder: The page and its figures.
         """
-        self._put_figures(self.run_id, metrics)
+        self._put_figures(self.run_id, {f"report/{name}": value for name, value in metrics.items()})
         self._client.log_artifacts(self.run_id, str(folder), "report")
 
     def _parent(self) -> Run:
         return self._client.get_run(self.run_id)
 
-    def _create(self, name: str, tags: Mapping[str, str]) -> Run:
-        return self._client.create_run(self._experiment_id, run_name=name, tags={**_origin_tags(), **tags})
+    def _create(self, name: str, tags: Mapping[str, str], seconds: float = 0.0) -> Run:
+        start = int(1000 * (time.time() - seconds))
+        tags = {**_origin_tags(), **tags}
+        return self._client.create_run(self._experiment_id, start_time=start, tags=tags, run_name=name)
 
     def _find(self, query: str) -> list[Run]:
         found: list[Run] = []
@@ -256,9 +263,10 @@ class SearchRun:
         return nested
 
     def _log_candidate(self, candidate: Candidate) -> None:
-        run = self._nested.get(candidate.id) or self._create(
-            text.run_name(candidate.id, candidate.accuracy), {CANDIDATE: candidate.id, PARENT: self.run_id}
-        )
+        name = text.run_name(candidate.id, candidate.accuracy)
+        tags = {CANDIDATE: candidate.id, PARENT: self.run_id}
+        # The duration that the UI shows is that of the evaluation, not of its recording.
+        run = self._nested.get(candidate.id) or self._create(name, tags, candidate.seconds or 0.0)
         rates = {text.key(f"rate/{group}"): f"{rate:.4f}" for group, rate in candidate.rates.items()}
         self._write(run, {"origin": candidate.origin, **rates}, _single(candidate.figures()))
         self._client.set_terminated(run.info.run_id)
@@ -266,6 +274,18 @@ class SearchRun:
         self._done.add(candidate.id)
         if candidate.origin != REFERENCE:
             self._accuracies.append(candidate.accuracy)
+
+    def _offer_view(self, groups: Sequence[str]) -> None:
+        if self._view in self._client.get_experiment(self._experiment_id).tags:
+            return
+        name = f"{self._parent().info.run_name}: candidates"
+        view = text.candidates_view(name, self.run_id, groups)
+        self._client.set_experiment_tag(self._experiment_id, self._view, view)
+
+    def _links(self) -> dict[str, str]:
+        page = f"#/experiments/{self._experiment_id}/runs?workflowType=machine_learning&viewStateShareKey="
+        page += self._view.removeprefix(VIEW)
+        return {"Candidates, best first": page, "Charts of the best": f"{page}&compareRunsMode=CHART"}
 
     def _name_candidates(self, winner: str) -> None:
         self._nested = self._nested_runs()
@@ -289,7 +309,7 @@ class SearchRun:
         """Set figures that may change: only what is new becomes another point."""
         known = self._client.get_run(run_id).data.metrics
         now = int(time.time() * 1000)
-        values = {text.key(name): float(value) for name, value in figures.items()}
+        values = {text.key(name): text.readable(name, value) for name, value in figures.items()}
         metrics = [Metric(name, value, now, 0) for name, value in values.items() if known.get(name) != value]
         if metrics:
             self._client.log_batch(run_id, metrics=metrics)

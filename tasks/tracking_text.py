@@ -1,22 +1,19 @@
 """What the tracking server shows of a search: figures, keys, run names, the description."""
 
+import base64
 import json
 import math
 import re
-from collections.abc import Mapping
+import zlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-FIGURES = (
-    "accuracy",
-    "loss",
-    "vanilla_accuracy",
-    "vanilla_loss",
-    "macs",
-    "params",
-    "macs_fraction",
-    "params_fraction",
-)
-LONGEST_KEY, LONGEST_VALUE = 250, 6000
+SEARCH, CANDIDATE, FINETUNE = "eagleeye.search", "eagleeye.candidate", "eagleeye.finetune"
+WINNER, CHANGED = "eagleeye.winner", "eagleeye.changed"
+COSTS = ("macs", "params", "macs_fraction", "params_fraction")
+FIGURES = ("accuracy", "loss", "vanilla_accuracy", "vanilla_loss", *COSTS)
+LONGEST_KEY, LONGEST_VALUE = 250, 6000  # MLflow's limits
+AXES = 16  # of a parallel-coordinates chart, beyond which nobody can read it
 
 
 @dataclass(frozen=True)
@@ -54,7 +51,12 @@ class Candidate:
     def figures(self) -> dict[str, float]:
         """What becomes a metric."""
         values = {name: getattr(self, name) for name in (*FIGURES, "seconds")}
-        return {name: float(value) for name, value in values.items() if value is not None}
+        return {name: readable(name, value) for name, value in values.items() if value is not None}
+
+
+def readable(name: str, value: float) -> float:
+    """A figure as it is; fractions, whose counts stand beside them, to four digits, which fit their column."""
+    return round(float(value), 4) if name.endswith("_fraction") else float(value)
 
 
 def key(name: str) -> str:
@@ -89,37 +91,88 @@ def run_name(what: str, accuracy: float, *, winner: bool = False) -> str:
 
 
 def describe(
-    params: Mapping[str, str], metrics: Mapping[str, float], winner: str | None, changed: Mapping[str, str]
+    params: Mapping[str, str], metrics: Mapping[str, float], tags: Mapping[str, str], links: Mapping[str, str]
 ) -> str:
-    """The description of a search, in Markdown.
+    """The description of a search, in Markdown; the UI folds what comes after the first lines.
 
     Args:
         params: The parent's params.
-        metrics: The parent's metrics; pairs ``baseline_X`` and ``pruned_X`` become the rows of a table.
-        winner: The winner's id, once known.
-        changed: Settings that have changed since they were recorded, with their values now.
+        metrics: The parent's metrics; pairs ``report/baseline_X`` and ``report/pruned_X`` fill a table.
+        tags: The parent's tags.
+        links: Address by text.
     """
-    model, source = params.get("model.name", "a network"), params.get("data.source", "its data")
-    lines = [f"Search for a smaller **{model}** on **{source}**."]
-    if winner is not None:
-        best = f", sub-validation accuracy {metrics['accuracy']:.4f}" if "accuracy" in metrics else ""
-        macs = f" with {metrics['macs_fraction']:.1%} of the MACs" if "macs_fraction" in metrics else ""
-        lines.append(f"Winner: candidate **{winner}**{macs}{best}.")
-    measures = [name.removeprefix("baseline_") for name in metrics if name.startswith("baseline_")]
-    rows = [name for name in measures if f"pruned_{name}" in metrics]
+    model, source = params.get("model.name", "network"), params.get("data.source", "its data")
+    head = f"**{model}** on {source}"
+    if WINNER in tags:
+        head += f": winner **{tags[WINNER]}**, {metrics['macs_fraction']:.1%} of the MACs"
+        head += f", {metrics['params_fraction']:.1%} of the parameters"
+    if {"report/baseline_accuracy", "report/pruned_accuracy"} <= set(metrics):
+        full, pruned = metrics["report/baseline_accuracy"], metrics["report/pruned_accuracy"]
+        head += f", test accuracy {full:.2%} → {pruned:.2%}"
+    lines = [head + ".", " · ".join(f"[{words}]({address})" for words, address in links.items())]
+    measures = [name.removeprefix("report/baseline_") for name in metrics if name.startswith("report/baseline_")]
+    rows = [_row(name, metrics) for name in measures if f"report/pruned_{name}" in metrics]
     if rows:
-        lines.append(
-            "\n".join(["| | full | pruned | change |", "|---|---:|---:|---:|", *(_row(n, metrics) for n in rows)])
-        )
-        lines.append("Artefacts: `report/` (page and figures), `ranking.json` (every candidate), the checkpoint.")
-    if changed:
+        lines.append("\n".join(["| | full | pruned | change |", "|---|---:|---:|---:|", *rows]))
+    if changed := json.loads(tags.get(CHANGED, "{}")):
         listed = ", ".join(f"`{name}` = {value}" for name, value in changed.items())
         lines.append(f"Settings changed since the search was first recorded: {listed}.")
-    return "\n\n".join(lines)
+    return "\n\n".join(line for line in lines if line)
+
+
+def candidates_view(name: str, parent: str, groups: Sequence[str]) -> str:
+    """A saved view of MLflow's table of runs: the candidates of one search, best first, and charts of them.
+
+    The format is that of the UI's own "Save as new view".
+
+    Args:
+        name: Name in the list of views.
+        parent: Run id of the search.
+        groups: Names of the prunable groups.
+    """
+    section = "candidates"
+    base = {"metricSectionId": section, "deleted": False, "isGenerated": False, "runsCountToCompare": 100}
+    rates = [key(f"rate/{group}") for group in groups[:AXES]]
+    parallel = {
+        **base,
+        "type": "PARALLEL",
+        "uuid": "rates",
+        "displayName": "Rates of the best candidates",
+        "selectedParams": rates,
+        "selectedMetrics": ["macs_fraction", "params_fraction", "accuracy"],
+        "showAllRuns": True,
+    }
+    scatters = [
+        {
+            **base,
+            "type": "SCATTER",
+            "uuid": across,
+            "displayName": f"accuracy against {across}",
+            "xaxis": {"key": across, "type": "METRIC"},
+            "yaxis": {"key": "accuracy", "type": "METRIC"},
+        }
+        for across in ("vanilla_accuracy", "macs_fraction", "params_fraction")
+    ]
+    sections = [{"uuid": section, "name": "Candidates", "display": True, "deleted": False, "isGenerated": False}]
+    state = {
+        "searchFilter": f"tags.`mlflow.parentRunId` = '{parent}' and tags.`{CANDIDATE}` LIKE '%'",
+        "orderByKey": "metrics.`accuracy`",
+        "orderByAsc": False,
+        "startTime": "ALL",
+        "lifecycleFilter": "Active",
+        "datasetsFilter": [],
+        "modelVersionFilter": "All Runs",
+        "selectedColumns": [f"metrics.`{column}`" for column in (*FIGURES, "final_accuracy")],
+        "runsHiddenMode": "SHOWALL",
+        "compareRunCharts": [parallel, *scatters],
+        "compareRunSections": sections,
+    }
+    packed = base64.b64encode(zlib.compress(json.dumps(state).encode())).decode()
+    return json.dumps({"name": name, "state": f"deflate;{packed}"})
 
 
 def _row(measure: str, metrics: Mapping[str, float]) -> str:
-    full, pruned = metrics[f"baseline_{measure}"], metrics[f"pruned_{measure}"]
+    full, pruned = metrics[f"report/baseline_{measure}"], metrics[f"report/pruned_{measure}"]
     name = measure.replace("_", " ")
     if "accuracy" in measure:
         return f"| {name} | {full:.2%} | {pruned:.2%} | {100 * (pruned - full):+.2f} points |"

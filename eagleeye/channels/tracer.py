@@ -15,6 +15,7 @@ from torch import Tensor, fx, nn
 from torchvision.ops import StochasticDepth
 
 from eagleeye.errors import TraceError
+from eagleeye.modes import evaluating
 
 VALUE = "value"
 """Key in `Node.meta` of the value the node had on the example input."""
@@ -133,10 +134,8 @@ def record(model: nn.Module, inputs: tuple[Tensor, ...]) -> fx.Graph:
         TraceError: The network cannot run on the example, or its control flow depends on data.
     """
     tracer = _ExampleTracer(inputs)
-    training = {module: module.training for module in model.modules()}
-    model.eval()
     try:
-        with torch.no_grad():
+        with evaluating(model), torch.no_grad():
             return tracer.trace(model)
     except TraceError:
         raise
@@ -147,9 +146,6 @@ def record(model: nn.Module, inputs: tuple[Tensor, ...]) -> fx.Graph:
             f"network {type(model).__name__}: tracing stopped in {place}: {reason}; the forward pass must run"
             f" on an input of shape {[tuple(i.shape) for i in inputs]} without control flow on tensor values"
         ) from error
-    finally:
-        for module, mode in training.items():
-            module.training = mode
 
 
 def _data_dependent(node: fx.Node) -> str:

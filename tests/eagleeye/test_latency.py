@@ -75,9 +75,7 @@ def test_networks_take_turns_and_each_round_is_compared_with_the_first_network(c
     # A machine that slows down by ten in every second round: the ratio of each round is what stays true.
     full = Network("full", clock, [12, 120])
     pruned = Network("pruned", clock, [4, 40])
-    table = compare_latency(
-        {"full": full, "pruned": pruned}, EXAMPLE, batch_sizes=(1, 8), repeats=4, warmup=2
-    )
+    table = compare_latency({"full": full, "pruned": pruned}, EXAMPLE, batch_sizes=(1, 8), repeats=4, warmup=2)
     assert clock.turns == ["full", "pruned"] * 12
     assert table.model.tolist() == ["full", "pruned"] * 2
     assert table.batch_size.tolist() == [1, 1, 8, 8]

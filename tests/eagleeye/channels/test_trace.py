@@ -58,9 +58,7 @@ def test_slices_split_a_layer_by_consumer_and_a_mean_over_channels_fixes_its_par
     space = traced(networks.Slices())
     assert members(space) == [(4, ("stem.0",)), (3, ("stem.0",)), (4, ("a.0", "b.0", "c.0"))]
     assert [group.name for group in space.groups] == ["stem.0", "stem.0#2", "a.0"]
-    assert space.left_out == (
-        "stem.0: 5 filters stay: operation 'mean' in the network's forward() cannot be followed",
-    )
+    assert space.left_out == ("stem.0: 5 filters stay: operation 'mean' in the network's forward() cannot be followed",)
 
 
 def test_depthwise_filters_go_with_their_inputs_and_a_multiplier_with_each() -> None:

@@ -88,6 +88,16 @@ def test_every_row_has_the_same_chance() -> None:
     assert np.all(np.abs(counts - 100) < 4.5 * 8.7)
 
 
+def test_what_does_not_divide_goes_to_classes_at_random() -> None:
+    labels = shuffled(20, 20, 20)
+    for name in ("calibration", "sub_validation"):
+        extra = set()
+        for seed in range(30):
+            subset = draw_subset(labels, calibration=7, sub_validation=7, seed=seed)
+            extra.add(int(np.bincount(labels[getattr(subset, name)], minlength=3).argmax()))
+        assert extra == {0, 1, 2}
+
+
 def test_the_order_mixes_the_classes_of_a_sorted_training_set() -> None:
     subset = draw_subset(np.repeat(np.arange(10), 100), calibration=200, sub_validation=200, seed=0)
     for rows in (subset.calibration, subset.sub_validation):

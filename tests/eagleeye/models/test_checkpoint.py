@@ -147,6 +147,12 @@ def test_other_widths_are_not_taken_for_classes(tmp_path: Path) -> None:
     assert "and 4 more" in message
 
 
+def test_a_difference_before_the_classifier_is_not_taken_for_classes(tmp_path: Path) -> None:
+    wide, narrow = (nn.Sequential(nn.PReLU(count), nn.Linear(5, 2)) for count in (5, 1))
+    save_checkpoint(wide, tmp_path / "net.safetensors")
+    assert "wrong shape: 0.weight (5,) instead of (1,)" in failure(narrow, tmp_path / "net.safetensors")
+
+
 def test_missing_and_unexpected_keys_are_named(tmp_path: Path) -> None:
     state = net(1).state_dict()
     del state["conv.bias"]
