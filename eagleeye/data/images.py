@@ -1,6 +1,7 @@
 """Sets of encoded images, and how they become pixels: decode, resize, crop."""
 
 import io
+from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from eagleeye.errors import ConfigError, DataError
 from eagleeye.references import described
 
 _THREADS = 4
-_CHUNK = 128
+_CHUNK = 32
 
 Labels = npt.NDArray[np.int64]
 Pixels = npt.NDArray[np.uint8]
@@ -170,19 +171,25 @@ def _checked_rows(images: ImageSet, rows: Sequence[int] | Labels | None) -> Labe
 def _decoded(
     images: ImageSet, wanted: Labels, order: npt.NDArray[np.intp], preprocess: Preprocess
 ) -> Iterator[tuple[int, int, Pixels]]:
-    # Bytes are read in this thread (sets need not be thread-safe), decoded in others (Pillow releases the
-    # GIL).
+    chunks = (
+        [(place, int(wanted[place]), images.encoded(int(wanted[place]))) for place in order[start : start + _CHUNK]]
+        for start in range(0, len(order), _CHUNK)
+    )
+    if len(order) <= _CHUNK:
+        # A few images (a data loader asks for one at a time) are done sooner than threads are started.
+        for chunk in chunks:
+            yield from _decode_chunk(images, chunk, preprocess)
+        return
+    # Bytes are read in this thread, as sets need not be thread-safe; Pillow's decoders release the GIL.
     with ThreadPoolExecutor(_THREADS) as pool:
-        waiting: list[Future[list[tuple[int, int, Pixels]]]] = []
+        waiting: deque[Future[list[tuple[int, int, Pixels]]]] = deque()
         try:
-            for start in range(0, len(order), _CHUNK):
-                places = order[start : start + _CHUNK].tolist()
-                chunk = [(place, int(wanted[place]), images.encoded(int(wanted[place]))) for place in places]
+            for chunk in chunks:
                 waiting.append(pool.submit(_decode_chunk, images, chunk, preprocess))
                 if len(waiting) > 2 * _THREADS:
-                    yield from waiting.pop(0).result()
-            for future in waiting:
-                yield from future.result()
+                    yield from waiting.popleft().result()
+            while waiting:
+                yield from waiting.popleft().result()
         finally:
             pool.shutdown(cancel_futures=True)
 
