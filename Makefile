@@ -1,0 +1,62 @@
+# `make demo` and `make test` need Python 3.11 or newer, git and make; everything else is installed into .venv.
+PYTHON ?= python3
+VENV := .venv
+STAMP := $(VENV)/.installed
+IN_VENV := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
+MLFLOW_URI ?= sqlite:///mlflow.db
+
+# Usage data stay here.
+export DO_NOT_TRACK := true
+export MLFLOW_DISABLE_TELEMETRY := true
+export DVC_NO_ANALYTICS := true
+export PREFECT_SERVER_ANALYTICS_ENABLED := false
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help install demo test test-all lint bench recipe serve ui
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
+
+install: $(STAMP) ## create .venv with the pinned dependencies
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "$(PYTHON) is older than 3.11: name a newer one, for instance make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[pipeline,onnx,dev]'
+	@touch $@
+
+demo: $(STAMP) ## prune a small network on the handwritten digits, end to end
+	@$(IN_VENV) dvc repro
+	@echo "dvc.lock and metrics.json are the record of this run: commit them to keep it."
+
+test: $(STAMP) ## the quick tests
+	@$(IN_VENV) python -m pytest
+
+test-all: $(STAMP) ## all tests
+	@$(IN_VENV) python -m pytest -m "slow or not slow"
+
+lint: $(STAMP) ## ruff and mypy
+	@$(IN_VENV) ruff check
+	@$(IN_VENV) ruff format --check
+	@$(IN_VENV) mypy
+
+bench: $(STAMP) ## speed, against the published protocol
+	@$(IN_VENV) python -m benchmarks
+
+recipe: ## make recipe NAME=cifar10-resnet20: put a recipe in the place of params.yaml
+	@test -f "recipes/$(NAME).yaml" || { \
+		echo "NAME is '$(NAME)': allowed are $$(ls recipes | sed 's/[.]yaml$$//' | paste -sd' ')"; exit 1; }
+	@for known in recipes/*.yaml; do cmp -s $$known params.yaml && exit 0; done; \
+		test -n "$(FORCE)" || git diff --quiet HEAD -- params.yaml || { \
+		echo "params.yaml has changes that are in no commit: commit them, or add FORCE=1 to lose them"; exit 1; }
+	@cp "recipes/$(NAME).yaml" params.yaml
+	@echo "params.yaml is now recipes/$(NAME).yaml; \`git checkout params.yaml\` brings the former back"
+
+serve: $(STAMP) ## Prefect server and the deployment eagleeye/search, until Ctrl-C
+	@mkdir -p .prefect; $(IN_VENV); export PATH; \
+		prefect server start > .prefect/server.log 2>&1 & server=$$!; trap "kill $$server" EXIT; \
+		python -m flows
+
+ui: $(STAMP) ## MLflow's pages on http://127.0.0.1:5000, until Ctrl-C
+	@$(IN_VENV) mlflow ui --backend-store-uri "$(MLFLOW_URI)" --host 127.0.0.1 --port 5000
