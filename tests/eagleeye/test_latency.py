@@ -85,5 +85,11 @@ def test_networks_take_turns_and_each_round_is_compared_with_the_first_network(c
     assert table.images_per_second.tolist() == pytest.approx([1000 / 66, 1000 / 22, 8000 / 66, 8000 / 22])
 
 
+def test_one_disturbed_pass_does_not_change_the_speed_up(clock):
+    full, pruned = Network("full", clock, [10]), Network("pruned", clock, [5, 5, 400, 5, 5])
+    table = compare_latency({"full": full, "pruned": pruned}, EXAMPLE, batch_sizes=(1,), repeats=5, warmup=0)
+    assert table.speedup.tolist() == pytest.approx([1, 2])
+
+
 def test_a_real_pass_takes_real_time():
     assert measure_latency(nn.Conv2d(3, 8, 3), torch.zeros(1, 3, 32, 32), repeats=3).p10_ms > 0
