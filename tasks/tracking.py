@@ -236,7 +236,7 @@ class SearchRun:
         return self._client.get_run(self.run_id)
 
     def _create(self, name: str, tags: Mapping[str, str], seconds: float = 0.0) -> Run:
-        start = int(1000 * (time.time() - seconds))
+        start = _now() - int(1000 * seconds)
         tags = {**_origin_tags(), **tags}
         return self._client.create_run(self._experiment_id, start_time=start, tags=tags, run_name=name)
 
@@ -279,7 +279,7 @@ class SearchRun:
         if self._view in self._client.get_experiment(self._experiment_id).tags:
             return
         name = f"{self._parent().info.run_name}: candidates"
-        view = text.candidates_view(name, self.run_id, groups)
+        view = text.candidates_view(name, self.run_id, groups, _now())
         self._client.set_experiment_tag(self._experiment_id, self._view, view)
 
     def _links(self) -> dict[str, str]:
@@ -308,7 +308,7 @@ class SearchRun:
     def _put_figures(self, run_id: str, figures: Mapping[str, float]) -> None:
         """Set figures that may change: only what is new becomes another point."""
         known = self._client.get_run(run_id).data.metrics
-        now = int(time.time() * 1000)
+        now = _now()
         values = {text.key(name): text.readable(name, value) for name, value in figures.items()}
         metrics = [Metric(name, value, now, 0) for name, value in values.items() if known.get(name) != value]
         if metrics:
@@ -317,7 +317,7 @@ class SearchRun:
     def _chart(self) -> None:
         """Bring the parent's curves up to date: accuracies in the order of scoring, and the best so far."""
         curves = {EACH: self._accuracies, BEST: list(accumulate(self._accuracies, max))}
-        now = int(time.time() * 1000)
+        now = _now()
         while self._charted < len(self._accuracies):
             rows = range(self._charted, min(self._charted + STEPS_PER_BATCH, len(self._accuracies)))
             points = [Metric(name, curve[row], now, row + 1) for row in rows for name, curve in curves.items()]
@@ -359,6 +359,10 @@ def _origin_tags() -> dict[str, str]:
     commit = get_git_commit(os.getcwd())  # noqa: PTH109
     tags = {**resolve_tags(), "mlflow.source.name": "eagleeye"}
     return {**tags, "mlflow.source.git.commit": commit} if commit else tags
+
+
+def _now() -> int:
+    return int(1000 * time.time())
 
 
 def _finished(run: Run) -> bool:

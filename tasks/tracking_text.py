@@ -13,7 +13,7 @@ WINNER, CHANGED = "eagleeye.winner", "eagleeye.changed"
 COSTS = ("macs", "params", "macs_fraction", "params_fraction")
 FIGURES = ("accuracy", "loss", "vanilla_accuracy", "vanilla_loss", *COSTS)
 LONGEST_KEY, LONGEST_VALUE = 250, 6000  # MLflow's limits
-AXES = 16  # of a parallel-coordinates chart, beyond which nobody can read it
+AXES = 8  # rates in a parallel-coordinates chart, spread over the depth of the network: more is unreadable
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,8 @@ def describe(
     if {"report/baseline_accuracy", "report/pruned_accuracy"} <= set(metrics):
         full, pruned = metrics["report/baseline_accuracy"], metrics["report/pruned_accuracy"]
         head += f", test accuracy {full:.2%} → {pruned:.2%}"
-    lines = [head + ".", " · ".join(f"[{words}]({address})" for words, address in links.items())]
+    # One paragraph, because the fold's shade catches clicks on a second one.
+    lines = [f"{head}.  \n" + " · ".join(f"[{words}]({address})" for words, address in links.items())]
     measures = [name.removeprefix("report/baseline_") for name in metrics if name.startswith("report/baseline_")]
     rows = [_row(name, metrics) for name in measures if f"report/pruned_{name}" in metrics]
     if rows:
@@ -117,10 +118,10 @@ def describe(
     if changed := json.loads(tags.get(CHANGED, "{}")):
         listed = ", ".join(f"`{name}` = {value}" for name, value in changed.items())
         lines.append(f"Settings changed since the search was first recorded: {listed}.")
-    return "\n\n".join(line for line in lines if line)
+    return "\n\n".join(lines)
 
 
-def candidates_view(name: str, parent: str, groups: Sequence[str]) -> str:
+def candidates_view(name: str, parent: str, groups: Sequence[str], now: int) -> str:
     """A saved view of MLflow's table of runs: the candidates of one search, best first, and charts of them.
 
     The format is that of the UI's own "Save as new view".
@@ -129,31 +130,28 @@ def candidates_view(name: str, parent: str, groups: Sequence[str]) -> str:
         name: Name in the list of views.
         parent: Run id of the search.
         groups: Names of the prunable groups.
+        now: Milliseconds since 1970.
     """
-    section = "candidates"
-    base = {"metricSectionId": section, "deleted": False, "isGenerated": False, "runsCountToCompare": 100}
-    rates = [key(f"rate/{group}") for group in groups[:AXES]]
+    spread = {round(step * (len(groups) - 1) / (AXES - 1)) for step in range(AXES)} if groups else set()
     parallel = {
-        **base,
         "type": "PARALLEL",
-        "uuid": "rates",
-        "displayName": "Rates of the best candidates",
-        "selectedParams": rates,
-        "selectedMetrics": ["macs_fraction", "params_fraction", "accuracy"],
+        "selectedParams": [key(f"rate/{groups[place]}") for place in sorted(spread)],
+        "selectedMetrics": ["params_fraction", "accuracy"],
         "showAllRuns": True,
     }
     scatters = [
         {
-            **base,
             "type": "SCATTER",
-            "uuid": across,
-            "displayName": f"accuracy against {across}",
             "xaxis": {"key": across, "type": "METRIC"},
             "yaxis": {"key": "accuracy", "type": "METRIC"},
         }
-        for across in ("vanilla_accuracy", "macs_fraction", "params_fraction")
+        for across in ("vanilla_accuracy", "macs_fraction")
     ]
-    sections = [{"uuid": section, "name": "Candidates", "display": True, "deleted": False, "isGenerated": False}]
+    charts = [
+        {"uuid": str(place), "metricSectionId": "top", "runsCountToCompare": 100, **chart}
+        for place, chart in enumerate([parallel, *scatters])
+    ]
+    columns = ("accuracy", "loss", "vanilla_accuracy", "macs_fraction", "params_fraction", "final_accuracy")
     state = {
         "searchFilter": f"tags.`mlflow.parentRunId` = '{parent}' and tags.`{CANDIDATE}` LIKE '%'",
         "orderByKey": "metrics.`accuracy`",
@@ -162,13 +160,13 @@ def candidates_view(name: str, parent: str, groups: Sequence[str]) -> str:
         "lifecycleFilter": "Active",
         "datasetsFilter": [],
         "modelVersionFilter": "All Runs",
-        "selectedColumns": [f"metrics.`{column}`" for column in (*FIGURES, "final_accuracy")],
+        "selectedColumns": [f"metrics.`{column}`" for column in columns],
         "runsHiddenMode": "SHOWALL",
-        "compareRunCharts": [parallel, *scatters],
-        "compareRunSections": sections,
+        "compareRunCharts": charts,
+        "compareRunSections": [{"uuid": "top", "name": "Candidates", "display": True}],
     }
     packed = base64.b64encode(zlib.compress(json.dumps(state).encode())).decode()
-    return json.dumps({"name": name, "state": f"deflate;{packed}"})
+    return json.dumps({"name": name, "createdAt": now, "updatedAt": now, "state": f"deflate;{packed}"})
 
 
 def _row(measure: str, metrics: Mapping[str, float]) -> str:
