@@ -160,7 +160,7 @@ def test_the_best_epoch_is_the_most_accurate_then_least_loss_then_earliest(
     net, data, validation, monkeypatch, scores, best
 ):
     queue = iter(scores)
-    monkeypatch.setattr("eagleeye.train.loop.evaluate", lambda model, batches: next(queue))
+    monkeypatch.setattr("eagleeye.train.run.evaluate", lambda model, batches: next(queue))
     states = []
     result = train(net, data, validation, RECIPE, device="cpu", on_epoch=states.append)
     assert (result.best_epoch, result.best_accuracy) == (best, scores[best - 1][0])
