@@ -96,7 +96,8 @@ def _is_about_writing(error: BaseException) -> bool:
 
 
 def _cannot_write(final: Path, error: BaseException) -> ArtifactError:
-    reason = error.strerror if isinstance(error, OSError) else None
+    # By number, as Arrow adds its own words.
+    reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else None
     return ArtifactError(
         f"cannot write {final}: {reason or 'the data did not reach the disk'}; no part of it was left behind: "
         "make room, or choose another folder, and run again"

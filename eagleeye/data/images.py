@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 from torchvision.transforms.v2 import functional
 
-from eagleeye.errors import ConfigError, DataError
+from eagleeye.errors import ConfigError, DataError, EagleEyeError
 from eagleeye.references import described
 
 _THREADS = 4
@@ -139,6 +139,16 @@ def decode(
     )
 
 
+def read(images: ImageSet, row: int) -> bytes:
+    """The encoded image of a row, or a DataError that names the row, whatever the set itself raised."""
+    try:
+        return images.encoded(row)
+    except EagleEyeError:
+        raise
+    except Exception as cause:
+        raise DataError(f"{_where(images, row)} cannot be read: {described(cause)}") from cause
+
+
 def check_labels(labels: npt.NDArray[Any], classes: Sequence[str], source: str) -> Labels:
     """Labels as int64, or a DataError that names the first row outside of the classes."""
     labels = np.asarray(labels)
@@ -172,7 +182,7 @@ def _decoded(
     images: ImageSet, wanted: Labels, order: npt.NDArray[np.intp], preprocess: Preprocess
 ) -> Iterator[tuple[int, int, Pixels]]:
     chunks = (
-        [(place, int(wanted[place]), images.encoded(int(wanted[place]))) for place in order[start : start + _CHUNK]]
+        [(place, int(wanted[place]), read(images, int(wanted[place]))) for place in order[start : start + _CHUNK]]
         for start in range(0, len(order), _CHUNK)
     )
     if len(order) <= _CHUNK:

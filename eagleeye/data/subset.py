@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from eagleeye.data.images import ImageSet, Labels
+from eagleeye.data.images import ImageSet, Labels, read
 from eagleeye.data.parquet import ParquetImages, hub_metadata, read_integers
 from eagleeye.errors import ConfigError, DataError
 from eagleeye.files import written_whole
@@ -26,6 +26,8 @@ _SCHEMA = pa.schema(
         ("image", pa.struct([("bytes", pa.binary()), ("path", pa.string())])),
     ]
 )
+# Rows in memory at once: a thirtieth of ImageNet takes gigabytes.
+_GROUP = 1000
 
 
 @dataclass(frozen=True)
@@ -69,8 +71,8 @@ def draw_subset(
     share gives what it may and the others make up for it. For sub-validation a class gives at most half of
     its images, because these are kept out of fine-tuning and no class may vanish from there; for calibration,
     all that are left. Neither draw depends on the other's count, as long as no class is used up. The order is
-    shuffled: rows sorted as in many training sets would put one class into a batch, and its BN statistics
-        with it.
+    shuffled: rows sorted by class, as in many training sets, would give every batch the BN statistics of one
+    class.
 
     Args:
         labels: Labels of the training set, int64 (N,).
@@ -117,8 +119,7 @@ def write_subset(path: str | Path, images: ImageSet, rows: Sequence[int] | Label
     """Store images with the row numbers they came from, as Parquet by the hub's convention.
 
     Columns: `row` int64, row number in the training set; `label` int64; `image` struct<bytes, path>, the
-        encoded image
-    untouched. The same input gives the same file, byte for byte.
+    encoded image untouched. The same input gives the same file, byte for byte.
 
     Args:
         path: The file to write.
@@ -130,17 +131,16 @@ def write_subset(path: str | Path, images: ImageSet, rows: Sequence[int] | Label
         DataError: An image cannot be read.
     """
     numbers = np.asarray(rows, dtype=np.int64)
-    table = pa.table(
-        {
-            "row": numbers,
-            "label": np.asarray(images.labels, dtype=np.int64)[numbers],
-            "image": [{"bytes": images.encoded(int(row)), "path": None} for row in numbers],
-        },
-        schema=_SCHEMA.with_metadata(hub_metadata(images.classes)),
-    )
-    with written_whole(path) as temporary:
-        # Encoded images do not compress any further.
-        pq.write_table(table, temporary, compression="none", use_dictionary=False, write_page_checksum=True)
+    labels = np.asarray(images.labels, dtype=np.int64)[numbers]
+    schema = _SCHEMA.with_metadata(hub_metadata(images.classes))
+    # Encoded images do not compress any further.
+    settings = {"compression": "none", "use_dictionary": False, "write_page_checksum": True}
+    with written_whole(path) as temporary, pq.ParquetWriter(temporary, schema, **settings) as writer:
+        for start in range(0, len(numbers), _GROUP):
+            part = slice(start, start + _GROUP)
+            encoded = [{"bytes": read(images, int(row)), "path": None} for row in numbers[part]]
+            columns = {"row": numbers[part], "label": labels[part], "image": encoded}
+            writer.write_table(pa.table(columns, schema=schema))
 
 
 def read_subset(path: str | Path) -> SubsetImages:

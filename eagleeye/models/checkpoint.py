@@ -16,8 +16,7 @@ from eagleeye.errors import CheckpointError
 from eagleeye.files import written_whole
 from eagleeye.references import described
 
-# Keys under which training scripts keep the weights beside optimiser, epoch and the like, the likeliest
-# first.
+# Keys under which training scripts keep the weights beside optimiser, epoch and so on; the likeliest first.
 _WRAPPINGS = ("state_dict", "model_state_dict", "model", "net", "network", "weights")
 # What DataParallel, torch.compile and lightning put before every name.
 _PREFIXES = ("module.", "_orig_mod.", "model.", "net.")
@@ -31,8 +30,9 @@ def load_checkpoint(model: nn.Module, path: str | Path) -> None:
 
     Args:
         model: The network that the checkpoint was trained with.
-        path: A safetensors file, or a state dict written by `torch.save`, plain or wrapped (`{"state_dict":
-            ...}`, names with the prefix `module.`). Counters of batches seen by BN layers may be absent.
+        path: A safetensors file, or a state dict written by `torch.save`, plain or wrapped
+            (`{"state_dict": ...}`, names with the prefix `module.`). Counters of batches seen by BN layers
+            may be absent.
 
     Raises:
         CheckpointError: The file is missing or damaged, does not fit the model, or holds NaN.
@@ -86,11 +86,7 @@ def _unpickled(path: Path) -> Any:
         with torch.serialization.safe_globals([argparse.Namespace]):
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as cause:
-        if (
-            zipfile.is_zipfile(path)
-            or "Unsupported global" in str(cause)
-            or "Unsupported class" in str(cause)
-        ):
+        if zipfile.is_zipfile(path) or "Unsupported" in str(cause):
             raise CheckpointError(
                 f"checkpoint {path} holds Python objects besides tensors, and unpickling those could run "
                 "any code: save the weights alone, with torch.save(model.state_dict(), path)"

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from eagleeye.data import ImageSet, Preprocess, decode, open_source
+from eagleeye.data import ImageSet, Preprocess, decode, open_source, write_subset
 from eagleeye.data.images import check_labels
 from eagleeye.errors import ConfigError, DataError
 
@@ -128,6 +128,21 @@ def test_no_damage_escapes_as_another_exception(data: st.DataObject) -> None:
         assert decode(Pictures([bytes(good)]), None, Preprocess()).pixels.shape[:2] == (1, 3)
     except DataError as error:
         assert "row 0" in str(error)
+
+
+def test_whatever_a_set_of_ones_own_raises_names_the_row(tmp_path: Path) -> None:
+    class Unplugged(Pictures):
+        def encoded(self, row: int) -> bytes:
+            if row == 2:
+                raise OSError("camera\nunplugged")
+            return super().encoded(row)
+
+    images = Unplugged([coded(noise(4, 4))] * 5)
+    with pytest.raises(DataError, match="^row 2 cannot be read: OSError: camera unplugged$"):
+        decode(images, None, Preprocess())
+    with pytest.raises(DataError, match="^row 2 cannot be read: OSError: camera unplugged$"):
+        write_subset(tmp_path / "subset.parquet", images, [0, 2])
+    assert not list(tmp_path.iterdir())
 
 
 def test_an_origin_appears_in_the_message() -> None:

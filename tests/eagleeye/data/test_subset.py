@@ -1,6 +1,7 @@
 """Drawing calibration and sub-validation images, and storing them."""
 
 import json
+import resource
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eagleeye.data import Preprocess, decode, draw_subset, open_source, read_subset, write_subset
+from eagleeye.data import subset as subset_module
 from eagleeye.errors import ArtifactError, ConfigError, DataError
 
 
@@ -141,7 +143,9 @@ def test_an_empty_class_is_named() -> None:
         draw_subset(np.array([], dtype=np.int64), sub_validation=1, seed=0)
 
 
-def test_what_is_stored_comes_back(tmp_path: Path) -> None:
+@pytest.mark.parametrize("group", [1000, 7])
+def test_what_is_stored_comes_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, group: int) -> None:
+    monkeypatch.setattr(subset_module, "_GROUP", group)
     train, _ = open_source("digits")
     rows = draw_subset(train.labels, calibration=30, sub_validation=20, seed=3).calibration
     path = tmp_path / "calibration.parquet"
@@ -196,3 +200,15 @@ def test_nothing_half_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ArtifactError, match="cannot write"):
         write_subset(tmp_path / "file" / "subset.parquet", train, [1])
+
+
+def test_a_full_disk_leaves_nothing(tmp_path: Path) -> None:
+    train, _ = open_source("digits")
+    former = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (5_000, former[1]))
+    try:
+        with pytest.raises(ArtifactError, match=r"cannot write .*subset\.parquet: File too large"):
+            write_subset(tmp_path / "subset.parquet", train, range(1000))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, former)
+    assert not list(tmp_path.iterdir())
