@@ -4,6 +4,7 @@ import functools
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -13,12 +14,16 @@ from eagleeye.channels import Space
 from eagleeye.data import Batches
 from eagleeye.evaluate import Score, evaluate
 from eagleeye.prune import prune
-from tasks.artifacts import CALIBRATION, SUB_VALIDATION
+from eagleeye.strategies import Strategy
+from tasks.artifacts import BASELINE, CALIBRATION, LIBRARY, SUB_VALIDATION
 from tasks.images import choose_device, load_subset, preprocess
 from tasks.network import load_network
 from tasks.params import Params
-from tasks.scorebook import Scores
+from tasks.scorebook import Scores, search_key
 from tasks.space import trace_network
+
+# The library's part in a score; an edit elsewhere leaves the scores on record valid.
+SOURCES = ("batchnorm.py", "channels", "data", "evaluate.py", "importance.py", "models", "prune.py")
 
 
 @dataclass(frozen=True)
@@ -31,17 +36,17 @@ class Bench:
     calibration: Batches[torch.Tensor]
     sub_validation: Batches[tuple[torch.Tensor, torch.Tensor]]
 
-    def score(self, rates: Sequence[float]) -> Scores:
+    def score(self, strategy: Strategy) -> Scores:
         """Prune, recalibrate, and look at the sub-validation images.
 
         Args:
-            rates: Rate per group.
+            strategy: The candidate.
 
         Returns:
             The scores, with the time it took.
         """
         started = time.perf_counter()
-        small = self.prune(rates)
+        small = self.prune(strategy)
         vanilla = self.look_at(small) if self.params.evaluate.vanilla else None
         self.adapt(small)
         score = self.look_at(small)
@@ -50,9 +55,9 @@ class Bench:
             return Scores(score.accuracy, score.loss, seconds=seconds)
         return Scores(score.accuracy, score.loss, vanilla.accuracy, vanilla.loss, seconds)
 
-    def prune(self, rates: Sequence[float]) -> nn.Module:
-        """The network with these rates, BN statistics as they were."""
-        return prune(self.network, self.space, rates)
+    def prune(self, strategy: Strategy | Sequence[float]) -> nn.Module:
+        """The pruned network, BN statistics as they were."""
+        return prune(self.network, self.space, strategy)
 
     def adapt(self, network: nn.Module) -> None:
         """Re-estimate a network's BN statistics on the calibration images."""
@@ -69,9 +74,28 @@ def open_bench(params: Params, key: str) -> Bench:
 
     Args:
         params: The settings.
-        key: The search, from `tasks.search.key_of`: another content gives another bench.
+        key: From `scoring_key`: another content gives another bench.
     """
     return _open(params.model_dump_json(), key)
+
+
+def scoring_key(params: Params) -> str:
+    """Hash of everything but its widths that determines a candidate's scores."""
+    settings = params.model_dump(mode="json")
+    evaluate = {key: value for key, value in settings["evaluate"].items() if key != "candidates_per_task"}
+    return search_key(
+        {
+            "baseline": BASELINE,
+            "calibration": CALIBRATION,
+            "sub_validation": SUB_VALIDATION,
+            "preprocess": settings["data"]["preprocess"],
+            "model": {key: settings["model"][key] for key in ("name", "options")},
+            "exclude": settings["strategies"]["exclude"],
+            "evaluate": evaluate,
+            "bench": Path(__file__),
+            **{source: LIBRARY / source for source in SOURCES},
+        }
+    )
 
 
 @functools.lru_cache(maxsize=1)

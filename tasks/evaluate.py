@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
 from eagleeye.errors import EvaluationError
+from eagleeye.strategies import Strategy
 from tasks.artifacts import (
     CALIBRATION,
     SCOREBOOK,
@@ -15,21 +17,27 @@ from tasks.artifacts import (
     read_table,
     write_table,
 )
-from tasks.bench import Bench, open_bench
+from tasks.bench import Bench, open_bench, scoring_key
 from tasks.context import Context
 from tasks.params import Params
 from tasks.preflight import check_best_score, check_network
 from tasks.scorebook import Scorebook, Scores
-from tasks.search import candidates, key_of, record_search
+from tasks.search import candidates, record_search
 
 
 @dataclass(frozen=True)
 class Assignment:
-    """A batch of candidates, as it travels to whoever scores it."""
+    """A batch of candidates, as it travels to whoever scores it.
+
+    Attributes:
+        params: The settings.
+        key: From `tasks.bench.scoring_key`.
+        strategies: The candidates.
+    """
 
     params: Params
-    search_key: str
-    ids: tuple[str, ...]
+    key: str
+    strategies: tuple[Strategy, ...]
 
 
 def run(params: Params, context: Context) -> None:
@@ -38,18 +46,18 @@ def run(params: Params, context: Context) -> None:
     Raises:
         EvaluationError: The unpruned network does not reproduce its accuracy, or a candidate cannot be scored.
     """
-    key = key_of(params)
+    key, table = scoring_key(params), read_table(STRATEGIES)
+    strategies = [_strategy(row) for row in table.to_dict("records")]
     bench = open_bench(params, key)
     check_network(bench, context)
-    strategies = read_table(STRATEGIES)
-    ids = list(strategies["id"])
     with Scorebook(SCOREBOOK) as book:
-        known = book.known(key)
+        known = _known(book, key, strategies)
         if known:
-            context.say(f"evaluate: {len(known)} of {len(ids)} candidates are on record already")
-        _score_missing(params, key, strategies, known, context)
-        scores = book.known(key)
-    write_table(SCORES, _table(ids, scores))
+            context.say(f"evaluate: {len(known)} of {len(strategies)} candidates are on record already")
+        missing = [strategy for strategy in strategies if strategy.id not in known]
+        _score_missing(params, _assignments(params, key, missing), table, known, context)
+        scores = _known(book, key, strategies)
+    write_table(SCORES, pd.DataFrame([{"id": entry.id, **vars(scores[entry.id])} for entry in strategies]))
     check_best_score(bench, scores, context)
 
 
@@ -60,47 +68,61 @@ def score_assignment(assignment: Assignment) -> Iterator[tuple[str, Scores]]:
         assignment: The batch.
 
     Yields:
-        Candidate id and scores, in the order of the ids.
+        Candidate id and scores, in the order of the batch.
     """
-    bench = open_bench(assignment.params, assignment.search_key)
-    rates = read_table(STRATEGIES).set_index("id")["rates"]
+    bench, key = open_bench(assignment.params, assignment.key), assignment.key
     with Scorebook(SCOREBOOK) as book:
-        known = book.known(assignment.search_key)
-        for identifier in assignment.ids:
-            scores = known.get(identifier)
+        known = _known(book, key, assignment.strategies)
+        for strategy in assignment.strategies:
+            scores = known.get(strategy.id)
             if scores is None:
-                scores = _score(bench, identifier, rates[identifier])
-                book.record(assignment.search_key, identifier, scores)
-            yield identifier, scores
+                scores = _score(bench, strategy)
+                book.record(key, _place(strategy), scores)
+            yield strategy.id, scores
 
 
-def _score(bench: Bench, identifier: str, rates: Sequence[float]) -> Scores:
+def _strategy(row: dict[str, Any]) -> Strategy:
+    rates, widths = tuple(map(float, row["rates"])), tuple(map(int, row["widths"]))
+    return Strategy(row["id"], rates, widths, int(row["macs"]), int(row["params"]))
+
+
+def _place(strategy: Strategy) -> str:
+    # Widths alone decide: a search with more candidates, another seed or budget finds the scores of its predecessor.
+    return "-".join(map(str, strategy.widths))
+
+
+def _known(book: Scorebook, key: str, strategies: Sequence[Strategy]) -> dict[str, Scores]:
+    found = book.known(key)
+    return {entry.id: found[_place(entry)] for entry in strategies if _place(entry) in found}
+
+
+def _score(bench: Bench, strategy: Strategy) -> Scores:
     try:
-        return bench.score(rates)
+        return bench.score(strategy)
     except EvaluationError as error:
-        raise EvaluationError(f"candidate {identifier}: {error}") from error
+        raise EvaluationError(f"candidate {strategy.id}: {error}") from error
+
+
+def _assignments(params: Params, key: str, missing: Sequence[Strategy]) -> list[Assignment]:
+    size = params.evaluate.candidates_per_task
+    parts = [tuple(missing[start : start + size]) for start in range(0, len(missing), size)]
+    return [Assignment(params, key, part) for part in parts]
 
 
 def _score_missing(
-    params: Params, key: str, strategies: pd.DataFrame, known: Mapping[str, Scores], context: Context
+    params: Params,
+    assignments: Sequence[Assignment],
+    table: pd.DataFrame,
+    known: Mapping[str, Scores],
+    context: Context,
 ) -> None:
-    assignments = _assignments(params, key, [name for name in strategies["id"] if name not in known])
     with record_search(params) as record:
         record.log_settings(params.model_dump(mode="json"))
         record.log_dataset("calibration", CALIBRATION, context="calibration")
         record.log_dataset("sub-validation", SUB_VALIDATION, context="sub-validation")
-        # A search killed between scoring and recording left scores that MLflow has not seen.
-        record.log_candidates(candidates(strategies, known))
-        with context.progress("evaluate", len(strategies), "candidates", len(known)) as advance:
+        # Candidates that MLflow has not seen: scored in another search, or just before this one was killed.
+        record.log_candidates(candidates(table, known))
+        with context.progress("evaluate", len(table), "candidates", len(known)) as advance:
             for row in context.map(score_assignment, assignments):
-                record.log_candidates(candidates(strategies, dict([row])))
+                record.log_candidates(candidates(table, dict([row])))
                 advance()
-
-
-def _assignments(params: Params, key: str, ids: Sequence[str]) -> list[Assignment]:
-    size = params.evaluate.candidates_per_task
-    return [Assignment(params, key, tuple(ids[start : start + size])) for start in range(0, len(ids), size)]
-
-
-def _table(ids: Sequence[str], scores: Mapping[str, Scores]) -> pd.DataFrame:
-    return pd.DataFrame([{"id": identifier, **vars(scores[identifier])} for identifier in ids])

@@ -28,12 +28,12 @@ from tasks.artifacts import (
     read_table,
     write_table,
 )
-from tasks.bench import Bench, open_bench
+from tasks.bench import Bench, open_bench, scoring_key
 from tasks.context import Context
 from tasks.images import open_images, preprocess
 from tasks.network import load_network
 from tasks.params import Params
-from tasks.search import key_of, record_search
+from tasks.search import record_search
 from tasks.space import example_input
 from tasks.training import Workshop, forget_all_but, open_workshop, training_key
 
@@ -59,7 +59,7 @@ def run(params: Params, context: Context) -> None:
     chosen = _chosen(read_table(RANKING), params.rank.top_k)
     keys = {row["id"]: training_key(params, params.finetune, _start(params, row)) for row in chosen}
     forget_all_but("finetune", keys.values())
-    bench, workshop = open_bench(params, key_of(params)), open_workshop(params, params.finetune, "finetune")
+    bench, workshop = open_bench(params, scoring_key(params)), open_workshop(params, params.finetune, "finetune")
     tuned = [_tune(row, bench, workshop, keys[row["id"]], context) for row in chosen]
     if current_share().rank > 0:  # under torchrun the first process writes
         return
@@ -78,7 +78,7 @@ def _chosen(ranking: pd.DataFrame, top_k: int) -> list[dict[str, Any]]:
 
 def _start(params: Params, row: dict[str, Any]) -> dict[str, Any]:
     # A candidate goes into training with the baseline's weights and BN statistics of the calibration images.
-    return {"search": key_of(params), "baseline": BASELINE, "widths": [int(width) for width in row["widths"]]}
+    return {"scoring": scoring_key(params), "widths": [int(width) for width in row["widths"]]}
 
 
 def _tune(row: dict[str, Any], bench: Bench, workshop: Workshop, key: str, context: Context) -> Tuned:

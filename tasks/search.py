@@ -1,41 +1,15 @@
-"""A search's identity: the hash of everything that determines its scores, and its record in MLflow."""
+"""A search's record in MLflow: one run for the same network, candidates and way of scoring."""
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 
 import pandas as pd
 
-from tasks.artifacts import (
-    BASELINE,
-    CALIBRATION,
-    GROUPS,
-    LIBRARY,
-    STRATEGIES,
-    SUB_VALIDATION,
-    read_table,
-)
+from tasks.artifacts import GROUPS, STRATEGIES, read_table
+from tasks.bench import scoring_key
 from tasks.params import Params
 from tasks.scorebook import Scores, search_key
 from tasks.tracking import Candidate, SearchRun, search_run
-
-
-def key_of(params: Params) -> str:
-    """Hash of everything that determines the candidates' scores; other settings leave it as it is."""
-    settings = params.model_dump(mode="json")
-    parts = {
-        "baseline": BASELINE,
-        "strategies": STRATEGIES,
-        "calibration": CALIBRATION,
-        "sub_validation": SUB_VALIDATION,
-        "preprocess": settings["data"]["preprocess"],
-        "model": {key: settings["model"][key] for key in ("name", "options")},
-        "exclude": settings["strategies"]["exclude"],
-        "evaluate": {key: value for key, value in settings["evaluate"].items() if key != "candidates_per_task"},
-        "library": LIBRARY / "channels",
-        "data": LIBRARY / "data",
-        "models": LIBRARY / "models",
-    }
-    return search_key(parts)
 
 
 def record_search(params: Params) -> AbstractContextManager[SearchRun]:
@@ -44,8 +18,9 @@ def record_search(params: Params) -> AbstractContextManager[SearchRun]:
     Raises:
         TrackingError: MLflow cannot be reached.
     """
+    key = search_key({"scoring": scoring_key(params), "strategies": STRATEGIES})
     name = f"{params.model.name} at {budget_text(params)}"
-    return search_run(key_of(params), name, uri=params.tracking.uri, experiment=params.tracking.experiment)
+    return search_run(key, name, uri=params.tracking.uri, experiment=params.tracking.experiment)
 
 
 def budget_text(params: Params) -> str:
