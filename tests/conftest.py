@@ -7,7 +7,8 @@ import torch
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
-torch.set_num_threads(2)
+# The networks in the tests are tiny: more threads cost more than they give, by far on a busy machine.
+torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

@@ -113,3 +113,14 @@ def test_a_description_cannot_run_code(node: list[object]) -> None:
 def test_a_description_cannot_name_other_classes() -> None:
     with pytest.raises(ArtifactError, match="'Popen' is no layer"):
         rebuild({"nodes": [], "layers": {"a": ["Popen", {}]}, "tensors": {}}, "Network")
+
+
+@pytest.mark.parametrize("name", ["cifar_resnet20", "mobilenet_v1_cifar"])
+def test_whole_networks_load_with_the_same_bits(name: str, tmp_path: Path) -> None:
+    x = torch.randn(16, 3, 32, 32)
+    thin = thin_of(lively(build(name, num_classes=10)), x)
+    eagleeye.save(thin, tmp_path / "thin.safetensors")
+    back = eagleeye.load(tmp_path / "thin.safetensors")
+    with torch.inference_mode():
+        assert torch.equal(back(x), thin(x))
+    assert all(tensor.data_ptr() % 64 == 0 for tensor in back.state_dict().values())
