@@ -56,8 +56,9 @@ class Bench:
         return Scores(score.accuracy, score.loss, vanilla.accuracy, vanilla.loss, seconds)
 
     def prune(self, strategy: Strategy | Sequence[float]) -> nn.Module:
-        """The pruned network, BN statistics as they were."""
-        return prune(self.network, self.space, strategy)
+        """The pruned network, BN statistics as they were, channels last in memory like the images."""
+        small: nn.Module = prune(self.network, self.space, strategy)
+        return small.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
     def adapt(self, network: nn.Module) -> None:
         """Re-estimate a network's BN statistics on the calibration images."""
