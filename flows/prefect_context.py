@@ -13,11 +13,12 @@ import torch
 from prefect import task, unmapped
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.client.schemas.objects import State, TaskRun
-from prefect.futures import PrefectFuture
+from prefect.futures import PrefectConcurrentFuture, PrefectFuture
 from prefect.logging import get_run_logger
-from prefect.states import get_state_exception
+from prefect.states import Failed, get_state_exception
 from prefect.tasks import Task
 
+from eagleeye.errors import EagleEyeError
 from tasks.console import Lines
 from tasks.context import Advance, Batch, Row
 from tasks.tracking import TrackingError
@@ -34,6 +35,16 @@ def may_pass(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
     return isinstance(get_state_exception(state), TRANSIENT)
 
 
+def failed(error: EagleEyeError, where: str = "") -> State[Any]:
+    """The state of a run that failed by something the user can mend: one line, no traceback in the log.
+
+    Args:
+        error: What happened; it travels as the state's data, so that retries and callers can tell what kind it is.
+        where: What to name first.
+    """
+    return Failed(message=where + " ".join(str(error).split()), data=error)
+
+
 @task(
     name="batch",
     task_run_name="{label}",
@@ -42,7 +53,7 @@ def may_pass(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
     retry_condition_fn=may_pass,
     persist_result=False,
 )
-def run_batch(work: Callable[[Batch], Iterable[Row]], batch: Batch, label: str) -> list[Row]:
+def run_batch(work: Callable[[Batch], Iterable[Row]], batch: Batch, label: str) -> list[Row] | State[Any]:
     """Do a stage's work on one batch.
 
     Args:
@@ -51,9 +62,12 @@ def run_batch(work: Callable[[Batch], Iterable[Row]], batch: Batch, label: str) 
         label: Name of the task run.
 
     Returns:
-        The rows of the batch.
+        The rows of the batch; a failed state where the user has something to mend.
     """
-    return list(work(batch))
+    try:
+        return list(work(batch))
+    except EagleEyeError as error:
+        return failed(error)
 
 
 class FlowContext:
@@ -70,8 +84,11 @@ class FlowContext:
             return
         labels = [f"{self._stage} {number} of {len(batches)}" for number in range(1, len(batches) + 1)]
         futures: Sequence[PrefectFuture[list[Any]]] = run_batch.map(unmapped(work), batches, labels)
-        for future in futures:
-            yield from future.result()
+        try:
+            for future in futures:
+                yield from future.result()
+        finally:
+            _drop(futures)
 
     @contextmanager
     def progress(self, title: str, total: int, unit: str, done: int = 0) -> Iterator[Advance]:
@@ -98,6 +115,13 @@ class FlowContext:
         self.say(f"{title}: " + " | ".join(columns))
         for row in rows:
             self.say("  " + " | ".join(row))
+
+
+def _drop(futures: Sequence[PrefectFuture[Any]]) -> None:
+    # A failed batch fails the stage at once: the batches behind it must not go on beside another attempt.
+    for future in futures:
+        if isinstance(future, PrefectConcurrentFuture):
+            future.wrapped_future.cancel()
 
 
 class _Bar:

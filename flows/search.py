@@ -14,9 +14,9 @@ from prefect.states import Completed, Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from eagleeye.errors import EagleEyeError
-from flows.prefect_context import DELAYS, FlowContext, may_pass
+from flows.prefect_context import DELAYS, FlowContext, failed, may_pass
 from tasks.artifacts import RANKING, read_table
-from tasks.settings import override, read_params
+from tasks.settings import override, preview, read_params
 from tasks.stages import Outcome, bring_up_to_date, stage_names
 from tasks.summary import headline, markdown
 
@@ -25,12 +25,12 @@ SHOWN = 100
 
 
 def _run_name() -> str:
+    started = f"{runtime.flow_run.scheduled_start_time:%m-%d %H:%M}"
     try:
-        params = read_params(SETTINGS)
+        params = preview(SETTINGS, runtime.flow_run.parameters.get("overrides") or {})
     except EagleEyeError:
-        return f"search {runtime.flow_run.id}"
-    started = runtime.flow_run.scheduled_start_time
-    return f"{params.model.name}, {params.strategies.count} candidates, {started:%m-%d %H:%M}"
+        return f"search, {started}"
+    return f"{params.model.name}, {params.strategies.count} candidates, {started}"
 
 
 # Candidates are scored one after another: each of them already uses every core, or the one device there is.
@@ -55,7 +55,7 @@ def search(overrides: dict[str, Any] | None = None) -> State[Any]:
                 return Failed(message=outcome.message)
         publish()
     except EagleEyeError as error:
-        return Failed(message=_line(error))
+        return failed(error)
     return Completed(message=headline())
 
 
@@ -79,8 +79,7 @@ def run_stage(name: str, root: str) -> State[Any]:
     try:
         outcome: Outcome = bring_up_to_date(Path(root), name, lambda: body(read_params(SETTINGS), context))
     except EagleEyeError as error:
-        # The error itself is the state's data, so that retries can tell what kind it is.
-        return Failed(message=f"{name}: {_line(error)}", data=error)
+        return failed(error, f"{name}: ")
     context.say(f"{name}: {outcome}")
     return Completed(message=outcome)
 
@@ -94,7 +93,3 @@ def publish() -> None:
     rows = shown.astype(object).where(shown.notna(), None).to_dict("records")
     create_table_artifact(rows, key="ranking", description=f"The best {SHOWN} candidates and the references")
     create_markdown_artifact(markdown(), key="report", description="The pruned network")
-
-
-def _line(error: EagleEyeError) -> str:
-    return " ".join(str(error).split())

@@ -3,7 +3,6 @@
 import difflib
 import io
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
@@ -15,9 +14,12 @@ from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import MarkedYAMLError
 
 from eagleeye.errors import ConfigError
+from eagleeye.files import written_whole
 from tasks.params import Params
 
 SHOWN = 60
+MOST = 3
+NULL = "tag:yaml.org,2002:null"
 
 
 def read_params(path: Path) -> Params:
@@ -67,20 +69,43 @@ def override(path: Path, overrides: Mapping[str, object]) -> list[str]:
     Raises:
         ConfigError: A key does not exist or the settings would not be valid.
     """
-    document = _load(path, "rt")
-    changes = [line for key, value in overrides.items() if (line := _set(document, key, value, path.name))]
-    check(json.loads(json.dumps(document, default=str)), path.name)
+    document, changes = _changed(path, overrides)
+    check(document, path.name)
     if changes:
         text = io.StringIO()
         _yaml("rt").dump(document, text)
-        _replace(path, text.getvalue())
+        with written_whole(path) as beside:
+            beside.write_text(text.getvalue(), encoding="utf-8")
     return changes
+
+
+def preview(path: Path, overrides: Mapping[str, object]) -> Params:
+    """The settings as `override` would leave them; nothing is written.
+
+    Args:
+        path: The settings file.
+        overrides: Values by dotted key.
+
+    Raises:
+        ConfigError: A key does not exist or the settings would not be valid.
+    """
+    return check(_changed(path, overrides)[0], path.name)
+
+
+def _changed(path: Path, overrides: Mapping[str, object]) -> tuple[Any, list[str]]:
+    document = _load(path, "rt")
+    if not isinstance(document, Mapping):
+        check(document, path.name)
+    changes = [line for key, value in overrides.items() if (line := _set(document, key, value, path.name))]
+    return document, changes
 
 
 def _yaml(kind: str) -> YAML:
     # YAML 1.2, as DVC reads it: 1e-4 is a number, `no` is a word.
     yaml = YAML(typ=kind)
     yaml.width = 4096
+    if kind == "rt":  # by default an empty value stands for null
+        yaml.representer.add_representer(type(None), lambda dump, _: dump.represent_scalar(NULL, "null"))
     return yaml
 
 
@@ -109,7 +134,8 @@ def _set(document: Any, key: str, value: object, name: str) -> str | None:
     # A free mapping, such as data.options, takes keys that are not there yet.
     free = parents[-1:] == ["options"]
     if not isinstance(section, dict) or (last not in section and not free):
-        raise ConfigError(f"{name}: {key} is unknown; {_hint(key, _all_keys(document))}")
+        close = difflib.get_close_matches(key, _all_keys(document), n=1)
+        raise ConfigError(f"{name}: {key} is unknown; {_hint(key, close or list(document))}")
     old = section.get(last)
     if old == value and type(old) is type(value):
         return None
@@ -126,18 +152,6 @@ def _all_keys(document: Any, prefix: str = "") -> list[str]:
     return keys
 
 
-def _replace(path: Path, text: str) -> None:
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with beside.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
-
-
 def _one_line(error: ValidationError, name: str) -> str:
     problems: dict[str, list[str]] = {}
     for details in error.errors():
@@ -145,7 +159,8 @@ def _one_line(error: ValidationError, name: str) -> str:
         problems.setdefault(key, []).append(problem)
     # A value that may be of two types fails once for each of them: one sentence for both.
     sentences = [key + " or ".join(dict.fromkeys(said)) for key, said in problems.items()]
-    return f"{name}: " + "; ".join(sentences)
+    more = [f"{len(sentences) - MOST} more"] if len(sentences) > MOST else []
+    return f"{name}: " + "; ".join(sentences[:MOST] + more)
 
 
 def _describe(details: ErrorDetails) -> tuple[str, str]:

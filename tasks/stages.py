@@ -7,6 +7,7 @@ finds everything up to date. This is the one file that uses DVC's internals; DVC
 pin the behaviour.
 """
 
+import logging
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -28,6 +29,9 @@ Outcome = Literal["up to date", "restored", "ran"]
 
 # DVC's locks tell processes apart, not threads.
 _one_at_a_time = threading.Lock()
+
+# "Updating lock file" and the like are for those who type dvc commands.
+logging.getLogger("dvc").setLevel(logging.WARNING)
 
 
 def stage_names(root: Path) -> list[str]:
