@@ -6,7 +6,6 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from eagleeye import errors
 from eagleeye.errors import ArtifactError
 from eagleeye.files import written_whole
 
@@ -33,7 +32,7 @@ CACHE = Path(".eagleeye")
 SCOREBOOK = CACHE / "scores.sqlite"
 
 # The library's sources: part of what determines a result.
-LIBRARY = Path(errors.__file__).parent
+LIBRARY = Path(__file__).parents[1] / "eagleeye"
 
 _STRINGS = pa.list_(pa.string())
 SCHEMAS = {

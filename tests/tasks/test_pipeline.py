@@ -1,0 +1,91 @@
+"""dvc.yaml against the code: the same stages, sources, settings and files in both."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+import tasks.artifacts as artifacts
+from tasks.__main__ import STAGES
+from tasks.params import Params
+from tasks.stages import stage_names
+from tests.imports import ROOT, closure
+
+PIPELINE: dict[str, Any] = YAML(typ="safe").load(ROOT / "dvc.yaml")
+# What is said and recorded about a run does not change its results.
+TELLING = frozenset(ROOT / "tasks" / f"{name}.py" for name in ("context", "search", "tracking", "tracking_text"))
+# Used by no stage's results: how many candidates a Prefect task takes, and where MLflow is.
+SETTINGS_WITHOUT_STAGE = {"tracking"}
+
+
+def covered(path: Path, deps: list[str]) -> bool:
+    return any(path == ROOT / dep or path.is_relative_to(ROOT / dep) for dep in deps)
+
+
+def outputs(stage: dict[str, Any]) -> list[str]:
+    entries = stage.get("outs", []) + stage.get("metrics", [])
+    return [entry if isinstance(entry, str) else next(iter(entry)) for entry in entries]
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_depends_on_every_source_it_is_made_of(stage: str) -> None:
+    deps = PIPELINE["stages"][stage]["deps"]
+    sources = closure(ROOT / "tasks" / f"{stage}.py", without=TELLING)
+    assert len(sources) > 3
+    # A package's own __init__ holds no more than imports and names.
+    assert [path for path in sorted(sources) if not covered(path, deps) and path.name != "__init__.py"] == []
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_depends_on_nothing_that_it_does_not_use(stage: str) -> None:
+    sources = closure(ROOT / "tasks" / f"{stage}.py", without=TELLING)
+    written = {path for other in PIPELINE["stages"].values() for path in outputs(other)}
+    for dep in set(PIPELINE["stages"][stage]["deps"]) - written - {"checkpoints"}:
+        assert any(path == ROOT / dep or path.is_relative_to(ROOT / dep) for path in sources), dep
+
+
+def test_stages_come_in_the_order_of_the_walk() -> None:
+    assert tuple(stage_names(ROOT)) == STAGES
+    assert set(PIPELINE["stages"]) == set(STAGES)
+
+
+def test_every_stage_runs_its_own_module() -> None:
+    for name, stage in PIPELINE["stages"].items():
+        assert stage["cmd"] == f"python -m tasks {name}"
+        assert (ROOT / "tasks" / f"{name}.py").is_file()
+
+
+def test_every_setting_drives_a_stage() -> None:
+    keys = {key for stage in PIPELINE["stages"].values() for key in stage["params"]}
+    sections = set(Params.model_fields)
+    assert {key.split(".")[0] for key in keys} == sections - SETTINGS_WITHOUT_STAGE
+    for section in ("baseline", "subset", "strategies", "evaluate", "rank", "finetune", "report"):
+        assert section in PIPELINE["stages"][section]["params"]
+
+
+def test_outputs_are_the_artefacts_of_the_code() -> None:
+    written = {path for stage in PIPELINE["stages"].values() for path in outputs(stage)}
+    named = {
+        value.as_posix()
+        for name, value in vars(artifacts).items()
+        if name.isupper() and isinstance(value, Path) and not value.is_absolute()
+    }
+    inside = {path for path in named if any(Path(path).is_relative_to(folder) for folder in written)}
+    cache = {path for path in named if Path(path).is_relative_to(artifacts.CACHE)}
+    assert named - inside - cache == {"artifacts"}
+    assert written <= named
+
+
+def test_tables_are_documented() -> None:
+    text = (ROOT / "docs" / "tables.md").read_text(encoding="utf-8")
+    for path, schema in artifacts.SCHEMAS.items():
+        section = text.split(f"## `{path.as_posix()}`")[1].split("\n## ")[0]
+        rows = [line.split("|")[1:3] for line in section.splitlines() if line.startswith("| `")]
+        documented = [(name.strip(" `"), kind.strip()) for name, kind in rows]
+        assert documented == [(field.name, _kind(field)) for field in schema], path
+
+
+def _kind(field: Any) -> str:
+    kind = str(field.type).replace("element: ", "").replace("double", "float64").replace("item: ", "")
+    return f"{kind} or null" if field.nullable else kind
