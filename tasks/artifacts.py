@@ -120,6 +120,17 @@ def write_text(path: Path, text: str) -> None:
         beside.write_text(text, encoding="utf-8")
 
 
+def require(*paths: Path) -> None:
+    """Check that artefacts of earlier stages are there.
+
+    Raises:
+        ArtifactError: One is missing.
+    """
+    for path in paths:
+        if not path.exists():
+            raise ArtifactError(f"{path} is missing: run `dvc repro`, which makes it")
+
+
 def read_table(path: Path) -> pd.DataFrame:
     """Read one of the tables of docs/tables.md.
 
@@ -129,10 +140,9 @@ def read_table(path: Path) -> pd.DataFrame:
     Raises:
         ArtifactError: It is missing or damaged.
     """
+    require(path)
     try:
         table = pq.read_table(path)
-    except FileNotFoundError:
-        raise ArtifactError(f"{path} is missing: run `dvc repro`, which makes it") from None
     except (OSError, pa.ArrowException) as error:
         raise ArtifactError(f"{path} is damaged ({error}): delete it and run `dvc repro`") from error
     # Nullable integers, so that "no rank" does not turn ranks into floats.

@@ -15,7 +15,7 @@ from eagleeye.data import Batches
 from eagleeye.evaluate import Score, evaluate
 from eagleeye.prune import prune
 from eagleeye.strategies import Strategy
-from tasks.artifacts import BASELINE, CALIBRATION, LIBRARY, SUB_VALIDATION
+from tasks.artifacts import BASELINE, CALIBRATION, LIBRARY, SUB_VALIDATION, require
 from tasks.images import choose_device, load_subset, preprocess
 from tasks.network import load_network
 from tasks.params import Params
@@ -58,7 +58,7 @@ class Bench:
     def prune(self, strategy: Strategy | Sequence[float]) -> nn.Module:
         """The pruned network, BN statistics as they were, channels last in memory like the images."""
         small: nn.Module = prune(self.network, self.space, strategy)
-        return small.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+        return small.to(memory_format=torch.channels_last)
 
     def adapt(self, network: nn.Module) -> None:
         """Re-estimate a network's BN statistics on the calibration images."""
@@ -82,6 +82,7 @@ def open_bench(params: Params, key: str) -> Bench:
 
 def scoring_key(params: Params) -> str:
     """Hash of everything but its widths that determines a candidate's scores."""
+    require(BASELINE, CALIBRATION, SUB_VALIDATION)
     settings = params.model_dump(mode="json")
     evaluate = {key: value for key, value in settings["evaluate"].items() if key != "candidates_per_task"}
     return search_key(

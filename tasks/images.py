@@ -9,6 +9,7 @@ import torch
 from eagleeye.data import Images, ImageSet, Preprocess, decode, open_source, read_subset
 from eagleeye.data.subset import SubsetImages
 from eagleeye.errors import ConfigError
+from tasks.artifacts import require
 from tasks.params import Params
 
 
@@ -28,6 +29,17 @@ def preprocess(params: Params) -> Preprocess:
     return Preprocess(size=settings.size, resize=settings.resize, mean=settings.mean, std=settings.std)
 
 
+def open_subset(path: Path) -> SubsetImages:
+    """Open one of the two subsets.
+
+    Raises:
+        ArtifactError: The subset stage has not run.
+        DataError: The file is damaged.
+    """
+    require(path)
+    return read_subset(path)
+
+
 def load_subset(params: Params, path: Path) -> tuple[Images, SubsetImages]:
     """Decode one of the two subsets.
 
@@ -38,7 +50,7 @@ def load_subset(params: Params, path: Path) -> tuple[Images, SubsetImages]:
     Returns:
         The decoded images, and the set they were decoded from.
     """
-    subset = read_subset(path)
+    subset = open_subset(path)
     return decode(subset, None, preprocess(params)), subset
 
 

@@ -2,9 +2,9 @@
 
 from torch import nn
 
-from eagleeye.data import read_subset
 from eagleeye.models import build, load_checkpoint
-from tasks.artifacts import BASELINE, SUB_VALIDATION
+from tasks.artifacts import BASELINE, SUB_VALIDATION, require
+from tasks.images import open_subset
 from tasks.params import Params
 
 
@@ -14,7 +14,7 @@ def build_network(params: Params) -> nn.Module:
     Raises:
         ModelError: It cannot be built.
     """
-    classes = len(read_subset(SUB_VALIDATION).classes)
+    classes = len(open_subset(SUB_VALIDATION).classes)
     return build(params.model.name, num_classes=classes, **params.model.options)
 
 
@@ -24,6 +24,7 @@ def load_network(params: Params) -> nn.Module:
     Raises:
         CheckpointError: The weights do not fit.
     """
+    require(BASELINE)
     network = build_network(params)
     load_checkpoint(network, BASELINE)
     return network.eval()

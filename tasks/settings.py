@@ -154,7 +154,8 @@ def _all_keys(document: Any, prefix: str = "") -> list[str]:
 
 def _one_line(error: ValidationError, name: str) -> str:
     problems: dict[str, list[str]] = {}
-    for details in error.errors():
+    # Unknown keys first: a misspelt key is also missing under its right name.
+    for details in sorted(error.errors(), key=lambda details: details["type"] != "extra_forbidden"):
         key, problem = _describe(details)
         problems.setdefault(key, []).append(problem)
     # A value that may be of two types fails once for each of them: one sentence for both.

@@ -4,15 +4,15 @@ import torch
 from torch import nn
 
 from eagleeye.channels import Space, trace
-from eagleeye.data import Batches, decode, read_subset
+from eagleeye.data import Batches, decode
 from tasks.artifacts import SUB_VALIDATION
-from tasks.images import preprocess
+from tasks.images import open_subset, preprocess
 from tasks.params import Params
 
 
 def example_input(params: Params) -> torch.Tensor:
     """One normalised image, float32 (1, 3, h, w): the shape that the network is traced and counted with."""
-    image = decode(read_subset(SUB_VALIDATION), [0], preprocess(params))
+    image = decode(open_subset(SUB_VALIDATION), [0], preprocess(params))
     return next(iter(Batches(image, preprocess(params), batch_size=1, device="cpu", labelled=False)))
 
 
