@@ -9,6 +9,7 @@ import json
 import os
 import re
 import tempfile
+import textwrap
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,7 +19,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"  # read when MLflow is imported
+os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "4")  # half a minute of silence instead of four
 
 import mlflow
@@ -28,13 +29,15 @@ import pyarrow.parquet as pq
 from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModelOutput, Metric, Param, Run
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
+from mlflow.telemetry import set_telemetry_client
 from mlflow.tracking.context.registry import resolve_tags
 from mlflow.types import Schema, TensorSpec
 from mlflow.utils.git_utils import get_git_commit
+from sqlalchemy.exc import SQLAlchemyError
 
 from eagleeye.errors import EagleEyeError
 from tasks import tracking_text as text
-from tasks.tracking_text import CANDIDATE, CHANGED, FINETUNE, SEARCH, WINNER, Candidate
+from tasks.tracking_text import CANDIDATE, CHANGED, FINETUNE, OUTCOME, SEARCH, WINNER, Candidate
 
 VIEW = "mlflow.sharedViewState."
 PARENT, NOTE, TABLES = "mlflow.parentRunId", "mlflow.note.content", "mlflow.loggedArtifacts"
@@ -42,6 +45,8 @@ REFERENCE = "even"  # the origin of a candidate that is scored for comparison an
 BEST, EACH = "candidates/best_accuracy", "candidates/accuracy"  # a section of charts, and the first
 PARAMS_PER_BATCH, METRICS_PER_BATCH = 100, 1000  # MLflow's limits
 STEPS_PER_BATCH = METRICS_PER_BATCH // 2
+
+set_telemetry_client()  # off, even where something else has imported MLflow before
 
 
 class TrackingError(EagleEyeError):
@@ -64,9 +69,11 @@ def search_run(search_key: str, name: str, *, uri: str, experiment: str) -> Iter
     Raises:
         TrackingError: MLflow cannot be reached or refuses a record.
     """
-    with _one_line_errors(uri):
+    # A stage's own OSError passes; one of opening the store is the store's.
+    with _one_line_errors(uri, MlflowException, SQLAlchemyError, OSError, ImportError):
         client = mlflow.MlflowClient(tracking_uri=uri)
         run = SearchRun(client, _experiment_id(client, experiment), search_key, name)
+    with _one_line_errors(uri, MlflowException):
         try:
             yield run
         except BaseException as error:
@@ -130,7 +137,7 @@ class SearchRun:
         columns = [{"name": field.name, "type": str(field.type)} for field in table.schema_arrow]
         dataset = Dataset(
             name,
-            _digest(path.read_bytes())[:16],
+            _digest(path.read_bytes()),
             source_type="local",
             source=json.dumps({"uri": path.as_posix()}),
             schema=json.dumps({"mlflow_colspec": columns}),
@@ -147,9 +154,9 @@ class SearchRun:
         """
         groups: list[str] = []
         for candidate in candidates:
+            groups = list(candidate.rates)
             if candidate.id not in self._done:
                 self._log_candidate(candidate)
-                groups = list(candidate.rates)
         if groups:
             self._offer_view(groups)
         self._chart()
@@ -181,23 +188,21 @@ class SearchRun:
 
         Args:
             candidate_id: Who was fine-tuned.
-            settings: The `finetune` section; other settings give another run.
+            settings: The `finetune` section; other settings give another run, another outcome replaces the run.
             history: One row per epoch: `epoch` and any numeric columns.
             metrics: Final figures with `final_accuracy` (on the test images) among them, which the parent shows
                 for the winner.
         """
         params = {"candidate": candidate_id, **text.flatten(settings, "finetune.")}
-        key = _digest(json.dumps(params, sort_keys=True).encode())[:16]
-        name = f"fine-tune {candidate_id}"
-        run = self._nested.get(key) or self._create(name, {FINETUNE: key, PARENT: self.run_id})
+        name = text.run_name(f"fine-tune {candidate_id}", metrics["final_accuracy"])
+        outcome = _digest([history.to_json(orient="split"), dict(metrics)])
+        run = self._finetuning(name, _digest(params), outcome)
         curves = [
             (text.key(column), float(row[column]), int(row["epoch"]))
             for row in history.to_dict("records")
             for column in history.columns.drop("epoch")
         ]
         self._write(run, params, [*curves, *_single(metrics)])
-        self._nested[key] = run
-        self._client.update_run(run.info.run_id, name=text.run_name(name, metrics["final_accuracy"]))
         self._client.set_terminated(run.info.run_id)
         if candidate_id in self._nested:
             self._put_figures(self._nested[candidate_id].info.run_id, metrics)
@@ -215,7 +220,7 @@ class SearchRun:
         digest = _digest(onnx.read_bytes())
         models = self._client.search_logged_models([self._experiment_id], f"source_run_id = '{self.run_id}'")
         for model in models:
-            if model.tags.get("sha256") == digest and str(model.status) == "READY":
+            if model.tags.get("onnx_sha256") == digest and str(model.status) == "READY":
                 return
         for model in models:
             self._client.delete_logged_model(model.model_id)
@@ -275,6 +280,14 @@ class SearchRun:
         if candidate.origin != REFERENCE:
             self._accuracies.append(candidate.accuracy)
 
+    def _finetuning(self, name: str, key: str, outcome: str) -> Run:
+        run = self._nested.get(key)
+        if run is not None and run.data.tags[OUTCOME] != outcome:
+            self._client.delete_run(run.info.run_id)
+            run = None
+        self._nested[key] = run or self._create(name, {FINETUNE: key, OUTCOME: outcome, PARENT: self.run_id})
+        return self._nested[key]
+
     def _offer_view(self, groups: Sequence[str]) -> None:
         if self._view in self._client.get_experiment(self._experiment_id).tags:
             return
@@ -332,13 +345,13 @@ class SearchRun:
     def _log_onnx(self, path: Path, digest: str) -> None:
         parent = self._parent()
         model = self._client.create_logged_model(
-            self._experiment_id, "pruned", self.run_id, {"sha256": digest}, parent.data.params, "classifier"
+            self._experiment_id, "pruned", self.run_id, {"onnx_sha256": digest}, parent.data.params, "classifier"
         )
+        self._client.log_outputs(self.run_id, [LoggedModelOutput(model.model_id, step=0)])
         with tempfile.TemporaryDirectory() as folder:
             _save_onnx(path, f"{folder}/model", model.model_id, self.run_id)
             self._client.log_model_artifacts(model.model_id, f"{folder}/model")
         self._client.finalize_logged_model(model.model_id, "READY")
-        self._client.log_outputs(self.run_id, [LoggedModelOutput(model.model_id, step=0)])
 
 
 def _experiment_id(client: mlflow.MlflowClient, name: str) -> str:
@@ -366,7 +379,7 @@ def _now() -> int:
 
 
 def _finished(run: Run) -> bool:
-    return run.info.status == "FINISHED"
+    return str(run.info.status) == "FINISHED"
 
 
 def _competes(run: Run) -> bool:
@@ -377,8 +390,9 @@ def _single(figures: Mapping[str, float]) -> list[tuple[str, float, int]]:
     return [(text.key(name), float(value), 0) for name, value in figures.items()]
 
 
-def _digest(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
+def _digest(content: object) -> str:
+    raw = content if isinstance(content, bytes) else json.dumps(content, sort_keys=True).encode()
+    return hashlib.sha256(raw).hexdigest()[:16]
 
 
 def _save_onnx(path: Path, folder: str, model_id: str, run_id: str) -> None:
@@ -395,6 +409,7 @@ def _save_onnx(path: Path, folder: str, model_id: str, run_id: str) -> None:
         signature=ModelSignature(Schema([images]), Schema([scores])),
         input_example=np.zeros([1, *images.shape[1:]], images.type),
         pip_requirements=[f"{package}=={version(package)}" for package in ("onnx", "onnxruntime", "numpy")],
+        onnx_execution_providers=["CPUExecutionProvider"],  # the one that every machine has
         save_as_external_data=False,
     )
 
@@ -405,12 +420,10 @@ def _tensor_spec(tensor: Any) -> TensorSpec:
 
 
 @contextmanager
-def _one_line_errors(uri: str) -> Iterator[None]:
+def _one_line_errors(uri: str, *kinds: type[Exception]) -> Iterator[None]:
     try:
         yield
-    except MlflowException as error:
-        shown = re.sub(r"//[^@/]*@", "//", uri)  # without a password
-        reason = str(error).strip().splitlines()[0][:300]
-        raise TrackingError(
-            f"MLflow at {shown}: {reason}; scores are kept: run again when it answers, or set tracking.uri"
-        ) from error
+    except kinds as error:
+        reason = textwrap.shorten(str(error).splitlines()[0], 240, placeholder=" …")
+        line = f"MLflow at {uri}: {reason}; scores are kept: run again when it answers, or set tracking.uri"
+        raise TrackingError(re.sub(r"//[^@/\s]*@", "//", line)) from error  # without a password

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 SEARCH, CANDIDATE, FINETUNE = "eagleeye.search", "eagleeye.candidate", "eagleeye.finetune"
-WINNER, CHANGED = "eagleeye.winner", "eagleeye.changed"
+WINNER, CHANGED, OUTCOME = "eagleeye.winner", "eagleeye.changed", "eagleeye.outcome"
 COSTS = ("macs", "params", "macs_fraction", "params_fraction")
 FIGURES = ("accuracy", "loss", "vanilla_accuracy", "vanilla_loss", *COSTS)
 LONGEST_KEY, LONGEST_VALUE = 250, 6000  # MLflow's limits
@@ -133,13 +133,13 @@ def candidates_view(name: str, parent: str, groups: Sequence[str], now: int) -> 
         now: Milliseconds since 1970.
     """
     spread = {round(step * (len(groups) - 1) / (AXES - 1)) for step in range(AXES)} if groups else set()
-    parallel = {
+    parallel: dict[str, object] = {
         "type": "PARALLEL",
         "selectedParams": [key(f"rate/{groups[place]}") for place in sorted(spread)],
         "selectedMetrics": ["params_fraction", "accuracy"],
         "showAllRuns": True,
     }
-    scatters = [
+    scatters: list[dict[str, object]] = [
         {
             "type": "SCATTER",
             "xaxis": {"key": across, "type": "METRIC"},

@@ -215,10 +215,7 @@ def test_the_key_depends_on_content_alone(parts, tmp_path):
     (parts["library"] / "__pycache__" / "a.pyc").write_text("compiled")
     assert search_key({**parts, "table": moved}) == key
     assert (
-        search_key(
-            {**parts, "table": moved, "settings": {"sizes": (1, 2), "iterations": None, "mode": "reset"}}
-        )
-        == key
+        search_key({**parts, "table": moved, "settings": {"sizes": (1, 2), "iterations": None, "mode": "reset"}}) == key
     )
 
 

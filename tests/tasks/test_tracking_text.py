@@ -1,0 +1,123 @@
+import base64
+import json
+import math
+import zlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from mlflow.utils.validation import _validate_metric_name, _validate_param_name
+
+from tasks.tracking_text import Candidate, candidates_view, describe, flatten, key, run_name
+
+
+@given(st.text(min_size=1))
+def test_any_name_becomes_a_key_that_mlflow_accepts(name):
+    _validate_param_name(key(f"rate/{name}"))
+    _validate_metric_name(key(name))
+
+
+@pytest.mark.parametrize("name", ["rate/layer1.0.conv1", "report/baseline_accuracy", "strategies.budget.macs"])
+def test_readable_names_stay_as_they_are(name):
+    assert key(name) == name
+
+
+def test_settings_are_flattened_to_text():
+    settings = {
+        "data": {"source": "digits", "options": {}, "preprocess": {"size": None, "mean": [0.5, 0.25]}},
+        "evaluate": {"vanilla": True, "batch_size": 128},
+        "model": {"options": {"p/q?": 0.1}},
+    }
+    assert flatten(settings) == {
+        "data.source": "digits",
+        "data.options": "{}",
+        "data.preprocess.size": "null",
+        "data.preprocess.mean": "[0.5, 0.25]",
+        "evaluate.vanilla": "true",
+        "evaluate.batch_size": "128",
+        "model.options.p/q_": "0.1",
+    }
+    assert flatten({"lr": 0.1}, "finetune.") == {"finetune.lr": "0.1"}
+    assert len(flatten({"long": "x" * 10_000})["long"]) == 6000
+
+
+def test_a_candidate_names_its_score():
+    assert run_name("s0017", 0.61234) == "s0017 · 0.6123"
+    assert run_name("s0017", 0.61234, winner=True) == "s0017 · 0.6123 · winner"
+
+
+def test_figures_leave_out_what_was_not_measured():
+    candidate = Candidate("s0000", "uniform", {}, 10, 5, 0.500012, 0.25, 0.61234567, 1.5)
+    assert candidate.figures() == {
+        "accuracy": 0.61234567,
+        "loss": 1.5,
+        "macs": 10.0,
+        "params": 5.0,
+        "macs_fraction": 0.5,
+        "params_fraction": 0.25,
+    }
+
+
+PARAMS = {"model.name": "cifar_resnet20", "data.source": "digits"}
+LINKS = {"Candidates": "#/runs", "Charts": "#/charts"}
+
+
+def test_the_description_of_a_new_search():
+    assert describe(PARAMS, {}, {}, LINKS) == (
+        "**cifar_resnet20** on digits.  \n[Candidates](#/runs) · [Charts](#/charts)"
+    )
+
+
+def test_the_description_of_a_finished_search():
+    metrics = {
+        "macs_fraction": 0.5004,
+        "params_fraction": 0.53,
+        "report/baseline_accuracy": 0.8971,
+        "report/pruned_accuracy": 0.8812,
+        "report/baseline_macs": 40.8e6,
+        "report/pruned_macs": 20.4e6,
+        "report/baseline_latency_ms": 0.0,
+        "report/pruned_latency_ms": 1.5,
+        "report/speedup": 1.4,
+        "report/baseline_alone": 1.0,
+    }
+    tags = {"eagleeye.winner": "s0017", "eagleeye.changed": json.dumps({"finetune.epochs": "3"})}
+    head, *rows = describe(PARAMS, metrics, tags, LINKS).splitlines()
+    assert head == (
+        "**cifar_resnet20** on digits: winner **s0017**, 50.0% of the MACs, 53.0% of the parameters,"
+        " test accuracy 89.71% → 88.12%.  "
+    )
+    assert "| accuracy | 89.71% | 88.12% | -1.59 points |" in rows
+    assert "| macs | 40.80 M | 20.40 M | -50.0% |" in rows
+    assert "| latency ms | 0 | 1.5 |  |" in rows
+    assert not any("speedup" in row or "alone" in row for row in rows)
+    assert rows[-1] == "Settings changed since the search was first recorded: `finetune.epochs` = 3."
+
+
+@pytest.mark.parametrize(("value", "shown"), [(853018, "853.02 k"), (4.1e9, "4.10 G"), (math.inf, "inf"), (12, "12")])
+def test_quantities_are_short(value, shown):
+    metrics = {"report/baseline_x": value, "report/pruned_x": value}
+    assert f"| x | {shown} | {shown} |" in describe(PARAMS, metrics, {}, LINKS)
+
+
+def _state(groups):
+    view = json.loads(candidates_view("name", "run", groups, 7))
+    kind, packed = view["state"].split(";")
+    assert (view["name"], view["createdAt"], kind) == ("name", 7, "deflate")
+    return json.loads(zlib.decompress(base64.b64decode(packed)))
+
+
+@pytest.mark.parametrize("count", [0, 1, 5, 8, 9, 60, 300])
+def test_the_view_shows_rates_from_the_first_to_the_last_group(count):
+    groups = [f"layer{place}" for place in range(count)]
+    rates = _state(groups)["compareRunCharts"][0]["selectedParams"]
+    assert len(rates) == min(count, 8)
+    assert rates == sorted(rates, key=lambda rate: int(rate.removeprefix("rate/layer")))
+    if groups:
+        assert (rates[0], rates[-1]) == ("rate/layer0", f"rate/layer{count - 1}")
+
+
+def test_the_view_lists_one_search_best_first():
+    state = _state(["a"])
+    assert state["searchFilter"] == "tags.`mlflow.parentRunId` = 'run' and tags.`eagleeye.candidate` LIKE '%'"
+    assert (state["orderByKey"], state["orderByAsc"]) == ("metrics.`accuracy`", False)
