@@ -477,6 +477,17 @@ def test_errors_of_the_stage_pass_through_untouched(store):
         raise ZeroDivisionError
 
 
+def test_an_sqlite_store_can_be_read_while_a_search_writes(store):
+    with store.search() as run:
+        reader = sqlite3.connect(store.folder / "mlflow.db", isolation_level=None)
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM runs").fetchone()
+        started = time.monotonic()
+        run.log_candidates(CANDIDATES[:1])
+        assert time.monotonic() - started < 10  # of MLflow's twenty seconds of patience
+        reader.close()
+
+
 def test_no_telemetry():
     assert get_telemetry_client() is None
 
