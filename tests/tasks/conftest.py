@@ -1,0 +1,103 @@
+"""A small search on the digits, run once: every stage's body, one after another."""
+
+import importlib
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tasks.__main__ import STAGES
+from tasks.params import Params
+from tasks.settings import override, read_params
+
+ROOT = Path(__file__).resolve().parents[2]
+SMALL = {
+    "data.preprocess.size": 8,
+    "baseline.epochs": 3,
+    "baseline.lr": 0.05,
+    "strategies.count": 6,
+    "evaluate.candidates_per_task": 4,
+    "rank.top_k": 2,
+    "finetune.epochs": 2,
+    "report.latency_repeats": 5,
+    "report.latency_batch_sizes": [1],
+}
+
+
+@dataclass
+class Recorder:
+    """A context that remembers what it was told, and can stop after some rows as a killed process does."""
+
+    stop_after: int | None = None
+    said: list[str] = field(default_factory=list)
+    warned: list[str] = field(default_factory=list)
+    tables: dict[str, Sequence[Sequence[str]]] = field(default_factory=dict)
+    batches: list[Any] = field(default_factory=list)
+    steps: dict[str, tuple[int, int]] = field(default_factory=dict)
+
+    def map(self, work: Callable[[Any], Iterable[Any]], batches: Sequence[Any]) -> Iterator[Any]:
+        self.batches += batches
+        rows = 0
+        for batch in batches:
+            for row in work(batch):
+                rows += 1
+                yield row
+                if rows == self.stop_after:
+                    raise KeyboardInterrupt
+
+    @contextmanager
+    def progress(self, title: str, total: int, unit: str, done: int = 0) -> Iterator[Callable[[], None]]:
+        self.steps[title] = (done, total)
+
+        def advance() -> None:
+            self.steps[title] = (self.steps[title][0] + 1, total)
+
+        yield advance
+
+    def say(self, line: str) -> None:
+        self.said.append(line)
+
+    def warn(self, line: str) -> None:
+        self.warned.append(line)
+
+    def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        self.tables[title] = rows
+
+
+def run_stage(name: str, params: Params, context: Recorder | None = None) -> Recorder:
+    context = context or Recorder()
+    importlib.import_module(f"tasks.{name}").run(params, context)
+    return context
+
+
+@dataclass(frozen=True)
+class Search:
+    folder: Path
+    params: Params
+    contexts: dict[str, Recorder]
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Search:
+    """The folder of a finished search; not to be changed."""
+    folder = tmp_path_factory.mktemp("search")
+    shutil.copy(ROOT / "params.yaml", folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        override(Path("params.yaml"), SMALL)
+        params = read_params(Path("params.yaml"))
+        contexts = {name: run_stage(name, params) for name in STAGES}
+    return Search(folder, params, contexts)
+
+
+@pytest.fixture
+def search(finished: Search, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Search:
+    """A copy of the finished search, in the working directory."""
+    folder = tmp_path / "copy"
+    shutil.copytree(finished.folder, folder)
+    monkeypatch.chdir(folder)
+    return Search(folder, finished.params, finished.contexts)

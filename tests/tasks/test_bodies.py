@@ -1,0 +1,240 @@
+"""The stages' bodies on the digits: their tables agree with each other and with what is computed anew."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+import eagleeye
+from eagleeye.data import open_source
+from eagleeye.errors import ArtifactError, EagleEyeError, EvaluationError
+from eagleeye.strategies import Strategy
+from tasks import artifacts, training
+from tasks.artifacts import SCHEMAS
+from tasks.bench import Bench
+from tasks.params import Params
+from tasks.scorebook import Scores
+from tests.tasks.conftest import Recorder, Search, run_stage
+
+
+def changed(params: Params, **sections: dict[str, object]) -> Params:
+    update = {name: getattr(params, name).model_copy(update=values) for name, values in sections.items()}
+    return params.model_copy(update=update)
+
+
+def test_every_table_has_its_schema(search: Search) -> None:
+    for path, schema in SCHEMAS.items():
+        assert pq.read_schema(path).equals(schema), path
+
+
+def test_subsets_are_disjoint_and_their_rows_lead_back(search: Search) -> None:
+    train, _ = open_source("digits")
+    parts = [pd.read_parquet(path) for path in (artifacts.CALIBRATION, artifacts.SUB_VALIDATION)]
+    assert not set(parts[0]["row"]) & set(parts[1]["row"])
+    for part in parts:
+        assert [train.encoded(row) for row in part["row"]] == [image["bytes"] for image in part["image"]]
+        assert list(part["label"]) == list(np.asarray(train.labels)[part["row"]])
+
+
+def test_strategies_meet_the_budget_and_the_groups(search: Search) -> None:
+    table, groups = pd.read_parquet(artifacts.STRATEGIES), pd.read_parquet(artifacts.GROUPS)
+    assert list(table["id"]) == [*(f"s{n:04}" for n in range(6)), "even"]
+    assert list(table["origin"]) == ["uniform"] * 6 + ["even"]
+    drawn = table[table["origin"] == "uniform"]
+    assert (abs(drawn["macs_fraction"] - 0.5) <= 0.005).all()
+    for rates, widths in zip(table["rates"], table["widths"], strict=True):
+        removed = np.floor(np.array(rates) * groups["channels"].to_numpy())
+        assert list(groups["channels"] - removed) == list(widths)
+
+
+def test_ranking_is_what_pandas_would_make_of_it(search: Search) -> None:
+    ranking, scores = pd.read_parquet(artifacts.RANKING), pd.read_parquet(artifacts.SCORES)
+    drawn = scores[scores["id"] != "even"]
+    wanted = drawn.assign(worse=-drawn["accuracy"]).sort_values(["worse", "loss", "id"])["id"]
+    assert list(ranking["id"]) == [*wanted, "even"]
+    assert ranking["rank"].tolist()[:-1] == [1, 2, 3, 4, 5, 6]
+    assert pd.isna(ranking["rank"].iloc[-1])
+
+
+def test_results_are_those_of_the_saved_networks(search: Search) -> None:
+    results = pd.read_parquet(artifacts.RESULTS).set_index("id")
+    ranking = pd.read_parquet(artifacts.RANKING).set_index("id")
+    assert sorted(results["role"]) == ["baseline", "other", "other", "pruned"]
+    assert set(results.index) == {"baseline", *ranking.index[:2], "even"}
+    _, test = open_source("digits")
+    settings = search.params.data.preprocess
+    shape = eagleeye.data.Preprocess(settings.size, settings.resize, settings.mean, settings.std)
+    images = eagleeye.data.decode(test, None, shape)
+    mean, std = (torch.tensor(value).view(1, 3, 1, 1) for value in (settings.mean, settings.std))
+    inputs = (images.pixels / 255 - mean) / std
+    for name, row in results.drop("baseline").iterrows():
+        network = eagleeye.load(row["file"])
+        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+            outputs = network(inputs)
+        assert row["test_accuracy"] == pytest.approx((outputs.argmax(1) == images.labels).double().mean().item())
+        assert row["macs"] * len(inputs) * 2 == counter.get_total_flops()
+        assert row["macs"] == ranking.loc[name, "macs"]
+        assert Path(row["file"]).with_suffix(".onnx").is_file()
+
+
+def test_the_result_is_the_best_on_the_sub_validation_images_and_no_reference(search: Search) -> None:
+    results = pd.read_parquet(artifacts.RESULTS)
+    competing = results[results["rank"].notna()]
+    best = competing.sort_values(["validation_accuracy", "rank"], ascending=[False, True]).iloc[0]
+    assert results.loc[results["role"] == "pruned", "id"].tolist() == [best["id"]]
+    assert eagleeye.read_metadata(artifacts.PRUNED)["id"] == best["id"]
+
+
+def test_metrics_and_plots_repeat_the_tables(search: Search) -> None:
+    metrics = json.loads(artifacts.METRICS.read_text())
+    results = pd.read_parquet(artifacts.RESULTS).set_index("role")
+    assert metrics["pruned_accuracy"] == results.loc["pruned", "test_accuracy"]
+    assert metrics["baseline_macs"] == results.loc["baseline", "macs"]
+    plotted = pd.read_csv(artifacts.PLOTS / "ranking.csv")
+    ranking = pd.read_parquet(artifacts.RANKING)
+    assert plotted["accuracy"].tolist() == ranking["accuracy"].tolist()[:-1]
+    assert (artifacts.REPORT / "report.html").is_file()
+
+
+def test_the_user_ends_with_a_table_and_where_to_look(search: Search) -> None:
+    rows = search.contexts["report"].tables["result"]
+    assert [row[0].split()[0] for row in rows][:1] == ["baseline"]
+    assert len(rows) == 4
+    assert "artifacts/report/report.html" in search.contexts["report"].said[-1]
+    assert len(search.contexts["rank"].tables["ranking"]) == 6
+
+
+@pytest.mark.parametrize("stage", ["subset", "strategies", "evaluate", "rank"])
+def test_the_same_settings_give_the_same_bytes(search: Search, stage: str) -> None:
+    names = {
+        "subset": [artifacts.CALIBRATION, artifacts.SUB_VALIDATION],
+        "strategies": [artifacts.STRATEGIES, artifacts.GROUPS],
+        "evaluate": [artifacts.SCORES],
+        "rank": [artifacts.RANKING],
+    }
+    before = [path.read_bytes() for path in names[stage]]
+    if stage == "evaluate":
+        artifacts.SCOREBOOK.unlink()
+    for path in names[stage]:
+        path.unlink()
+    run_stage(stage, search.params)
+    assert [path.read_bytes() for path in names[stage]] == before
+
+
+def test_a_killed_search_continues_where_it_stopped(search: Search, monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = artifacts.SCORES.read_bytes()
+    artifacts.SCORES.unlink()
+    artifacts.SCOREBOOK.unlink()
+    scored: list[str] = []
+    score = Bench.score
+
+    def count(bench: Bench, strategy: Strategy) -> Scores:
+        scored.append(strategy.id)
+        return score(bench, strategy)
+
+    monkeypatch.setattr(Bench, "score", count)
+    with pytest.raises(KeyboardInterrupt):
+        run_stage("evaluate", search.params, Recorder(stop_after=3))
+    assert not artifacts.SCORES.exists()
+    context = run_stage("evaluate", search.params)
+    assert "evaluate: 3 of 7 candidates are on record already" in context.said
+    assert context.steps["evaluate"] == (7, 7)
+    assert sorted(scored) == sorted([*(f"s{n:04}" for n in range(6)), "even"])
+    assert artifacts.SCORES.read_bytes() == wanted
+
+
+def test_a_larger_search_scores_only_the_new_candidates(search: Search) -> None:
+    params = changed(search.params, strategies={"count": 9})
+    run_stage("strategies", params)
+    context = run_stage("evaluate", params)
+    assert [strategy.id for batch in context.batches for strategy in batch.strategies] == ["s0006", "s0007", "s0008"]
+
+
+def test_another_way_of_scoring_scores_anew(search: Search) -> None:
+    params = changed(search.params, evaluate={"mode": "paper", "iterations": 2, "vanilla": False})
+    context = run_stage("evaluate", params)
+    assert [len(batch.strategies) for batch in context.batches] == [4, 3]
+    assert pd.read_parquet(artifacts.SCORES)["vanilla_accuracy"].isna().all()
+
+
+def test_a_killed_fine_tuning_continues_and_ends_the_same(search: Search, monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = [artifacts.PRUNED.read_bytes(), artifacts.FINETUNE_HISTORY.read_bytes(), artifacts.RESULTS.read_bytes()]
+    for state in (artifacts.CACHE / "training" / "finetune").glob("*.pt"):
+        state.unlink()
+    # The export takes seconds, and is no part of what is interrupted.
+    monkeypatch.setattr("tasks.finetune.export_onnx", lambda *_: 0.0)
+    write = training._write
+
+    def write_and_die(path: Path, state: dict[str, object]) -> None:
+        write(path, state)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("tasks.training._write", write_and_die)
+        with pytest.raises(KeyboardInterrupt):
+            run_stage("finetune", search.params)
+    context = run_stage("finetune", search.params)
+    assert context.said[0].endswith("continues after epoch 1 of 2")
+    found = [artifacts.PRUNED.read_bytes(), artifacts.FINETUNE_HISTORY.read_bytes(), artifacts.RESULTS.read_bytes()]
+    assert found == wanted
+
+
+def test_a_checkpoint_takes_the_place_of_training(search: Search, tmp_path: Path) -> None:
+    weights = tmp_path / "mine.safetensors"
+    weights.write_bytes(artifacts.BASELINE.read_bytes())
+    params = changed(search.params, model={"checkpoint": str(weights)})
+    context = run_stage("baseline", params)
+    assert context.steps == {}
+    assert artifacts.BASELINE.read_bytes() == weights.read_bytes()
+    assert len(pd.read_parquet(artifacts.BASELINE_HISTORY)) == 0
+
+
+def test_an_untrained_network_is_refused_with_likely_causes(search: Search) -> None:
+    torch.manual_seed(0)
+    network = eagleeye.models.build("cifar_resnet20", num_classes=10)
+    eagleeye.models.save_checkpoint(network, artifacts.BASELINE)
+    with pytest.raises(EvaluationError, match=r"which is chance; likely causes: weights that are not trained"):
+        run_stage("evaluate", search.params)
+
+
+def test_a_network_without_bn_is_refused_with_the_way_out(search: Search) -> None:
+    params = changed(search.params, model={"name": "tests.tasks.networks:without_batch_norm"})
+    run_stage("baseline", params)
+    budget = params.strategies.budget.model_copy(update={"tolerance": 0.2})
+    run_stage("strategies", changed(params, strategies={"even": False, "count": 3, "budget": budget}))
+    with pytest.raises(EvaluationError, match=r"has no batch-normalisation layer.*use a variant with BN"):
+        run_stage("evaluate", params)
+
+
+@pytest.mark.parametrize(
+    ("stage", "path"),
+    [
+        ("baseline", artifacts.SUB_VALIDATION),
+        ("evaluate", artifacts.BASELINE),
+        ("rank", artifacts.SCORES),
+        ("finetune", artifacts.RANKING),
+        ("report", artifacts.RESULTS),
+    ],
+)
+def test_a_missing_artefact_is_named(search: Search, stage: str, path: Path) -> None:
+    path.unlink()
+    with pytest.raises(ArtifactError, match=f"{path} is missing: run `dvc repro`"):
+        run_stage(stage, search.params)
+
+
+def test_a_damaged_table_is_named(search: Search) -> None:
+    artifacts.SCORES.write_bytes(artifacts.SCORES.read_bytes()[:-40])
+    with pytest.raises(ArtifactError, match=r"artifacts/scores\.parquet is damaged"):
+        run_stage("rank", search.params)
+
+
+def test_a_network_that_does_not_fit_leaves_no_artefact(search: Search) -> None:
+    artifacts.BASELINE.unlink()
+    with pytest.raises(EagleEyeError, match="does not exist"):
+        run_stage("baseline", changed(search.params, model={"checkpoint": "checkpoints/none.pth"}))
+    assert not artifacts.BASELINE.exists()
