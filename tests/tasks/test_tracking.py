@@ -1,6 +1,8 @@
+import contextlib
 import json
 import os
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -238,7 +240,7 @@ def test_a_candidate_created_twice_by_a_repeated_request_is_one_again(store):
     client = mlflow.MlflowClient(store.uri)
     experiment = client.get_experiment_by_name(store.experiment).experiment_id
     tags = {"mlflow.parentRunId": store.run_id("resnet"), "eagleeye.candidate": "s0000"}
-    client.create_run(experiment, tags=tags, run_name="twin")
+    client.create_run(experiment, start_time=1, tags=tags, run_name="twin")
     with store.search() as run:
         run.log_candidates(CANDIDATES)
     _assert_recorded_once(store)
@@ -490,6 +492,45 @@ def test_an_sqlite_store_can_be_read_while_a_search_writes(store):
 
 def test_no_telemetry():
     assert get_telemetry_client() is None
+
+
+@pytest.fixture
+def server(folder):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    options = ["--workers", "1", "--backend-store-uri", "sqlite:///served.db", "--artifacts-destination", "served"]
+    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), *options]
+    process = subprocess.Popen(command, cwd=folder, start_new_session=True, stderr=subprocess.DEVNULL)
+    try:
+        for _ in range(240):
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+                break
+            time.sleep(0.5)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(30)
+
+
+@pytest.mark.slow
+def test_a_server_is_as_good_as_a_file(server, tmp_path, capfd):
+    network, checkpoint = tmp_path / "pruned.onnx", tmp_path / "pruned.safetensors"
+    _network(network, 2.0)
+    checkpoint.write_bytes(b"weights")
+    for _ in range(2):
+        with search_run(KEY, "resnet", uri=server, experiment="served") as run:
+            run.log_candidates(CANDIDATES)
+            run.log_model(checkpoint, network)
+    assert capfd.readouterr().out == "", "a terminal user sees progress, not a line per candidate"
+    client = mlflow.MlflowClient(server)
+    experiment = client.get_experiment_by_name("served").experiment_id
+    assert len(client.search_runs([experiment])) == 5
+    (model,) = client.search_logged_models([experiment])
+    mlflow.set_tracking_uri(server)
+    images = np.ones((2, 3, 2, 2), np.float32)
+    scores = mlflow.pyfunc.load_model(f"models:/{model.model_id}").predict(images)["scores"]
+    np.testing.assert_array_equal(scores, 2 * images)
 
 
 @pytest.mark.slow
