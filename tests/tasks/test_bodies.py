@@ -14,7 +14,8 @@ import eagleeye
 from eagleeye.data import open_source
 from eagleeye.errors import ArtifactError, EagleEyeError, EvaluationError
 from eagleeye.strategies import Strategy
-from tasks import artifacts, training
+from eagleeye.train import TrainResult
+from tasks import artifacts, evaluate, finetune, training
 from tasks.artifacts import SCHEMAS
 from tasks.bench import Bench
 from tasks.params import Params
@@ -238,3 +239,38 @@ def test_a_network_that_does_not_fit_leaves_no_artefact(search: Search) -> None:
     with pytest.raises(EagleEyeError, match="does not exist"):
         run_stage("baseline", changed(search.params, model={"checkpoint": "checkpoints/none.pth"}))
     assert not artifacts.BASELINE.exists()
+
+
+def test_a_batch_that_is_done_again_scores_nothing_again(search: Search, monkeypatch: pytest.MonkeyPatch) -> None:
+    artifacts.SCOREBOOK.unlink()
+    context = run_stage("evaluate", search.params)
+    monkeypatch.setattr(Bench, "score", lambda *_: pytest.fail("scored again"))
+    again = [row for batch in context.batches for row in evaluate.score_assignment(batch)]
+    table = pd.read_parquet(artifacts.SCORES)
+    assert [(name, scores.accuracy) for name, scores in again] == list(zip(table["id"], table["accuracy"], strict=True))
+
+
+def test_the_same_widths_under_another_id_have_a_score_already(search: Search) -> None:
+    table = artifacts.read_table(artifacts.STRATEGIES)
+    artifacts.write_table(artifacts.STRATEGIES, table.assign(id="x" + table["id"]))
+    before = pd.read_parquet(artifacts.SCORES)
+    assert run_stage("evaluate", search.params).batches == []
+    pd.testing.assert_frame_equal(pd.read_parquet(artifacts.SCORES), before.assign(id="x" + before["id"]))
+
+
+def test_a_reference_is_never_the_result() -> None:
+    def tuned(origin: str, rank: object, accuracy: float) -> finetune.Tuned:
+        training = TrainResult(pd.DataFrame(), 1, accuracy)
+        return finetune.Tuned({"origin": origin, "rank": rank}, torch.nn.Identity(), training)
+
+    first, second, even = tuned("uniform", 1, 0.8), tuned("uniform", 2, 0.8), tuned("even", pd.NA, 0.9)
+    assert max([even, second, first], key=finetune._merit) is first
+
+
+def test_sub_validation_images_are_not_trained_on(search: Search) -> None:
+    workshop = training.open_workshop(search.params, search.params.finetune, "finetune")
+    train, _ = open_source("digits")
+    kept_back = set(pd.read_parquet(artifacts.SUB_VALIDATION)["row"])
+    assert len(workshop.data) == len(train) - len(kept_back)
+    wanted = np.bincount([label for row, label in enumerate(train.labels) if row not in kept_back])
+    assert np.bincount(workshop.data.labels.numpy()).tolist() == wanted.tolist()
