@@ -16,6 +16,7 @@ from prefect.client.schemas.objects import State, TaskRun
 from prefect.futures import PrefectConcurrentFuture, PrefectFuture
 from prefect.logging import get_run_logger
 from prefect.states import Failed, get_state_exception
+from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.tasks import Task
 
 from eagleeye.errors import EagleEyeError
@@ -78,17 +79,19 @@ class FlowContext:
         self._stage = stage
         self._logger: logging.Logger | logging.LoggerAdapter[logging.Logger] = get_run_logger()
 
-    def map(self, work: Callable[[Batch], Iterable[Row]], batches: Sequence[Batch]) -> Iterator[Row]:
+    def map(self, work: Callable[[Batch], Iterable[Row]], batches: Sequence[Batch], workers: int = 1) -> Iterator[Row]:
         """Do the work as one Prefect task per batch; see `tasks.context.Context`."""
         if not batches:
             return
         labels = [f"{self._stage} {number} of {len(batches)}" for number in range(1, len(batches) + 1)]
-        futures: Sequence[PrefectFuture[list[Any]]] = run_batch.map(unmapped(work), batches, labels)
-        try:
-            for future in futures:
-                yield from future.result()
-        finally:
-            _drop(futures)
+        with ThreadPoolTaskRunner(max_workers=workers) as runner:
+            parameters = {"work": unmapped(work), "batch": list(batches), "label": labels}
+            futures: Sequence[PrefectFuture[Any]] = runner.map(run_batch, parameters)
+            try:
+                for future in futures:
+                    yield from future.result()
+            finally:
+                _drop(futures)
 
     @contextmanager
     def progress(self, title: str, total: int, unit: str, done: int = 0) -> Iterator[Advance]:

@@ -11,7 +11,6 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.client.schemas.objects import State
 from prefect.logging import get_run_logger
 from prefect.states import Completed, Failed
-from prefect.task_runners import ThreadPoolTaskRunner
 
 from eagleeye.errors import EagleEyeError
 from flows.prefect_context import DELAYS, FlowContext, failed, may_pass
@@ -33,8 +32,7 @@ def _run_name() -> str:
     return f"{params.model.name}, {params.strategies.count} candidates, {started}"
 
 
-# Candidates are scored one after another: each of them already uses every core, or the one device there is.
-@flow(name="eagleeye", flow_run_name=_run_name, task_runner=ThreadPoolTaskRunner(max_workers=1))
+@flow(name="eagleeye", flow_run_name=_run_name)
 def search(overrides: dict[str, Any] | None = None) -> State[Any]:
     """Prune the network of params.yaml to its budget, running only what is out of date.
 

@@ -26,6 +26,9 @@ from tasks.space import trace_network
 SOURCES = ("batchnorm.py", "channels", "data", "evaluate.py", "importance.py", "models", "prune.py")
 
 
+UNSCORED = {"workers", "candidates_per_task"}  # settings of evaluate that do not change a score
+
+
 @dataclass(frozen=True)
 class Bench:
     """What candidates are scored with."""
@@ -45,6 +48,10 @@ class Bench:
         Returns:
             The scores, with the time it took.
         """
+        if self.calibration.pixels.device.type == "cpu":
+            # Small convolutions gain little from a second core, a second candidate gains all of it; threads that wait
+            # for each other come to a standstill on a busy machine; and no score depends on the number of cores.
+            torch.set_num_threads(1)
         started = time.perf_counter()
         small = self.prune(strategy)
         vanilla = self.look_at(small) if self.params.evaluate.vanilla else None
@@ -80,11 +87,17 @@ def open_bench(params: Params, key: str) -> Bench:
     return _open(params.model_dump_json(), key)
 
 
+def worker_count(params: Params) -> int:
+    """How many candidates to score at a time."""
+    on_cpu = choose_device(params.evaluate.device).type == "cpu"
+    return params.evaluate.workers or (torch.get_num_threads() if on_cpu else 1)
+
+
 def scoring_key(params: Params) -> str:
     """Hash of everything but its widths that determines a candidate's scores."""
     require(BASELINE, CALIBRATION, SUB_VALIDATION)
     settings = params.model_dump(mode="json")
-    evaluate = {key: value for key, value in settings["evaluate"].items() if key != "candidates_per_task"}
+    evaluate = {key: value for key, value in settings["evaluate"].items() if key not in UNSCORED}
     return search_key(
         {
             "baseline": BASELINE,

@@ -2,7 +2,11 @@
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from queue import SimpleQueue
+from threading import Event
+from typing import Any
 
 from rich.console import Console
 from rich.progress import (
@@ -21,6 +25,7 @@ from rich.text import Text
 from tasks.context import Advance, Batch, Row
 
 SECONDS_BETWEEN_LINES = 10.0
+_END = object()
 
 
 class Terminal:
@@ -30,10 +35,33 @@ class Terminal:
         """Report to a console; standard output by default."""
         self._console = console or Console(highlight=False, soft_wrap=True)
 
-    def map(self, work: Callable[[Batch], Iterable[Row]], batches: Sequence[Batch]) -> Iterator[Row]:
-        """Do the work batch by batch; see `tasks.context.Context`."""
-        for batch in batches:
-            yield from work(batch)
+    def map(self, work: Callable[[Batch], Iterable[Row]], batches: Sequence[Batch], workers: int = 1) -> Iterator[Row]:
+        """Do the work in threads; see `tasks.context.Context`."""
+        rows: SimpleQueue[Any] = SimpleQueue()
+        stop = Event()
+
+        def run(batch: Batch) -> None:
+            try:
+                for row in work(batch):
+                    rows.put(row)
+                    if stop.is_set():
+                        return
+            finally:
+                rows.put(_END)
+
+        with ThreadPoolExecutor(workers) as pool:
+            futures = [pool.submit(run, batch) for batch in batches]
+            try:
+                for _ in futures:
+                    yield from iter(rows.get, _END)
+                    _raise_first(futures)
+                for future in futures:
+                    future.result()
+            finally:
+                # After a failure or Ctrl-C every worker ends with the row at hand.
+                stop.set()
+                for future in futures:
+                    future.cancel()
 
     @contextmanager
     def progress(self, title: str, total: int, unit: str, done: int = 0) -> Iterator[Advance]:
@@ -75,6 +103,12 @@ class Terminal:
     def _say_if(self, line: str | None) -> None:
         if line:
             self.say(line)
+
+
+def _raise_first(futures: Sequence[Future[None]]) -> None:
+    for future in futures:
+        if future.done() and not future.cancelled():
+            future.result()
 
 
 class Lines:

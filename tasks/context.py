@@ -15,15 +15,16 @@ Advance = Callable[[], None]
 class Context(Protocol):
     """The runner's side of a stage."""
 
-    def map(self, work: Callable[[Batch], Iterable[Row]], batches: Sequence[Batch]) -> Iterator[Row]:
+    def map(self, work: Callable[[Batch], Iterable[Row]], batches: Sequence[Batch], workers: int = 1) -> Iterator[Row]:
         """Do the work on every batch.
 
         Args:
             work: A module-level function; it may run in another thread, process or machine, and again after a fault.
             batches: Its arguments: small and picklable, paths and ids rather than tensors.
+            workers: Batches to work on at a time.
 
         Returns:
-            The rows of all batches in the order of the batches, as they become known.
+            The rows of all batches, as they become known.
         """
         ...
 

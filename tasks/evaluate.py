@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
+import torch
 
 from eagleeye.errors import EvaluationError
 from eagleeye.strategies import Strategy
@@ -17,7 +18,7 @@ from tasks.artifacts import (
     read_table,
     write_table,
 )
-from tasks.bench import Bench, open_bench, scoring_key
+from tasks.bench import Bench, open_bench, scoring_key, worker_count
 from tasks.context import Context
 from tasks.params import Params
 from tasks.preflight import check_best_score, check_network
@@ -123,6 +124,11 @@ def _score_missing(
         # Candidates that MLflow has not seen: scored in another search, or just before this one was killed.
         record.log_candidates(candidates(table, known))
         with context.progress("evaluate", len(table), "candidates", len(known)) as advance:
-            for row in context.map(score_assignment, assignments):
-                record.log_candidates(candidates(table, dict([row])))
-                advance()
+            threads = torch.get_num_threads()
+            try:
+                for row in context.map(score_assignment, assignments, worker_count(params)):
+                    record.log_candidates(candidates(table, dict([row])))
+                    advance()
+            finally:
+                # Workers set theirs to one, and threads begun later would start with that.
+                torch.set_num_threads(threads)

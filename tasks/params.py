@@ -141,6 +141,7 @@ class Evaluate(Section):
     batch_size: Count = Field(description="images per forward pass")
     device: Device = Field(description="auto takes a GPU where there is one")
     vanilla: bool = Field(description="also score without recalibration")
+    workers: Count | None = Field(description="candidates scored at a time; null: one per core, or per GPU")
     candidates_per_task: Count = Field(description="candidates that one Prefect task scores")
 
 

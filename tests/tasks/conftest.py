@@ -39,7 +39,7 @@ class Recorder:
     batches: list[Any] = field(default_factory=list)
     steps: dict[str, tuple[int, int]] = field(default_factory=dict)
 
-    def map(self, work: Callable[[Any], Iterable[Any]], batches: Sequence[Any]) -> Iterator[Any]:
+    def map(self, work: Callable[[Any], Iterable[Any]], batches: Sequence[Any], workers: int = 1) -> Iterator[Any]:
         self.batches += batches
         rows = 0
         for batch in batches:
