@@ -97,7 +97,7 @@ class Terminal:
         """Print a table."""
         table = Table(*columns, title=title, title_justify="left")
         for row in rows:
-            table.add_row(*row)
+            table.add_row(*map(Text, row))
         self._console.print(table)
 
     def _say_if(self, line: str | None) -> None:
