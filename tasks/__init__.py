@@ -1,6 +1,6 @@
 """The stages of the pipeline: each loads artefacts, calls the library, writes artefacts and logs.
 
-Nothing here sends usage data: the switches are off before any of the libraries is imported.
+The environment is set here, before any of the libraries is imported: no usage data are sent, threads wait politely.
 """
 
 import os
@@ -10,3 +10,7 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")  # MLflow tells how it creates its tables
 os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
 os.environ.setdefault("DVC_NO_ANALYTICS", "true")
+
+# Threads that wait for each other sleep: spinning, they make each other wait on a busy machine, ten times as long.
+# Read once, when PyTorch is imported.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

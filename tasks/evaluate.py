@@ -1,6 +1,7 @@
 """evaluate: a score for every candidate, by adaptive BN on the calibration images (paper, section 3)."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,7 +57,8 @@ def run(params: Params, context: Context) -> None:
         if known:
             context.say(f"evaluate: {len(known)} of {len(strategies)} candidates are on record already")
         missing = [strategy for strategy in strategies if strategy.id not in known]
-        _score_missing(params, _assignments(params, key, missing), table, known, context)
+        with _threads_restored():
+            _score_missing(params, _assignments(params, key, missing), table, known, context)
         scores = _known(book, key, strategies)
     write_table(SCORES, pd.DataFrame([{"id": entry.id, **vars(scores[entry.id])} for entry in strategies]))
     check_best_score(bench, scores, context)
@@ -80,6 +82,16 @@ def score_assignment(assignment: Assignment) -> Iterator[tuple[str, Scores]]:
                 scores = _score(bench, strategy)
                 book.record(key, _place(strategy), scores)
             yield strategy.id, scores
+
+
+@contextmanager
+def _threads_restored() -> Iterator[None]:
+    # Scoring takes one thread per candidate; later stages in the same process, as in a flow, are not to notice.
+    threads = torch.get_num_threads()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _strategy(row: dict[str, Any]) -> Strategy:

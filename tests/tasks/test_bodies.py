@@ -118,13 +118,14 @@ def test_the_same_settings_give_the_same_bytes(search: Search, stage: str) -> No
         "evaluate": [artifacts.SCORES],
         "rank": [artifacts.RANKING],
     }
-    before = [path.read_bytes() for path in names[stage]]
+    before, threads = [path.read_bytes() for path in names[stage]], torch.get_num_threads()
     if stage == "evaluate":
         artifacts.SCOREBOOK.unlink()
     for path in names[stage]:
         path.unlink()
     run_stage(stage, search.params)
     assert [path.read_bytes() for path in names[stage]] == before
+    assert torch.get_num_threads() == threads
 
 
 def test_a_killed_search_continues_where_it_stopped(search: Search, monkeypatch: pytest.MonkeyPatch) -> None:
