@@ -136,11 +136,6 @@ def _score_missing(
         # Candidates that MLflow has not seen: scored in another search, or just before this one was killed.
         record.log_candidates(candidates(table, known))
         with context.progress("evaluate", len(table), "candidates", len(known)) as advance:
-            threads = torch.get_num_threads()
-            try:
-                for row in context.map(score_assignment, assignments, worker_count(params)):
-                    record.log_candidates(candidates(table, dict([row])))
-                    advance()
-            finally:
-                # Workers set theirs to one, and threads begun later would start with that.
-                torch.set_num_threads(threads)
+            for row in context.map(score_assignment, assignments, worker_count(params)):
+                record.log_candidates(candidates(table, dict([row])))
+                advance()

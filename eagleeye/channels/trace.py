@@ -27,7 +27,8 @@ def trace(model: nn.Module, example_input: Tensor | tuple[Tensor, ...], exclude:
 
     Channel ids are followed through the recorded forward pass: where two tensors are added their channels are
     tied, where they are concatenated, sliced, padded or shuffled the ids move along. An operation without a rule
-    keeps all channels it touches, and `Space.left_out` says so.
+    keeps all channels it touches, and `Space.left_out` says so. Branches on shapes or on `self.training` are followed
+    as the example in evaluation mode takes them: auxiliary heads for training are no part of the pruned network.
 
     Args:
         model: A network whose control flow does not depend on the values in its tensors. Left as it was.

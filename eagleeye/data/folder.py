@@ -59,9 +59,7 @@ def open_folders(train: str | Path, test: str | Path) -> tuple[FolderImages, Fol
         odd = sorted(set(first.classes) ^ set(second.classes))
         side = train if odd[0] in second.classes else test
         more = f" and {len(odd) - 1} more" if len(odd) > 1 else ""
-        raise DataError(
-            f"class {odd[0]!r}{more} is missing in {side}: training and test set need the same classes"
-        )
+        raise DataError(f"class {odd[0]!r}{more} is missing in {side}: training and test set need the same classes")
     return first, second
 
 
@@ -71,9 +69,7 @@ def _listed(folder: Path) -> FolderImages:
     try:
         classes, index = find_classes(folder)
     except FileNotFoundError as cause:
-        raise DataError(
-            f"{folder} has no sub-folders: needed is one per class, with its images inside"
-        ) from cause
+        raise DataError(f"{folder} has no sub-folders: needed is one per class, with its images inside") from cause
     samples = make_dataset(str(folder), index, extensions=IMG_EXTENSIONS, allow_empty=True)
     images = FolderImages(samples, tuple(classes))
     empty = np.flatnonzero(np.bincount(images.labels, minlength=len(classes)) == 0)

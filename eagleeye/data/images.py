@@ -73,8 +73,7 @@ class Preprocess:
                 raise ConfigError(f"{name} must be a whole number of pixels above 0, or null; got {value!r}")
         if self.size is not None and self.resize is not None and self.size > self.resize:
             raise ConfigError(
-                f"size {self.size} is larger than resize {self.resize}: the crop must fit; lower size or "
-                "raise resize"
+                f"size {self.size} is larger than resize {self.resize}: the crop must fit; lower size or raise resize"
             )
         for name in ("mean", "std"):
             value = tuple(float(entry) for entry in getattr(self, name))
@@ -101,9 +100,7 @@ class Images:
         return len(self.labels)
 
 
-def decode(
-    images: ImageSet, rows: Sequence[int] | npt.NDArray[np.int64] | None, preprocess: Preprocess
-) -> Images:
+def decode(images: ImageSet, rows: Sequence[int] | npt.NDArray[np.int64] | None, preprocess: Preprocess) -> Images:
     """Decode images into one tensor, in the order of `rows`.
 
     Args:
@@ -134,9 +131,7 @@ def decode(
         pixels[place] = picture
     if pixels is None:
         raise DataError("there are no images to decode: the set, or the choice of rows, is empty")
-    return Images(
-        torch.from_numpy(pixels), torch.from_numpy(np.asarray(images.labels, dtype=np.int64)[wanted])
-    )
+    return Images(torch.from_numpy(pixels), torch.from_numpy(np.asarray(images.labels, dtype=np.int64)[wanted]))
 
 
 def read(images: ImageSet, row: int) -> bytes:
@@ -153,9 +148,7 @@ def check_labels(labels: npt.NDArray[Any], classes: Sequence[str], source: str) 
     """Labels as int64, or a DataError that names the first row outside of the classes."""
     labels = np.asarray(labels)
     if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
-        raise DataError(
-            f"{source}: labels must be one whole number per image; got {labels.dtype} {labels.shape}"
-        )
+        raise DataError(f"{source}: labels must be one whole number per image; got {labels.dtype} {labels.shape}")
     wrong = np.flatnonzero((labels < 0) | (labels >= len(classes)))
     if len(wrong):
         raise DataError(
@@ -219,8 +212,7 @@ def _decode_one(images: ImageSet, row: int, data: bytes, preprocess: Preprocess)
     # Damaged files make Pillow's decoders raise almost anything, from OSError to IndexError.
     except Exception as cause:
         raise DataError(
-            f"{_where(images, row)} cannot be decoded ({described(cause)}): replace the image or leave the "
-            "row out"
+            f"{_where(images, row)} cannot be decoded ({described(cause)}): replace the image or leave the row out"
         ) from cause
     picture = _resized(picture, preprocess, images, row)
     return np.asarray(picture).transpose(2, 0, 1)

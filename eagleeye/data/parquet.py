@@ -43,12 +43,8 @@ class ParquetImages:
         self.paths = _expanded(shards)
         self.column = image_column
         metadata = [_checked_metadata(path, image_column, label_column) for path in self.paths]
-        names = {
-            path: _class_names(file, label_column) for path, file in zip(self.paths, metadata, strict=True)
-        }
-        sizes = [
-            [file.row_group(group).num_rows for group in range(file.num_row_groups)] for file in metadata
-        ]
+        names = {path: _class_names(file, label_column) for path, file in zip(self.paths, metadata, strict=True)}
+        sizes = [[file.row_group(group).num_rows for group in range(file.num_row_groups)] for file in metadata]
         self._groups = [(shard, group) for shard, rows in enumerate(sizes) for group in range(len(rows))]
         self._ends = np.cumsum([count for rows in sizes for count in rows], dtype=np.int64)
         self._held: dict[int, pa.ChunkedArray] = {}
@@ -82,8 +78,7 @@ class ParquetImages:
         data = self._bytes_of(group)[row - first].as_py()
         if data is None:
             raise DataError(
-                f"row {row} ({self.origin(row)}): {self.column}.bytes is null; images must be embedded in "
-                "the file"
+                f"row {row} ({self.origin(row)}): {self.column}.bytes is null; images must be embedded in the file"
             )
         return data  # type: ignore[no-any-return]
 
@@ -108,8 +103,7 @@ def open_parquet(
 ) -> tuple[ParquetImages, ParquetImages]:
     """Training and test set from Parquet files; both name the same classes."""
     pair = tuple(
-        ParquetImages(shards, image_column=image_column, label_column=label_column)
-        for shards in (train, test)
+        ParquetImages(shards, image_column=image_column, label_column=label_column) for shards in (train, test)
     )
     names = {part.paths[0]: part.classes for part in pair if part.named}
     # Without names in any file, the largest label is all there is to go by.
@@ -147,9 +141,7 @@ def _opened(path: Path) -> pq.ParquetFile:
     try:
         return pq.ParquetFile(path, memory_map=True, page_checksum_verification=True)
     except (pa.ArrowException, OSError) as cause:
-        raise DataError(
-            f"{path} is not a whole Parquet file ({described(cause)}): fetch or write it again"
-        ) from cause
+        raise DataError(f"{path} is not a whole Parquet file ({described(cause)}): fetch or write it again") from cause
 
 
 def _checked_metadata(path: Path, image_column: str, label_column: str) -> pq.FileMetaData:
@@ -158,8 +150,7 @@ def _checked_metadata(path: Path, image_column: str, label_column: str) -> pq.Fi
         for column, option in ((image_column, "image_column"), (label_column, "label_column")):
             if column not in schema.names:
                 raise DataError(
-                    f"{path} has no column {column!r}, only {', '.join(schema.names)}: set {option} to the "
-                    "right one"
+                    f"{path} has no column {column!r}, only {', '.join(schema.names)}: set {option} to the right one"
                 )
         image, label = schema.field(image_column).type, schema.field(label_column).type
         if not pa.types.is_struct(image) or image.get_field_index("bytes") < 0:
@@ -198,9 +189,7 @@ def read_integers(path: Path, column: str) -> Labels:
         try:
             values = file.read(columns=[column], use_threads=False).column(0)
         except (pa.ArrowException, OSError) as cause:
-            raise DataError(
-                f"{path}: column {column!r} is damaged ({described(cause)}): fetch it again"
-            ) from cause
+            raise DataError(f"{path}: column {column!r} is damaged ({described(cause)}): fetch it again") from cause
     if values.null_count:
         row = values.is_null().to_pylist().index(True)
         raise DataError(f"{path}: row {row} has no label (null in column {column!r}); leave such rows out")
@@ -213,7 +202,5 @@ def _image_bytes(path: Path, group: int, column: str) -> pa.ChunkedArray:
             # Without Arrow's threads: they do not survive the fork of a data loader's workers.
             table = file.read_row_group(group, columns=[f"{column}.bytes"], use_threads=False)
         except (pa.ArrowException, OSError) as cause:
-            raise DataError(
-                f"{path}: row group {group} is damaged ({described(cause)}): fetch it again"
-            ) from cause
+            raise DataError(f"{path}: row group {group} is damaged ({described(cause)}): fetch it again") from cause
     return table.flatten().column(f"{column}.bytes")

@@ -61,19 +61,13 @@ def open_pictures(train: Any, test: Any, name: str) -> tuple[ImageSet, ImageSet]
         DataError: Labels or items are not what they should be, or the two sets have different classes.
     """
     parts = (train, test)
-    labels = [
-        _labels(part, f"{name}, {side} set") for part, side in zip(parts, ("training", "test"), strict=True)
-    ]
+    labels = [_labels(part, f"{name}, {side} set") for part, side in zip(parts, ("training", "test"), strict=True)]
     names = [_class_names(part) for part in parts]
     if names[0] and names[1] and names[0] != names[1]:
-        raise DataError(
-            f"{name}: training and test set name different classes; needed is the same list for both"
-        )
+        raise DataError(f"{name}: training and test set name different classes; needed is the same list for both")
     numbered = tuple(str(label) for label in range(1 + max(int(part.max()) for part in labels)))
     classes = names[0] or names[1] or numbered
-    first, second = (
-        _image_set(part, classes, found, name) for part, found in zip(parts, labels, strict=True)
-    )
+    first, second = (_image_set(part, classes, found, name) for part, found in zip(parts, labels, strict=True))
     return first, second
 
 
@@ -87,12 +81,8 @@ def _image_set(dataset: Any, classes: tuple[str, ...], labels: Labels, name: str
 
 
 def _labels(dataset: Any, name: str) -> Labels:
-    if not hasattr(dataset, "__len__") or not (
-        isinstance(dataset, ImageSet) or hasattr(dataset, "__getitem__")
-    ):
-        raise DataError(
-            f"{name} is a {_kind(dataset)}; needed is an ImageSet, or a data set with len() and items"
-        )
+    if not hasattr(dataset, "__len__") or not (isinstance(dataset, ImageSet) or hasattr(dataset, "__getitem__")):
+        raise DataError(f"{name} is a {_kind(dataset)}; needed is an ImageSet, or a data set with len() and items")
     if len(dataset) == 0:
         raise DataError(f"{name} is empty")
     if isinstance(dataset, ImageSet):

@@ -54,14 +54,11 @@ def open_source(name: str, **options: Any) -> tuple[ImageSet, ImageSet]:
     if ":" in name:
         return _open_own(name, options)
     raise ConfigError(
-        f"unknown data source {name!r}; allowed are {', '.join(_SOURCES)}, torchvision:NAME or "
-        "package.module:function"
+        f"unknown data source {name!r}; allowed are {', '.join(_SOURCES)}, torchvision:NAME or package.module:function"
     )
 
 
-def _check_options(
-    name: str, opener: Callable[..., Any], given: tuple[str, ...], options: dict[str, Any]
-) -> None:
+def _check_options(name: str, opener: Callable[..., Any], given: tuple[str, ...], options: dict[str, Any]) -> None:
     parameters = [entry for entry in inspect.signature(opener).parameters.values() if entry.name not in given]
     known = [entry.name for entry in parameters if entry.kind is not entry.VAR_KEYWORD]
     takes = f"it takes {', '.join(known)}" if known else "it takes none"
@@ -82,7 +79,5 @@ def _open_own(name: str, options: dict[str, Any]) -> tuple[ImageSet, ImageSet]:
     except Exception as cause:
         raise DataError(f"{name} failed: {described(cause)}") from cause
     if not isinstance(result, tuple | list) or len(result) != 2:
-        raise DataError(
-            f"{name} returned a {type(result).__name__}; needed is a pair (training set, test set)"
-        )
+        raise DataError(f"{name} returned a {type(result).__name__}; needed is a pair (training set, test set)")
     return open_pictures(result[0], result[1], name)

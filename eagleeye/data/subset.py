@@ -94,15 +94,9 @@ def draw_subset(
         "calibration": _count(calibration, len(labels), "calibration"),
         "sub_validation": _count(sub_validation, len(labels), "sub_validation"),
     }
-    for_rows, for_scores, for_bn = (
-        np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(3)
-    )
-    scoring = _shares(
-        wanted["sub_validation"], available // 2, for_scores, "sub_validation", "half of each class"
-    )
-    adapting = _shares(
-        wanted["calibration"], available - scoring, for_bn, "calibration", "what sub_validation leaves"
-    )
+    for_rows, for_scores, for_bn = (np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(3))
+    scoring = _shares(wanted["sub_validation"], available // 2, for_scores, "sub_validation", "half of each class")
+    adapting = _shares(wanted["calibration"], available - scoring, for_bn, "calibration", "what sub_validation leaves")
     shuffled = [for_rows.permutation(np.flatnonzero(labels == label)) for label in range(len(available))]
     return Subset(
         # One from the end and the other from the start of each class's shuffled rows: disjoint.
@@ -160,8 +154,7 @@ def _class_sizes(labels: Labels, classes: Sequence[str]) -> npt.NDArray[np.int64
     if len(empty):
         name = f" ({classes[empty[0]]})" if empty[0] < len(classes) else ""
         raise DataError(
-            f"class {empty[0]}{name} is empty: the training set has no image of it; add some or remove the "
-            "class"
+            f"class {empty[0]}{name} is empty: the training set has no image of it; add some or remove the class"
         )
     return sizes
 
@@ -171,9 +164,7 @@ def _count(wanted: float | int, total: int, name: str) -> int:
         return max(1, round(wanted * total))
     if isinstance(wanted, int) and not isinstance(wanted, bool) and wanted >= 1:
         return wanted
-    raise ConfigError(
-        f"{name} must be a count (a whole number from 1) or a fraction between 0 and 1; got {wanted!r}"
-    )
+    raise ConfigError(f"{name} must be a count (a whole number from 1) or a fraction between 0 and 1; got {wanted!r}")
 
 
 def _shares(
@@ -182,8 +173,7 @@ def _shares(
     """Split a count over classes as equally as `available` (per class) allows, remainders at random."""
     if wanted > available.sum():
         raise DataError(
-            f"{name}: {wanted} images are wanted, but only {available.sum()} can be had ({source}): ask for "
-            "fewer"
+            f"{name}: {wanted} images are wanted, but only {available.sum()} can be had ({source}): ask for fewer"
         )
     shares = np.zeros_like(available)
     while (missing := wanted - int(shares.sum())) > 0:

@@ -50,8 +50,7 @@ def build(name: str, *, num_classes: int, **options: Any) -> nn.Module:
     else:
         close = difflib.get_close_matches(name, names(), n=4, cutoff=0.5) or list(_OWN)
         raise ModelError(
-            f"unknown model {name!r}; close names: {', '.join(close)}; or name your own as "
-            "package.module:factory"
+            f"unknown model {name!r}; close names: {', '.join(close)}; or name your own as package.module:factory"
         )
     try:
         model = factory(num_classes=num_classes, **options)

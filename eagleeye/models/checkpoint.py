@@ -58,9 +58,7 @@ def save_checkpoint(model: nn.Module, path: str | Path) -> None:
         ArtifactError: The file cannot be written.
     """
     # Copies: safetensors refuses tensors that share memory.
-    weights = {
-        name: tensor.detach().cpu().clone().contiguous() for name, tensor in model.state_dict().items()
-    }
+    weights = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in model.state_dict().items()}
     data = safetensors.torch.save(weights)
     with written_whole(path) as temporary:
         temporary.write_bytes(data)
@@ -74,8 +72,7 @@ def _read(path: Path) -> dict[str, Tensor]:
             return safetensors.torch.load_file(path)
         except (SafetensorError, OSError, ValueError) as cause:
             raise CheckpointError(
-                f"checkpoint {path} is not a whole safetensors file ({described(cause)}): copy or fetch it "
-                "again"
+                f"checkpoint {path} is not a whole safetensors file ({described(cause)}): copy or fetch it again"
             ) from cause
     return _state_dict(_unpickled(path), path)
 
@@ -133,9 +130,7 @@ def _check_fit(model: nn.Module, found: dict[str, Tensor], path: Path) -> None:
             f"checkpoint {path} was trained for {counts[0]} classes, the model has {counts[1]} "
             f"({misshapen[0]}): use the checkpoint of these data, or data with {counts[0]} classes"
         )
-    shapes = [
-        f"{name} {tuple(found[name].shape)} instead of {tuple(wanted[name].shape)}" for name in misshapen
-    ]
+    shapes = [f"{name} {tuple(found[name].shape)} instead of {tuple(wanted[name].shape)}" for name in misshapen]
     complaints = [("missing", missing), ("unexpected", unexpected), ("wrong shape", shapes)]
     details = "; ".join(f"{what}: {_few(names)}" for what, names in complaints if names)
     raise CheckpointError(f"checkpoint {path} does not fit the model: {details}; is it another architecture?")

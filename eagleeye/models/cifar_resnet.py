@@ -27,9 +27,7 @@ class BasicBlock(nn.Module):
             return x
         # Option A: every other pixel, and the new channels as zeros, half of them before and half behind.
         before = self.new_channels // 2
-        return F.pad(
-            x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, before, self.new_channels - before)
-        )
+        return F.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, before, self.new_channels - before))
 
 
 class CifarResNet(nn.Module):

@@ -83,7 +83,7 @@ def test_a_full_disk_is_one_clear_line_and_leaves_nothing(tmp_path: Path, write)
 
 def test_a_file_in_place_of_the_folder_is_an_artifact_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(ArtifactError, match="cannot write .*file/table"), written_whole(tmp_path / "file" / "table"):
+    with pytest.raises(ArtifactError, match=r"cannot write .*file/table"), written_whole(tmp_path / "file" / "table"):
         pass
 
 

@@ -71,7 +71,7 @@ def test_every_mode_becomes_three_channels(mode: str) -> None:
 
 def test_sixteen_bits_are_refused_rather_than_cut_off() -> None:
     wide = Image.fromarray(np.full((4, 4), 4096, dtype=np.uint16))
-    with pytest.raises(DataError, match="row 0 cannot be decoded.*8 bits"):
+    with pytest.raises(DataError, match=r"row 0 cannot be decoded.*8 bits"):
         decode(Pictures([coded(wide)]), None, Preprocess())
 
 
@@ -138,9 +138,9 @@ def test_whatever_a_set_of_ones_own_raises_names_the_row(tmp_path: Path) -> None
             return super().encoded(row)
 
     images = Unplugged([coded(noise(4, 4))] * 5)
-    with pytest.raises(DataError, match="^row 2 cannot be read: OSError: camera unplugged$"):
+    with pytest.raises(DataError, match=r"^row 2 cannot be read: OSError: camera unplugged$"):
         decode(images, None, Preprocess())
-    with pytest.raises(DataError, match="^row 2 cannot be read: OSError: camera unplugged$"):
+    with pytest.raises(DataError, match=r"^row 2 cannot be read: OSError: camera unplugged$"):
         write_subset(tmp_path / "subset.parquet", images, [0, 2])
     assert not list(tmp_path.iterdir())
 

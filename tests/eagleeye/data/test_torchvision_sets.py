@@ -72,9 +72,7 @@ def serve_cifar(folder: Path, address: str, monkeypatch: pytest.MonkeyPatch) -> 
     return pixels.transpose(0, 2, 3, 1)
 
 
-def test_cifar10_is_downloaded_once(
-    tmp_path: Path, server: tuple[Path, str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_cifar10_is_downloaded_once(tmp_path: Path, server: tuple[Path, str], monkeypatch: pytest.MonkeyPatch) -> None:
     pixels = serve_cifar(*server, monkeypatch)
     root = tmp_path / "new" / "root"
     with pytest.raises(DataError, match=r"torchvision:CIFAR10 cannot be opened in .*root.*set download to true"):
@@ -92,9 +90,7 @@ def test_cifar10_is_downloaded_once(
     assert again.encoded(3) == train.encoded(3)
 
 
-def test_a_failing_download_says_so(
-    tmp_path: Path, server: tuple[Path, str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failing_download_says_so(tmp_path: Path, server: tuple[Path, str], monkeypatch: pytest.MonkeyPatch) -> None:
     serve_cifar(*server, monkeypatch)
     archive = server[0] / "cifar-10-python.tar.gz"
     archive.write_bytes(archive.read_bytes()[:200])

@@ -93,8 +93,6 @@ def test_a_hundred_images_come_close_to_the_accuracy(
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "checkpoint", "accuracy"), CHECKPOINTS)
-def test_the_whole_test_set_gives_the_accuracy(
-    shared_data: Path, name: str, checkpoint: str, accuracy: float
-) -> None:
+def test_the_whole_test_set_gives_the_accuracy(shared_data: Path, name: str, checkpoint: str, accuracy: float) -> None:
     # One or two images may tip over on another kind of processor.
     assert correct(shared_data, name, checkpoint, range(10_000)) / 1e4 == pytest.approx(accuracy, abs=2.5e-4)
