@@ -1,5 +1,8 @@
 """rank: every candidate's place; the winner is rank 1."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import pandas as pd
 
 from eagleeye.rank import rank
@@ -22,20 +25,18 @@ def run(params: Params, context: Context) -> None:
     with record_search(params) as record:
         record.log_ranking(RANKING)
     shown = pd.concat([ranking.head(SHOWN), references])
-    rows = [[_place(row.rank), row.id, *_figures(row)] for row in shown.itertuples()]
+    rows = [_cells(row) for row in shown.to_dict("records")]
     context.table("ranking", ["rank", "id", "accuracy", "loss", "vanilla", "MACs", "parameters"], rows)
 
 
-def _place(rank: object) -> str:
-    return "-" if pd.isna(rank) else str(rank)
-
-
-def _figures(row: object) -> list[str]:
-    vanilla = row.vanilla_accuracy  # type: ignore[attr-defined]
+def _cells(row: Mapping[Any, Any]) -> list[str]:
+    rank, vanilla = row["rank"], row["vanilla_accuracy"]
     return [
-        f"{row.accuracy:.2%}",  # type: ignore[attr-defined]
-        f"{row.loss:.4f}",  # type: ignore[attr-defined]
+        "-" if pd.isna(rank) else str(rank),
+        row["id"],
+        f"{row['accuracy']:.2%}",
+        f"{row['loss']:.4f}",
         "-" if pd.isna(vanilla) else f"{vanilla:.2%}",
-        f"{row.macs_fraction:.2%}",  # type: ignore[attr-defined]
-        f"{row.params_fraction:.2%}",  # type: ignore[attr-defined]
+        f"{row['macs_fraction']:.2%}",
+        f"{row['params_fraction']:.2%}",
     ]
