@@ -12,6 +12,9 @@ from safetensors import SafetensorError
 from eagleeye.errors import ArtifactError
 
 _NUMBER = itertools.count()
+# The only way to read it is to set it.
+_UMASK = os.umask(0o077)
+os.umask(_UMASK)
 
 
 @contextmanager
@@ -43,6 +46,8 @@ def written_whole(path: str | Path) -> Iterator[Path]:
     try:
         yield temporary
         _synchronise(temporary)
+        # Some writers make files for the owner alone.
+        temporary.chmod(0o666 & ~_UMASK)
         temporary.replace(final)
         # The name itself, too, should survive a power cut; some file systems cannot promise that.
         with suppress(OSError):

@@ -118,3 +118,10 @@ def test_the_leftover_of_a_killed_writer_goes_and_that_of_a_running_one_stays(tm
         temporary.write_text("again")
     assert list(tmp_path.iterdir()) == [path]
     assert path.read_text() == "again"
+
+
+def test_files_have_the_usual_permissions_whatever_the_writer_gives(tmp_path: Path) -> None:
+    (tmp_path / "usual").write_text("")
+    with written_whole(tmp_path / "table") as beside:
+        beside.touch(mode=0o600)
+    assert (tmp_path / "table").stat().st_mode == (tmp_path / "usual").stat().st_mode
