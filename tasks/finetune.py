@@ -17,6 +17,7 @@ from eagleeye.data import Batches, ImageSet, decode, read_subset
 from eagleeye.evaluate import Score, evaluate
 from eagleeye.onnx_export import export_onnx
 from eagleeye.train import TrainResult, current_share
+from eagleeye.train.distributed import process_group
 from tasks.artifacts import (
     BASELINE,
     FINETUNE,
@@ -60,7 +61,9 @@ def run(params: Params, context: Context) -> None:
     keys = {row["id"]: training_key(params, params.finetune, _start(params, row)) for row in chosen}
     forget_all_but("finetune", keys.values())
     bench, workshop = open_bench(params, scoring_key(params)), open_workshop(params, params.finetune, "finetune")
-    tuned = [_tune(row, bench, workshop, keys[row["id"]], context) for row in chosen]
+    # One group of processes for all trainings: under torchrun a second one could not find its members.
+    with process_group(workshop.device):
+        tuned = [_tune(row, bench, workshop, keys[row["id"]], context) for row in chosen]
     if current_share().rank > 0:  # under torchrun the first process writes
         return
     results = _test_all(params, tuned, workshop, context)
