@@ -1,6 +1,10 @@
 """The stages' bodies on the digits: their tables agree with each other and with what is computed anew."""
 
 import json
+import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +24,8 @@ from tasks.artifacts import SCHEMAS
 from tasks.bench import Bench
 from tasks.params import Params
 from tasks.scorebook import Scores
-from tests.tasks.conftest import Recorder, Search, run_stage
+from tasks.settings import override
+from tests.tasks.conftest import ROOT, Recorder, Search, run_stage
 
 
 def changed(params: Params, **sections: dict[str, object]) -> Params:
@@ -275,3 +280,16 @@ def test_sub_validation_images_are_not_trained_on(search: Search) -> None:
     assert len(workshop.data) == len(train) - len(kept_back)
     wanted = np.bincount([label for row, label in enumerate(train.labels) if row not in kept_back])
     assert np.bincount(workshop.data.labels.numpy()).tolist() == wanted.tolist()
+
+
+@pytest.mark.slow
+def test_fine_tuning_runs_under_torchrun_for_every_chosen_candidate(search: Search) -> None:
+    override(Path("params.yaml"), {"finetune.epochs": 1, "finetune.seed": 5})
+    shutil.rmtree(artifacts.FINETUNE)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "tasks"]
+    subprocess.run([*command, "finetune"], check=True, env=environment, timeout=240)
+    results = pd.read_parquet(artifacts.RESULTS)
+    assert list(results["role"]).count("baseline") == 1
+    assert len(results) == 4  # the two best, and the evenly pruned network
+    assert (results["test_accuracy"] > 0.5).all()
