@@ -213,5 +213,6 @@ def _scores(
 
 
 def _comparable(scores: Scores) -> tuple[str, ...]:
-    # As text, because NaN differs from itself; without the time, which is never the same twice.
-    return tuple(repr(value) for value in astuple(scores)[:-1])
+    # As text, because NaN differs from itself; without the time, which is never the same twice. Adding zero turns -0.0
+    # into 0.0: SQLite does not keep the sign.
+    return tuple(repr(None if value is None else value + 0.0) for value in astuple(scores)[:-1])

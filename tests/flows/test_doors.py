@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 from dvc.repo import Repo
 
 from flows.search import search
@@ -43,8 +44,10 @@ def checkout(folder: Path) -> Path:
 
 def dvc(folder: Path, *arguments: str) -> subprocess.Popen[bytes]:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    # As many threads as the tests have: sums in another order differ in their last bits.
+    environment = {**os.environ, "PATH": path, "OMP_NUM_THREADS": str(torch.get_num_threads())}
     command = [sys.executable, "-m", "dvc", *arguments]
-    return subprocess.Popen(command, cwd=folder, env={**os.environ, "PATH": path}, start_new_session=True)
+    return subprocess.Popen(command, cwd=folder, env=environment, start_new_session=True)
 
 
 def scored(folder: Path) -> int:

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from eagleeye.errors import EvaluationError
@@ -49,6 +49,7 @@ def test_what_was_recorded_is_known_after_opening_again(tmp_path):
 finite_or_not = st.floats()
 
 
+@example(scores=Scores(0.0, -0.0, 0.0, -0.0))
 @given(
     scores=st.builds(
         Scores,
@@ -134,7 +135,8 @@ def _write_all(path, barrier, own):
 
 
 def test_several_processes_open_a_new_file_at_once_and_write_the_same_candidates(tmp_path):
-    context = multiprocessing.get_context("fork")
+    # Not forked: the test process has threads of other tests by now.
+    context = multiprocessing.get_context("spawn")
     path, barrier = tmp_path / "scores.sqlite", context.Barrier(4)
     writers = [context.Process(target=_write_all, args=(path, barrier, own)) for own in range(4)]
     for writer in writers:
