@@ -23,7 +23,7 @@ BATCH = 128
 def main() -> None:
     """Measure and print the table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--candidates", type=int, default=20, help="strategies at half of the MACs")
+    parser.add_argument("--candidates", type=int, default=8, help="strategies at half of the MACs")
     arguments = parser.parse_args()
     subject = open_subject()
     table = measure(subject, arguments.candidates)
