@@ -1,5 +1,6 @@
 """Decoded images as normalised batches on a device."""
 
+import copy
 from collections.abc import Iterator
 from typing import Generic, Literal, TypeVar, cast, overload
 
@@ -7,7 +8,11 @@ import torch
 from torch import Tensor
 
 from eagleeye.data.images import Images, Preprocess
+from eagleeye.data.normalise import Normaliser
 from eagleeye.errors import ConfigError, DataError
+
+# Share of the free memory of a GPU that the bytes of one set of images may take; the networks need the rest.
+RESIDENT_SHARE = 0.25
 
 Item = TypeVar("Item")
 Labelled = tuple[Tensor, Tensor]
@@ -16,7 +21,9 @@ Labelled = tuple[Tensor, Tensor]
 class Batches(Generic[Item]):
     """Batches in a fixed order, as often as asked for.
 
-    The images lie on the device as bytes, a quarter of what floats take, and are normalised batch by batch.
+    The images stay bytes, a quarter of what floats take, and are normalised batch by batch. They lie on the device if
+    they take at most `RESIDENT_SHARE` of its free memory; otherwise they stay where they are, in memory or in the file
+    that `decode_to` made, and are copied batch by batch. On a CPU they are always used where they are.
 
     Args:
         images: Decoded images (n, 3, h, w).
@@ -24,9 +31,17 @@ class Batches(Generic[Item]):
         batch_size: Images per batch; the last batch may be smaller.
         device: Where the batches are wanted.
         labelled: Whether to yield pairs (inputs, labels) or inputs alone.
+        dtype: Type of the inputs, normalised in float32 whatever it is.
+
+    Attributes:
+        device: Where the batches lie.
 
     Yields:
-        float32 inputs (batch_size, 3, h, w), normalised; int64 labels (batch_size,).
+        Inputs (batch_size, 3, h, w), normalised, channels last in memory; int64 labels (batch_size,).
+
+    Raises:
+        ConfigError: The batch size is below 1.
+        DataError: There are no images.
     """
 
     @overload
@@ -38,6 +53,7 @@ class Batches(Generic[Item]):
         batch_size: int,
         device: torch.device | str,
         labelled: Literal[False],
+        dtype: torch.dtype = ...,
     ) -> None: ...
     @overload
     def __init__(
@@ -48,6 +64,7 @@ class Batches(Generic[Item]):
         batch_size: int,
         device: torch.device | str,
         labelled: Literal[True],
+        dtype: torch.dtype = ...,
     ) -> None: ...
     def __init__(
         self,
@@ -57,26 +74,76 @@ class Batches(Generic[Item]):
         batch_size: int,
         device: torch.device | str,
         labelled: bool,
+        dtype: torch.dtype = torch.float32,
     ) -> None:
         if batch_size < 1:
             raise ConfigError(f"batch_size must be at least 1; got {batch_size}")
         if not len(images):
             raise DataError("there are no images to make batches of")
         self.batch_size, self.labelled = batch_size, labelled
-        # Channels last in memory: convolutions of small images run up to 1.5 times as fast, on CPUs and GPUs.
-        self.pixels = images.pixels.to(device, memory_format=torch.channels_last)
         self.labels = images.labels.to(device)
-        self.mean, self.std = (
-            torch.tensor(values, dtype=torch.float32, device=device).view(1, -1, 1, 1)
-            for values in (preprocess.mean, preprocess.std)
-        )
+        # With its index, as in cuda:0.
+        self.device = self.labels.device
+        self.pixels = _resident(images.pixels, self.device)
+        self.normalise = Normaliser(preprocess, self.device, dtype)
 
     def __len__(self) -> int:
         """Number of batches."""
         return (len(self.labels) + self.batch_size - 1) // self.batch_size
 
     def __iter__(self) -> Iterator[Item]:
-        for start in range(0, len(self.labels), self.batch_size):
-            part = slice(start, start + self.batch_size)
-            inputs = self.pixels[part].to(torch.float32).div_(255).sub_(self.mean).div_(self.std)
-            yield cast(Item, (inputs, self.labels[part]) if self.labelled else inputs)
+        return self.between(0, len(self.labels))
+
+    def first(self, count: int) -> "Batches[Item]":
+        """The batches of the first images alone; no pixel is copied.
+
+        Args:
+            count: Number of images, at least 1; all of them where there are fewer.
+
+        Raises:
+            ConfigError: There would be no image.
+        """
+        if count < 1:
+            raise ConfigError(f"at least 1 image is needed for batches; got {count}")
+        part = copy.copy(self)
+        part.pixels, part.labels = self.pixels[:count], self.labels[:count]
+        return part
+
+    def between(self, start: int, stop: int) -> Iterator[Item]:
+        """The batches of some images, cut where the batches of all images are cut.
+
+        Args:
+            start: The first image, a multiple of the batch size.
+            stop: The image after the last; those there are not are left out.
+
+        Returns:
+            The batches, the last one as long as `stop` allows.
+
+        Raises:
+            ConfigError: `start` lies within a batch.
+        """
+        if start < 0 or start % self.batch_size:
+            raise ConfigError(f"batches of {self.batch_size} images start at multiples of that; got {start}")
+        stop = min(stop, len(self.labels))
+        return (self._batch(place, min(place + self.batch_size, stop)) for place in range(start, stop, self.batch_size))
+
+    def _batch(self, start: int, stop: int) -> Item:
+        pixels = self.pixels[start:stop]
+        if pixels.device != self.device:
+            # From pinned memory the copy runs beside the arithmetic of the batch before.
+            pixels = pixels.pin_memory() if self.device.type == "cuda" else pixels
+            pixels = pixels.to(self.device, non_blocking=True)
+        inputs = self.normalise(pixels)
+        return cast(Item, (inputs, self.labels[start:stop]) if self.labelled else inputs)
+
+
+def _resident(pixels: Tensor, device: torch.device) -> Tensor:
+    """The pixels, on the device if they fit there."""
+    if pixels.device != device and pixels.nbytes > RESIDENT_SHARE * _free_bytes(device):
+        return pixels
+    # Channels last in memory: convolutions of small images run up to 1.5 times as fast, on CPUs and GPUs.
+    return pixels.to(device, memory_format=torch.channels_last)
+
+
+def _free_bytes(device: torch.device) -> float:
+    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else float("inf")

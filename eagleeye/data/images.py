@@ -1,27 +1,18 @@
-"""Sets of encoded images, and how they become pixels: decode, resize, crop."""
+"""What images are to this library: encoded in a set, described by a preprocessing, decoded into pixels."""
 
-import io
-from collections import deque
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from PIL import Image
 from torch import Tensor
-from torchvision.transforms.v2 import functional
 
 from eagleeye.errors import ConfigError, DataError, EagleEyeError
 from eagleeye.references import described
 
-_THREADS = 4
-_CHUNK = 32
-
 Labels = npt.NDArray[np.int64]
-Pixels = npt.NDArray[np.uint8]
 
 
 @runtime_checkable
@@ -89,7 +80,7 @@ class Images:
     """Decoded images of one size.
 
     Attributes:
-        pixels: uint8 (n, 3, h, w).
+        pixels: uint8 (n, 3, h, w), channels last in memory. Not to be written to: they may lie in a file.
         labels: int64 (n,).
     """
 
@@ -100,40 +91,6 @@ class Images:
         return len(self.labels)
 
 
-def decode(images: ImageSet, rows: Sequence[int] | npt.NDArray[np.int64] | None, preprocess: Preprocess) -> Images:
-    """Decode images into one tensor, in the order of `rows`.
-
-    Args:
-        images: Where the images come from.
-        rows: Row numbers in `images`; None takes all.
-        preprocess: Size and crop; mean and std are left to `Batches`.
-
-    Returns:
-        The images as uint8 pixels (n, 3, h, w) and their labels.
-
-    Raises:
-        DataError: An image is corrupt, does not fit `preprocess` or differs in size from the others: names
-            the row.
-    """
-    wanted = _checked_rows(images, rows)
-    # Rising row numbers: a set stored in pieces then opens each piece once.
-    order = np.argsort(wanted, kind="stable")
-    pixels: Pixels | None = None
-    first = -1
-    for place, row, picture in _decoded(images, wanted, order, preprocess):
-        if pixels is None:
-            pixels, first = np.empty((len(wanted), *picture.shape), dtype=np.uint8), row
-        if picture.shape != pixels.shape[1:]:
-            raise DataError(
-                f"{_where(images, row)} is {_sides(picture)} pixels, but row {first} is {_sides(pixels[0])}: "
-                "set size (and resize) in the preprocessing to bring all images to one size"
-            )
-        pixels[place] = picture
-    if pixels is None:
-        raise DataError("there are no images to decode: the set, or the choice of rows, is empty")
-    return Images(torch.from_numpy(pixels), torch.from_numpy(np.asarray(images.labels, dtype=np.int64)[wanted]))
-
-
 def read(images: ImageSet, row: int) -> bytes:
     """The encoded image of a row, or a DataError that names the row, whatever the set itself raised."""
     try:
@@ -141,7 +98,7 @@ def read(images: ImageSet, row: int) -> bytes:
     except EagleEyeError:
         raise
     except Exception as cause:
-        raise DataError(f"{_where(images, row)} cannot be read: {described(cause)}") from cause
+        raise DataError(f"{where(images, row)} cannot be read: {described(cause)}") from cause
 
 
 def check_labels(labels: npt.NDArray[Any], classes: Sequence[str], source: str) -> Labels:
@@ -163,84 +120,7 @@ def is_wide(picture: Image.Image) -> bool:
     return picture.mode.startswith(("I", "F"))
 
 
-def _checked_rows(images: ImageSet, rows: Sequence[int] | Labels | None) -> Labels:
-    wanted = np.arange(len(images)) if rows is None else np.asarray(rows, dtype=np.int64)
-    outside = wanted[(wanted < 0) | (wanted >= len(images))]
-    if len(outside):
-        raise DataError(f"row {outside[0]} does not exist: the set has {len(images)} images, counted from 0")
-    return wanted
-
-
-def _decoded(
-    images: ImageSet, wanted: Labels, order: npt.NDArray[np.intp], preprocess: Preprocess
-) -> Iterator[tuple[int, int, Pixels]]:
-    chunks = (
-        [(place, int(wanted[place]), read(images, int(wanted[place]))) for place in order[start : start + _CHUNK]]
-        for start in range(0, len(order), _CHUNK)
-    )
-    if len(order) <= _CHUNK:
-        # A few images (a data loader asks for one at a time) are done sooner than threads are started.
-        for chunk in chunks:
-            yield from _decode_chunk(images, chunk, preprocess)
-        return
-    # Bytes are read in this thread, as sets need not be thread-safe; Pillow's decoders release the GIL.
-    with ThreadPoolExecutor(_THREADS) as pool:
-        waiting: deque[Future[list[tuple[int, int, Pixels]]]] = deque()
-        try:
-            for chunk in chunks:
-                waiting.append(pool.submit(_decode_chunk, images, chunk, preprocess))
-                if len(waiting) > 2 * _THREADS:
-                    yield from waiting.popleft().result()
-            while waiting:
-                yield from waiting.popleft().result()
-        finally:
-            pool.shutdown(cancel_futures=True)
-
-
-def _decode_chunk(
-    images: ImageSet, chunk: list[tuple[int, int, bytes]], preprocess: Preprocess
-) -> list[tuple[int, int, Pixels]]:
-    return [(place, row, _decode_one(images, row, data, preprocess)) for place, row, data in chunk]
-
-
-def _decode_one(images: ImageSet, row: int, data: bytes, preprocess: Preprocess) -> Pixels:
-    try:
-        with Image.open(io.BytesIO(data)) as file:
-            if is_wide(file):
-                raise ValueError("more than 8 bits per channel")
-            picture = file.convert("RGB")
-    # Damaged files make Pillow's decoders raise almost anything, from OSError to IndexError.
-    except Exception as cause:
-        raise DataError(
-            f"{_where(images, row)} cannot be decoded ({described(cause)}): replace the image or leave the row out"
-        ) from cause
-    picture = _resized(picture, preprocess, images, row)
-    return np.asarray(picture).transpose(2, 0, 1)
-
-
-def _resized(picture: Image.Image, preprocess: Preprocess, images: ImageSet, row: int) -> Image.Image:
-    size, resize = preprocess.size, preprocess.resize
-    result: Image.Image
-    if resize is not None:
-        result = functional.resize(picture, [resize], antialias=True)
-        if size is not None:
-            result = functional.center_crop(result, [size, size])
-        return result
-    if size is None or picture.size == (size, size):
-        return picture
-    if picture.width != picture.height:
-        raise DataError(
-            f"{_where(images, row)} is {picture.width}x{picture.height} pixels, not square: set resize (the "
-            f"short side before the centre crop to {size}) in the preprocessing"
-        )
-    result = functional.resize(picture, [size, size], antialias=True)
-    return result
-
-
-def _where(images: ImageSet, row: int) -> str:
+def where(images: ImageSet, row: int) -> str:
+    """A row as error messages name it, with its file where the set knows one."""
     origin = getattr(images, "origin", None)
     return f"row {row} ({origin(row)})" if callable(origin) else f"row {row}"
-
-
-def _sides(picture: Pixels) -> str:
-    return f"{picture.shape[2]}x{picture.shape[1]}"

@@ -70,9 +70,10 @@ def draw_subset(
     Classes give equally many images, up to one where the count does not divide. A class too small for its
     share gives what it may and the others make up for it. For sub-validation a class gives at most half of
     its images, because these are kept out of fine-tuning and no class may vanish from there; for calibration,
-    all that are left. Neither draw depends on the other's count, as long as no class is used up. The order is
-    shuffled: rows sorted by class, as in many training sets, would give every batch the BN statistics of one
-    class.
+    all that are left. Neither draw depends on the other's count, as long as no class is used up.
+
+    The order is random, but every prefix is class-balanced as well (up to one image, as long as all classes have
+    images left), so that a part of the images is as good a sample as it can be.
 
     Args:
         labels: Labels of the training set, int64 (N,).
@@ -100,12 +101,8 @@ def draw_subset(
     shuffled = [for_rows.permutation(np.flatnonzero(labels == label)) for label in range(len(available))]
     return Subset(
         # One from the end and the other from the start of each class's shuffled rows: disjoint.
-        calibration=for_bn.permutation(
-            np.concatenate([rows[len(rows) - n :] for rows, n in zip(shuffled, adapting, strict=True)])
-        ),
-        sub_validation=for_scores.permutation(
-            np.concatenate([rows[:n] for rows, n in zip(shuffled, scoring, strict=True)])
-        ),
+        calibration=_in_turn([rows[len(rows) - n :] for rows, n in zip(shuffled, adapting, strict=True)], for_bn),
+        sub_validation=_in_turn([rows[:n] for rows, n in zip(shuffled, scoring, strict=True)], for_scores),
     )
 
 
@@ -165,6 +162,12 @@ def _count(wanted: float | int, total: int, name: str) -> int:
     if isinstance(wanted, int) and not isinstance(wanted, bool) and wanted >= 1:
         return wanted
     raise ConfigError(f"{name} must be a count (a whole number from 1) or a fraction between 0 and 1; got {wanted!r}")
+
+
+def _in_turn(classes: list[Labels], random: np.random.Generator) -> Labels:
+    """One row of every class that has any left, then the next of each, and so on; every turn in random order."""
+    turns = np.concatenate([np.arange(len(rows)) for rows in classes])
+    return np.concatenate(classes)[np.lexsort((random.permutation(len(turns)), turns))]
 
 
 def _shares(

@@ -1,166 +1,14 @@
-"""Decoding: against Pillow one by one, and every way in which an image can be wrong."""
+"""What images are: settings out of range, labels out of range, sets that travel to other processes."""
 
-import io
 import pickle
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from PIL import Image
 
-from eagleeye.data import ImageSet, Preprocess, decode, open_source, write_subset
+from eagleeye.data import ImageSet, Preprocess, open_source
 from eagleeye.data.images import check_labels
 from eagleeye.errors import ConfigError, DataError
-
-
-class Pictures:
-    """An image set in memory."""
-
-    def __init__(self, files: list[bytes], labels: list[int] | None = None) -> None:
-        self.files = files
-        self.labels = np.array(labels or [0] * len(files), dtype=np.int64)
-        self.classes = ("cat", "dog")
-
-    def __len__(self) -> int:
-        return len(self.files)
-
-    def encoded(self, row: int) -> bytes:
-        return self.files[row]
-
-
-def coded(picture: Image.Image, kind: str = "PNG") -> bytes:
-    file = io.BytesIO()
-    picture.save(file, kind)
-    return file.getvalue()
-
-
-def noise(width: int, height: int, seed: int = 0, mode: str = "RGB") -> Image.Image:
-    random = np.random.default_rng(seed)
-    return Image.fromarray(random.integers(0, 256, (height, width, 3), dtype=np.uint8)).convert(mode)
-
-
-def test_pixels_and_labels_come_in_the_order_of_the_rows() -> None:
-    pictures = [noise(5, 4, seed) for seed in range(300)]
-    images = Pictures([coded(picture) for picture in pictures], [seed % 2 for seed in range(300)])
-    rows = np.random.default_rng(1).permutation(300)[:280]
-    found = decode(images, rows, Preprocess())
-    assert found.pixels.dtype == torch.uint8
-    assert found.labels.dtype == torch.int64
-    assert len(found) == 280
-    expected = np.stack([np.asarray(pictures[row]) for row in rows])
-    assert np.array_equal(found.pixels.permute(0, 2, 3, 1).numpy(), expected)
-    assert found.labels.tolist() == [int(row) % 2 for row in rows]
-
-
-def test_all_rows_and_repeated_rows() -> None:
-    images = Pictures([coded(noise(4, 4, seed)) for seed in range(3)])
-    whole = decode(images, None, Preprocess()).pixels
-    assert torch.equal(decode(images, [2, 0, 2], Preprocess()).pixels, whole[[2, 0, 2]])
-
-
-@pytest.mark.parametrize("mode", ["L", "RGBA", "P", "1", "CMYK"])
-def test_every_mode_becomes_three_channels(mode: str) -> None:
-    picture = noise(6, 6, mode=mode)
-    found = decode(Pictures([coded(picture, "TIFF")]), None, Preprocess())
-    assert np.array_equal(found.pixels[0].permute(1, 2, 0).numpy(), np.asarray(picture.convert("RGB")))
-
-
-def test_sixteen_bits_are_refused_rather_than_cut_off() -> None:
-    wide = Image.fromarray(np.full((4, 4), 4096, dtype=np.uint16))
-    with pytest.raises(DataError, match=r"row 0 cannot be decoded.*8 bits"):
-        decode(Pictures([coded(wide)]), None, Preprocess())
-
-
-def test_square_images_are_scaled_like_pillow_does() -> None:
-    picture = noise(8, 8)
-    found = decode(Pictures([coded(picture)]), None, Preprocess(size=20)).pixels[0]
-    expected = np.asarray(picture.resize((20, 20), Image.Resampling.BILINEAR))
-    assert np.array_equal(found.permute(1, 2, 0).numpy(), expected)
-
-
-@settings(max_examples=30, deadline=None)
-@given(width=st.integers(3, 40), height=st.integers(3, 40), resize=st.integers(2, 30), part=st.floats(0.1, 1))
-def test_short_side_then_centre_crop(width: int, height: int, resize: int, part: float) -> None:
-    size = max(1, int(part * resize))
-    picture = noise(width, height)
-    found = decode(Pictures([coded(picture)]), None, Preprocess(size=size, resize=resize)).pixels[0]
-    scale = resize / min(width, height)
-    sides = (resize, int(height * resize / width)) if width <= height else (int(width * resize / height), resize)
-    assert max(abs(sides[0] - width * scale), abs(sides[1] - height * scale)) <= 1
-    scaled = np.asarray(picture.resize(sides, Image.Resampling.BILINEAR))
-    top, left = round((sides[1] - size) / 2.0), round((sides[0] - size) / 2.0)
-    assert np.array_equal(found.permute(1, 2, 0).numpy(), scaled[top : top + size, left : left + size])
-
-
-def test_different_sizes_name_the_first_row_that_differs() -> None:
-    images = Pictures([coded(noise(8, 8))] * 5 + [coded(noise(9, 8))] + [coded(noise(7, 8))] * 200)
-    with pytest.raises(DataError, match=r"row 5 is 9x8 pixels, but row 0 is 8x8: set size"):
-        decode(images, None, Preprocess())
-    assert decode(images, None, Preprocess(size=6, resize=6)).pixels.shape == (206, 3, 6, 6)
-
-
-def test_images_that_are_not_square_ask_for_resize() -> None:
-    with pytest.raises(DataError, match=r"row 1 is 9x8 pixels, not square: set resize"):
-        decode(Pictures([coded(noise(8, 8)), coded(noise(9, 8))]), None, Preprocess(size=8))
-
-
-@pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF"])
-@pytest.mark.parametrize("damage", ["cut", "garbage", "empty"])
-def test_a_corrupt_image_names_its_row(kind: str, damage: str) -> None:
-    good = coded(noise(16, 16), kind)
-    bad = {"cut": good[: len(good) // 2], "garbage": b"\x00garbage" * 9, "empty": b""}[damage]
-    with pytest.raises(DataError, match=r"^row 7 cannot be decoded") as caught:
-        decode(Pictures([good] * 7 + [bad] + [good] * 300), None, Preprocess())
-    assert "\n" not in str(caught.value)
-
-
-@settings(max_examples=60, deadline=None)
-@given(st.data())
-def test_no_damage_escapes_as_another_exception(data: st.DataObject) -> None:
-    good = bytearray(coded(noise(6, 6), data.draw(st.sampled_from(["PNG", "JPEG", "BMP"]))))
-    for _ in range(data.draw(st.integers(1, 6))):
-        good[data.draw(st.integers(0, len(good) - 1))] = data.draw(st.integers(0, 255))
-    try:
-        assert decode(Pictures([bytes(good)]), None, Preprocess()).pixels.shape[:2] == (1, 3)
-    except DataError as error:
-        assert "row 0" in str(error)
-
-
-def test_whatever_a_set_of_ones_own_raises_names_the_row(tmp_path: Path) -> None:
-    class Unplugged(Pictures):
-        def encoded(self, row: int) -> bytes:
-            if row == 2:
-                raise OSError("camera\nunplugged")
-            return super().encoded(row)
-
-    images = Unplugged([coded(noise(4, 4))] * 5)
-    with pytest.raises(DataError, match=r"^row 2 cannot be read: OSError: camera unplugged$"):
-        decode(images, None, Preprocess())
-    with pytest.raises(DataError, match=r"^row 2 cannot be read: OSError: camera unplugged$"):
-        write_subset(tmp_path / "subset.parquet", images, [0, 2])
-    assert not list(tmp_path.iterdir())
-
-
-def test_an_origin_appears_in_the_message() -> None:
-    images = Pictures([b"nothing"])
-    images.origin = lambda row: f"cats/{row}.png"  # type: ignore[attr-defined]
-    with pytest.raises(DataError, match=r"row 0 \(cats/0\.png\)"):
-        decode(images, None, Preprocess())
-
-
-@pytest.mark.parametrize("row", [-1, 3])
-def test_rows_outside_of_the_set(row: int) -> None:
-    with pytest.raises(DataError, match=f"row {row} does not exist: the set has 3 images"):
-        decode(Pictures([coded(noise(4, 4))] * 3), [0, row], Preprocess())
-
-
-def test_nothing_to_decode() -> None:
-    with pytest.raises(DataError, match="no images"):
-        decode(Pictures([coded(noise(4, 4))]), [], Preprocess())
 
 
 @pytest.mark.parametrize(
@@ -207,14 +55,3 @@ def test_all_sources_are_image_sets_and_survive_pickle(shared_data: Path) -> Non
         copy = pickle.loads(pickle.dumps(train))  # noqa: S301
         assert copy.encoded(3) == first
         assert len(copy) == len(copy.labels) == len(train)
-
-
-def test_five_thousand_real_images_take_seconds(shared_data: Path) -> None:
-    path = str(shared_data / "cifar10" / "test-*.parquet")
-    images, _ = open_source("parquet", train=path, test=path)
-    start = time.perf_counter()
-    found = decode(images, range(2000, 7000), Preprocess())
-    # About 0.8 s on two idle cores.
-    assert time.perf_counter() - start < 10
-    row = Image.open(io.BytesIO(images.encoded(4321))).convert("RGB")
-    assert np.array_equal(found.pixels[2321].permute(1, 2, 0).numpy(), np.asarray(row))

@@ -100,12 +100,28 @@ def test_what_does_not_divide_goes_to_classes_at_random() -> None:
         assert extra == {0, 1, 2}
 
 
-def test_the_order_mixes_the_classes_of_a_sorted_training_set() -> None:
-    subset = draw_subset(np.repeat(np.arange(10), 100), calibration=200, sub_validation=200, seed=0)
+@settings(max_examples=60, deadline=None)
+@given(sizes=st.lists(st.integers(2, 30), min_size=1, max_size=6), share=st.floats(0.1, 1), seed=st.integers(0, 99))
+def test_every_prefix_is_balanced_as_long_as_there_are_images(sizes: list[int], share: float, seed: int) -> None:
+    labels = np.repeat(np.arange(len(sizes)), sizes)
+    wanted = max(1, int(share * sum(size // 2 for size in sizes)))
+    subset = draw_subset(labels, calibration=wanted, sub_validation=wanted, seed=seed)
     for rows in (subset.calibration, subset.sub_validation):
-        first = np.bincount(rows[:100] // 100, minlength=10)
-        assert first.min() >= 2
-        assert first.max() <= 18
+        totals = np.bincount(labels[rows], minlength=len(sizes))
+        for stop in range(1, wanted + 1):
+            assert_balanced(np.bincount(labels[rows[:stop]], minlength=len(sizes)), totals)
+
+
+def test_the_order_is_random_within_and_across_classes() -> None:
+    labels, firsts, starts = np.repeat(np.arange(4), 25), set(), np.zeros(100)
+    for seed in range(400):
+        rows = draw_subset(labels, calibration=1, sub_validation=40, seed=seed).sub_validation
+        firsts.add(tuple(labels[rows[:8]]))
+        starts[rows[:4]] += 1
+    # Two turns of four classes: 24 * 24 orders; 400 draws of them find about 288 different ones.
+    assert len(firsts) > 200
+    # Binomial(400, 1/25): mean 16, standard deviation 3.9.
+    assert np.all(np.abs(starts - 16) < 4.5 * 3.9)
 
 
 def test_small_classes_keep_half_of_their_images_from_sub_validation() -> None:

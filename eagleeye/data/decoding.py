@@ -1,0 +1,157 @@
+"""From encoded images to pixels of one size: decode, resize, crop."""
+
+import io
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image
+from torchvision.transforms.v2 import functional
+
+from eagleeye.data.images import Images, ImageSet, Labels, Preprocess, is_wide, read, where
+from eagleeye.errors import DataError
+from eagleeye.references import described
+
+_THREADS = 4
+_CHUNK = 32
+
+Pixels = npt.NDArray[np.uint8]
+Decoded = tuple[int, Pixels]
+
+
+def decode(images: ImageSet, rows: Sequence[int] | Labels | None, preprocess: Preprocess) -> Images:
+    """Decode images into one tensor in memory, in the order of `rows`.
+
+    Args:
+        images: Where the images come from.
+        rows: Row numbers in `images`; None takes all.
+        preprocess: Size and crop; mean and std are left to `Batches`.
+
+    Returns:
+        The images as uint8 pixels (n, 3, h, w) and their labels.
+
+    Raises:
+        DataError: An image is corrupt, does not fit `preprocess` or differs in size from the others: names
+            the row.
+    """
+    wanted = checked_rows(images, rows)
+    pixels = np.empty(0, dtype=np.uint8)
+    for place, picture in decoded(images, wanted, preprocess):
+        if not pixels.size:
+            pixels = np.empty((len(wanted), *picture.shape), dtype=np.uint8)
+        pixels[place] = picture
+    return Images(torch.from_numpy(pixels).permute(0, 3, 1, 2), labels_of(images, wanted))
+
+
+def decoded(images: ImageSet, rows: Labels, preprocess: Preprocess) -> Iterator[Decoded]:
+    """Decode images one after another, a few hundred at most in memory.
+
+    Args:
+        images: Where the images come from.
+        rows: Row numbers, from `checked_rows`.
+        preprocess: Size and crop.
+
+    Yields:
+        Place in `rows`, in no particular order, and pixels uint8 (h, w, 3): one size for all.
+
+    Raises:
+        DataError: As in `decode`.
+    """
+    first: Decoded | None = None
+    # Rising row numbers: a set stored in pieces then opens each piece once.
+    for place, picture in _decoded(images, rows, np.argsort(rows, kind="stable"), preprocess):
+        if first is None:
+            first = place, picture
+        elif picture.shape != first[1].shape:
+            raise DataError(
+                f"{where(images, int(rows[place]))} is {_sides(picture)} pixels, but row {rows[first[0]]} is "
+                f"{_sides(first[1])}: set size (and resize) in the preprocessing to bring all images to one size"
+            )
+        yield place, picture
+    if first is None:
+        raise DataError("there are no images to decode: the set, or the choice of rows, is empty")
+
+
+def checked_rows(images: ImageSet, rows: Sequence[int] | Labels | None) -> Labels:
+    """Row numbers as int64 (n,), `None` being all, or a DataError that names the first one out of range."""
+    wanted = np.arange(len(images)) if rows is None else np.asarray(rows, dtype=np.int64)
+    outside = wanted[(wanted < 0) | (wanted >= len(images))]
+    if len(outside):
+        raise DataError(f"row {outside[0]} does not exist: the set has {len(images)} images, counted from 0")
+    return wanted
+
+
+def labels_of(images: ImageSet, rows: Labels) -> torch.Tensor:
+    """The labels of rows, int64 (n,)."""
+    return torch.from_numpy(np.asarray(images.labels, dtype=np.int64)[rows])
+
+
+def _decoded(
+    images: ImageSet, wanted: Labels, order: npt.NDArray[np.intp], preprocess: Preprocess
+) -> Iterator[Decoded]:
+    chunks = (
+        [(int(place), int(wanted[place]), read(images, int(wanted[place]))) for place in order[start : start + _CHUNK]]
+        for start in range(0, len(order), _CHUNK)
+    )
+    if len(order) <= _CHUNK:
+        # A few images (a data loader asks for one at a time) are done sooner than threads are started.
+        for chunk in chunks:
+            yield from _decode_chunk(images, chunk, preprocess)
+        return
+    # Bytes are read in this thread, as sets need not be thread-safe; Pillow's decoders release the GIL.
+    with ThreadPoolExecutor(_THREADS) as pool:
+        waiting: deque[Future[list[Decoded]]] = deque()
+        try:
+            for chunk in chunks:
+                waiting.append(pool.submit(_decode_chunk, images, chunk, preprocess))
+                if len(waiting) > 2 * _THREADS:
+                    yield from waiting.popleft().result()
+            while waiting:
+                yield from waiting.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _decode_chunk(images: ImageSet, chunk: list[tuple[int, int, bytes]], preprocess: Preprocess) -> list[Decoded]:
+    return [(place, _decode_one(images, row, data, preprocess)) for place, row, data in chunk]
+
+
+def _decode_one(images: ImageSet, row: int, data: bytes, preprocess: Preprocess) -> Pixels:
+    try:
+        with Image.open(io.BytesIO(data)) as file:
+            if is_wide(file):
+                raise ValueError("more than 8 bits per channel")
+            picture = file.convert("RGB")
+    # Damaged files make Pillow's decoders raise almost anything, from OSError to IndexError.
+    except Exception as cause:
+        raise DataError(
+            f"{where(images, row)} cannot be decoded ({described(cause)}): replace the image or leave the row out"
+        ) from cause
+    picture = _resized(picture, preprocess, images, row)
+    return np.asarray(picture)
+
+
+def _resized(picture: Image.Image, preprocess: Preprocess, images: ImageSet, row: int) -> Image.Image:
+    size, resize = preprocess.size, preprocess.resize
+    result: Image.Image
+    if resize is not None:
+        result = functional.resize(picture, [resize], antialias=True)
+        if size is not None:
+            result = functional.center_crop(result, [size, size])
+        return result
+    if size is None or picture.size == (size, size):
+        return picture
+    if picture.width != picture.height:
+        raise DataError(
+            f"{where(images, row)} is {picture.width}x{picture.height} pixels, not square: set resize (the "
+            f"short side before the centre crop to {size}) in the preprocessing"
+        )
+    result = functional.resize(picture, [size, size], antialias=True)
+    return result
+
+
+def _sides(picture: Pixels) -> str:
+    return f"{picture.shape[1]}x{picture.shape[0]}"

@@ -1,0 +1,40 @@
+"""From bytes to the network's input: subtract the mean, divide by the standard deviation."""
+
+import torch
+from torch import Tensor
+
+from eagleeye.data.images import Preprocess
+
+
+class Normaliser:
+    """Normalises decoded images on the device where they lie.
+
+    With pixels p in 0..255, (p / 255 - mean) / std is folded into one multiplication and one addition in float32.
+    A value depends on its byte and channel alone, never on its place in a batch.
+
+    Args:
+        preprocess: Gives mean and std.
+        device: Where the images will lie.
+        dtype: Type of the results; the arithmetic is float32 whatever it is.
+    """
+
+    def __init__(self, preprocess: Preprocess, device: torch.device | str, dtype: torch.dtype = torch.float32) -> None:
+        mean, std = (torch.tensor(values, dtype=torch.float64) for values in (preprocess.mean, preprocess.std))
+        self.scale, self.shift = (values.to(torch.float32).to(device) for values in (1 / (255 * std), -mean / std))
+        self.dtype = dtype
+
+    def __call__(self, pixels: Tensor) -> Tensor:
+        """Normalise images.
+
+        Args:
+            pixels: uint8 (n, 3, h, w); without a copy if channels lie last in memory.
+
+        Returns:
+            The network's inputs (n, 3, h, w), channels last in memory.
+        """
+        count, channels, height, width = pixels.shape
+        # Whole rows of pixels as one axis: an innermost axis of three channels would leave the vector units idle.
+        rows = pixels.permute(0, 2, 3, 1).reshape(count * height, width * channels)
+        scale, shift = self.scale.repeat(width), self.shift.repeat(width)
+        inputs = rows.to(torch.float32).mul_(scale).add_(shift).to(self.dtype)
+        return inputs.view(count, height, width, channels).permute(0, 3, 1, 2)

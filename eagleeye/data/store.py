@@ -1,0 +1,86 @@
+"""Decoded images in a file: decoded once, shared by all processes, and never in memory as a whole."""
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from eagleeye.data.decoding import checked_rows, decoded, labels_of
+from eagleeye.data.images import Images, ImageSet, Labels, Preprocess
+from eagleeye.errors import ArtifactError
+from eagleeye.files import written_whole
+
+
+def decode_to(
+    path: str | Path, images: ImageSet, rows: Sequence[int] | Labels | None, preprocess: Preprocess
+) -> Images:
+    """Decode images into a file, or find them there, and open it as if it were memory.
+
+    The operating system brings in what is looked at and drops it again when memory is short: a set may be larger
+    than memory, and processes that open the same file share one copy. The file is NumPy's format, uint8
+    (n, h, w, 3). A file that is torn, or of another number or size of images, is made anew; one that merely holds
+    other images of the same size cannot be told: let the name follow from the content.
+
+    Args:
+        path: The file.
+        images: Where the images come from.
+        rows: Row numbers in `images`; None takes all.
+        preprocess: Size and crop; mean and std are left to `Batches`.
+
+    Returns:
+        The images as uint8 pixels (n, 3, h, w), channels last in memory, and their labels. The pixels are
+        read-only: writing to them ends the process.
+
+    Raises:
+        ArtifactError: The file cannot be written, or not be read again.
+        DataError: As in `decode`.
+    """
+    file, wanted = Path(path), checked_rows(images, rows)
+    pixels = _opened(file, len(wanted), preprocess)
+    if pixels is None:
+        _write(file, images, wanted, preprocess)
+        pixels = _opened(file, len(wanted), preprocess)
+    if pixels is None:
+        raise ArtifactError(f"{file} cannot be read back: check the disk, or choose another folder, and run again")
+    return Images(pixels, labels_of(images, wanted))
+
+
+def _write(file: Path, images: ImageSet, rows: Labels, preprocess: Preprocess) -> None:
+    # Not through a memory map: on a full disk that would kill the process instead of raising an error.
+    with written_whole(file) as temporary, temporary.open("wb") as stream:
+        start = 0
+        for place, picture in decoded(images, rows, preprocess):
+            if not start:
+                shape = (len(rows), *picture.shape)
+                header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+                np.lib.format.write_array_header_1_0(stream, header)
+                start = stream.tell()
+            stream.seek(start + place * picture.nbytes)
+            stream.write(picture.data)
+
+
+def _opened(file: Path, count: int, preprocess: Preprocess) -> Tensor | None:
+    """The pixels in a file, None if there is no such file or it is not of these images."""
+    try:
+        pixels = np.lib.format.open_memmap(file, mode="r")
+        whole = file.stat().st_size == pixels.offset + pixels.nbytes
+    # A file of another origin makes NumPy raise almost anything.
+    except Exception:
+        return None
+    if not whole or pixels.dtype != np.uint8 or not pixels.flags.c_contiguous or pixels.shape[:1] != (count,):
+        return None
+    if pixels.ndim != 4 or pixels.shape[3] != 3 or not _fits(pixels.shape[1:3], preprocess):
+        return None
+    with warnings.catch_warnings():
+        # A private, writable map would be silent, but the system refuses one that is larger than memory.
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        return torch.from_numpy(pixels).permute(0, 3, 1, 2)
+
+
+def _fits(sides: tuple[int, ...], preprocess: Preprocess) -> bool:
+    if preprocess.size is not None:
+        return sides == (preprocess.size, preprocess.size)
+    return preprocess.resize is None or min(sides) == preprocess.resize
