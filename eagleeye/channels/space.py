@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, fx
 
 from eagleeye.channels.groups import Group
+from eagleeye.channels.polynomial import Polynomial, polynomial
 from eagleeye.channels.propagate import MacCall
 from eagleeye.channels.steps import Kept, Step
 from eagleeye.channels.ties import Axis, Ids
@@ -59,12 +60,12 @@ class Space:
     """Channel-dependent steps by the module name they have in the graph."""
     id_count: int
 
-    @property
+    @cached_property
     def channels(self) -> tuple[int, ...]:
         """The groups' numbers of channels in the full network."""
         return tuple(group.channels for group in self.groups)
 
-    @property
+    @cached_property
     def full_cost(self) -> Cost:
         """What the full network costs."""
         return self._cost_of_one(self.channels)
@@ -91,19 +92,23 @@ class Space:
                 raise StrategyError(f"rate of group '{group.name}': {rate} is outside [0, 1]; give the share to remove")
         return tuple(int(width) for width in self.widths(np.asarray([rates], dtype=np.float64))[0])
 
-    def widths(self, rates: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+    def widths(self, rates: npt.NDArray[np.float64], multiple: int = 1) -> npt.NDArray[np.int64]:
         """The widths of many rate vectors.
 
         Args:
             rates: Shape (B, G).
+            multiple: Widths are rounded to the nearest multiple of it, for hardware that computes in such blocks; at
+                least one block stays, or the group where it is smaller, and never more than the group.
 
         Returns:
             Shape (B, G): n - floor(rate x n), at least 1. A product within 1e-9 of a whole number counts as it.
         """
         full = np.asarray(self.channels, dtype=np.int64)
-        removed = np.floor(rates * full + 1e-9).astype(np.int64)
-        left: npt.NDArray[np.int64] = np.maximum(full - removed, 1)
-        return left
+        left = full - np.floor(rates * full + 1e-9).astype(np.int64)
+        if multiple > 1:
+            left = (left + multiple // 2) // multiple * multiple
+        rounded: npt.NDArray[np.int64] = np.clip(left, np.minimum(multiple, full), full)
+        return rounded
 
     def cost_of(self, widths: npt.NDArray[np.int64]) -> Costs:
         """Costs of many choices of widths, without building a network.
@@ -115,30 +120,18 @@ class Space:
             widths: Channels left per group, shape (B, G).
 
         Returns:
-            MACs for one input, and trainable parameters; exact.
+            MACs for one input, and trainable parameters; exact below 2^53.
         """
-        elements = self._elements(np.asarray(widths))
-        macs = sum((call.positions * elements[call.weight] for call in self.mac_calls), np.zeros(len(widths)))
-        params = sum((elements[name] for name in sorted(self.parameters)), np.zeros(len(widths)))
-        return Costs(macs.astype(np.int64), params.astype(np.int64))
+        macs, params = self._polynomial.totals(np.asarray(self.channels, dtype=np.int64) - np.asarray(widths))
+        return Costs(macs, params)
 
     def _cost_of_one(self, widths: Sequence[int]) -> Cost:
         costs = self.cost_of(np.asarray([widths], dtype=np.int64).reshape(1, len(self.groups)))
         return Cost(int(costs.macs[0]), int(costs.params[0]))
 
-    def _elements(self, widths: npt.NDArray[np.int64]) -> dict[str, npt.NDArray[np.float64]]:
-        """Elements of every tensor for every row of widths; float64 is exact up to 2^53 and multiplies fast."""
-        elements = {name: np.full(len(widths), float(shape.numel())) for name, shape in self.shapes.items()}
-        removed = (np.asarray(self.channels) - widths).astype(np.float64)
-        for axis, counts in zip(self.axes, self._counts, strict=True):
-            length = self.shapes[axis.tensor][axis.axis]
-            elements[axis.tensor] *= (length - removed @ counts) / length
-        return {name: np.rint(value) for name, value in elements.items()}
-
     @cached_property
-    def _counts(self) -> list[npt.NDArray[np.float64]]:
-        """Per axis, how many of its positions one channel of each group takes."""
-        return [np.array([float((axis.ids == ids[0]).sum()) for ids in self.ids]) for axis in self.axes]
+    def _polynomial(self) -> Polynomial:
+        return polynomial(self.axes, self.shapes, self.ids, self.parameters, self.mac_calls)
 
     def kept(self, chosen: Sequence[npt.NDArray[np.bool_]]) -> Kept:
         """Which channel ids stay.

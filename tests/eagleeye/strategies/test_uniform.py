@@ -7,20 +7,12 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 import eagleeye
 from eagleeye import Budget
 from eagleeye.channels import Space
 from eagleeye.errors import BudgetError, ConfigError
-from eagleeye.models import build
 from tests.eagleeye.networks import Concatenation
-
-
-@pytest.fixture(scope="module")
-def space() -> Space:
-    return eagleeye.trace(build("cifar_resnet20", num_classes=10), torch.randn(1, 3, 32, 32))
 
 
 def test_strategies_meet_the_budget_are_distinct_and_within_range(space: Space) -> None:
@@ -70,8 +62,10 @@ def test_an_unreachable_budget_ends_at_once_with_the_reachable_range(space: Spac
         eagleeye.sample(space, Budget(macs=0.1), count=1, max_rate=0.4, seed=0)
 
 
-def test_a_rare_budget_ends_with_the_acceptance_rate(space: Space) -> None:
-    with pytest.raises(BudgetError, match=r"0 different strategies of 3 wanted after 8,192 draws, of which 0 met it"):
+def test_a_budget_that_draws_do_not_meet_ends_after_max_draws(space: Space) -> None:
+    with pytest.raises(
+        BudgetError, match=r"macs 99\.9% ± 0\.01%: 0 different strategies of 3 wanted after 8,192 draws"
+    ):
         eagleeye.sample(space, Budget(macs=0.999, tolerance=0.0001), count=3, max_rate=0.9, seed=0, max_draws=8000)
 
 
@@ -79,45 +73,6 @@ def test_a_space_with_few_widths_is_exhausted_not_looped_over() -> None:
     small = eagleeye.trace(Concatenation(), torch.randn(1, 3, 12, 12))
     with pytest.raises(BudgetError, match="different strategies of 1000 wanted"):
         eagleeye.sample(small, Budget(macs=0.5, tolerance=0.02), count=1000, max_rate=0.7, seed=0, max_draws=50_000)
-
-
-def test_the_even_strategy_is_the_closest_single_rate(space: Space) -> None:
-    even = eagleeye.even(space, Budget(macs=0.5))
-    assert even.id == "even"
-    assert len(set(even.rates)) == 1
-    tried = [
-        space.cost_of(np.array([space.widths_of([r] * len(space.groups))])).macs[0] for r in np.arange(0, 1, 0.005)
-    ]
-    best = min(abs(macs - space.full_cost.macs / 2) for macs in tried)
-    assert abs(even.macs - space.full_cost.macs / 2) <= best
-
-
-@given(rate=st.floats(0, 1), channels=st.integers(2, 300))
-@settings(max_examples=60, deadline=None)
-def test_floor_of_rate_times_channels_goes_but_never_all(rate: float, channels: int) -> None:
-    model = torch.nn.Sequential(torch.nn.Conv2d(3, channels, 1), torch.nn.Conv2d(channels, 2, 1))
-    width = eagleeye.trace(model, torch.randn(1, 3, 2, 2)).widths_of([rate])[0]
-    assert width == max(1, channels - math.floor(rate * channels + 1e-9))
-
-
-def test_a_decimal_rate_means_what_it_says() -> None:
-    model = torch.nn.Sequential(torch.nn.Conv2d(3, 100, 1), torch.nn.Conv2d(100, 2, 1))
-    assert 0.29 * 100 < 29  # binary fractions fall short
-    assert eagleeye.trace(model, torch.randn(1, 3, 2, 2)).widths_of([0.29]) == (71,)
-
-
-@pytest.mark.parametrize(
-    ("options", "culprit"),
-    [
-        ({}, "neither"),
-        ({"macs": 0.0}, "macs: 0.0"),
-        ({"params": -1}, "params: -1"),
-        ({"macs": 0.5, "tolerance": 1}, "tolerance: 1"),
-    ],
-)
-def test_budgets_out_of_range_are_refused(options: dict[str, float], culprit: str) -> None:
-    with pytest.raises(ConfigError, match=culprit):
-        Budget(**options)
 
 
 def test_max_rate_and_count_out_of_range_are_refused(space: Space) -> None:
