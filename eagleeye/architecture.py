@@ -7,6 +7,7 @@ do more than compute with tensors.
 from __future__ import annotations
 
 import inspect
+import math
 import operator
 from typing import Any
 
@@ -36,6 +37,7 @@ def _functions() -> dict[str, Any]:
     """Every function a graph may call, by a stable name."""
     overridable = torch.overrides.get_overridable_functions()
     found: dict[str, Any] = {f"operator.{name}": getattr(operator, name) for name in _ARITHMETIC}
+    found |= {f"math.{name}": getattr(math, name) for name in ("ceil", "floor", "sqrt")}
     for prefix, namespace in (("torch", torch), ("torch.nn.functional", F)):
         allowed = set(overridable[namespace])
         for name in dir(namespace):

@@ -6,10 +6,13 @@ import copy
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 
 from eagleeye.channels.space import Rates, Space
+from eagleeye.channels.ties import Axis
 from eagleeye.prune import build_thin, choose
 from eagleeye.strategies import Strategy
 
@@ -40,14 +43,68 @@ def check(
     thin = build_thin(full, space, chosen)
     with torch.no_grad():
         outputs = _tensors(thin(*doubles))
+        norms = {}
         for axis in space.axes:
+            stays = torch.from_numpy(kept[axis.ids])
             if axis.role == "in":
-                gone = torch.from_numpy(~kept[axis.ids])
-                full.get_parameter(axis.tensor).transpose(0, axis.axis)[gone] = 0
-        masked = _tensors(full(*doubles))
+                _ignore(full, space, axis, stays)
+            elif axis.role == "norm" and axis.tensor.endswith("weight"):
+                norms[id(full.get_parameter(axis.tensor))] = (axis.axis, stays)
+        with _NormalisedOverKept(norms):
+            masked = _tensors(full(*doubles))
     return max(
         float((a - b).abs().max() / b.abs().max().clamp_min(1e-300)) for a, b in zip(outputs, masked, strict=True)
     )
+
+
+def _ignore(full: nn.Module, space: Space, axis: Axis, stays: Tensor) -> None:
+    """Make a consumer ignore the channels that go: by its weights, or by its input where weights are computed."""
+    owner = axis.tensor.rpartition(".")[0]
+    if owner not in space.lifted or "weight" not in space.lifted[owner].computed:
+        full.get_parameter(axis.tensor).transpose(0, axis.axis)[~stays] = 0
+        return
+    groups = space.lifted[owner].settings.get("groups", 1)
+    per_channel = stays.repeat(groups).reshape(-1, *[1] * (full.get_parameter(axis.tensor).dim() - 2))
+
+    def mask(layer: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        return (inputs[0] * per_channel, *inputs[1:])
+
+    full.get_submodule(owner).register_forward_pre_hook(mask)
+
+
+class _NormalisedOverKept(TorchFunctionMode):
+    """Normalisations that mix channels (layer norm, group norm of one group) look at those that stay alone."""
+
+    def __init__(self, norms: dict[int, tuple[int, Tensor]]) -> None:
+        super().__init__()
+        self._norms = norms
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        weight = kwargs.get("weight", args[2] if len(args) > 2 else None)
+        if func not in (F.layer_norm, F.group_norm) or id(weight) not in self._norms:
+            return func(*args, **kwargs)
+        x, bias = args[0], kwargs.get("bias", args[3] if len(args) > 3 else None)
+        eps = kwargs.get("eps", args[4] if len(args) > 4 else 1e-5)
+        axis, stays = self._norms[id(weight)]
+        if func is F.layer_norm:
+            axes = tuple(range(x.dim() - weight.dim(), x.dim()))
+            return _normalised(x, axes, axes[axis], stays, weight, bias, eps)
+        if kwargs.get("num_groups", args[1]) > 1:
+            return func(*args, **kwargs)
+        weight, bias = (t.reshape(-1, *[1] * (x.dim() - 2)) for t in (weight, bias))
+        return _normalised(x, tuple(range(1, x.dim())), 1, stays, weight, bias, eps)
+
+
+def _normalised(
+    x: Tensor, axes: tuple[int, ...], channels: int, stays: Tensor, weight: Tensor, bias: Tensor | None, eps: float
+) -> Tensor:
+    """Mean and variance by their definition, over `axes`, of the channels that stay."""
+    kept = stays.reshape([-1 if axis == channels else 1 for axis in range(x.dim())]).to(x)
+    count = kept.expand(x.shape).sum(axes, keepdim=True)
+    centred = (x - (x * kept).sum(axes, keepdim=True) / count) * kept
+    result = centred / ((centred**2).sum(axes, keepdim=True) / count + eps).sqrt() * weight
+    return result if bias is None else result + bias
 
 
 def _tensors(output: Any) -> list[Tensor]:

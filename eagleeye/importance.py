@@ -26,7 +26,7 @@ def l1_norm(model: nn.Module, space: Space) -> list[npt.NDArray[np.float64]]:
     """
     totals = np.zeros(space.id_count)
     for axis in space.axes:
-        if axis.role == "filter" and axis.tensor.endswith(".weight"):
+        if axis.role == "filter":
             weight = model.get_parameter(axis.tensor).detach().double().cpu()
             norms = weight.abs().sum(dim=[d for d in range(weight.dim()) if d != axis.axis]).numpy()
             np.add.at(totals, axis.ids, norms)

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor, fx, nn
 
+from eagleeye.channels.layer_rules import groups_stay
 from eagleeye.channels.space import Rates, Space
 from eagleeye.channels.steps import Kept
 from eagleeye.errors import StrategyError
@@ -60,7 +61,7 @@ def choose(
     Raises:
         StrategyError: The widths do not fit the space.
     """
-    _check_widths(space, widths)
+    check_widths(space, widths)
     check_fits(model, space)
     chosen = []
     for scores, width in zip(criterion(model, space), widths, strict=True):
@@ -88,11 +89,12 @@ def build_thin(model: nn.Module, space: Space, chosen: Sequence[npt.NDArray[np.b
     for node in graph.nodes:
         name = str(node.target)
         if node.op == "get_attr":
-            parts[name] = _thin_tensor(space, name, operator.attrgetter(name)(model), kept, memo)
+            full = space.constants[name] if name in space.constants else operator.attrgetter(name)(model)
+            parts[name] = _thin_tensor(space, name, full, kept, memo)
         elif node.op == "call_module" and name in space.steps:
             parts[name] = space.steps[name].build(kept)
         elif node.op == "call_module" and name not in parts:
-            parts[name] = _thin_layer(space, name, model.get_submodule(name), kept, memo)
+            parts[name] = _thin_layer(space, name, space.layer(model, name), kept, memo)
     thin = fx.GraphModule(parts, graph, class_name=type(model).__name__)
     for name in space.steps:
         thin.get_submodule(name).to(_device_of(model))
@@ -127,7 +129,7 @@ def _thin_layer(space: Space, name: str, layer: nn.Module, kept: Kept, memo: dic
     for key, tensor in tensors:
         _thin_tensor(space, f"{name}.{key}", tensor, kept, memo)
     thin = copy.deepcopy(layer, memo)
-    _set_sizes(thin, layer)
+    set_sizes(thin, layer)
     return thin
 
 
@@ -139,12 +141,18 @@ def _thin_tensor(space: Space, name: str, tensor: Tensor, kept: Kept, memo: dict
     return result
 
 
-def _set_sizes(thin: nn.Module, full: nn.Module) -> None:
-    """Make a layer's own size attributes agree with its tensors."""
+def set_sizes(thin: nn.Module, full: nn.Module) -> None:
+    """Make a layer's own size attributes agree with its tensors.
+
+    Args:
+        thin: A layer whose tensors were cut.
+        full: The layer they were cut from.
+    """
     if isinstance(thin, Conv):
         assert isinstance(full, Conv)
         rows, columns = thin.weight.shape[:2]
-        thin.groups = full.groups * rows // len(full.weight) if full.groups > 1 else 1
+        whole = full.groups == 1 or groups_stay(full)
+        thin.groups = full.groups if whole else full.groups * rows // len(full.weight)
         inputs, filters = (rows, columns * thin.groups) if thin.transposed else (columns * thin.groups, rows)
         thin.in_channels, thin.out_channels = inputs, filters
     elif isinstance(thin, nn.Linear):
@@ -152,11 +160,25 @@ def _set_sizes(thin: nn.Module, full: nn.Module) -> None:
     elif isinstance(thin, (BatchNorm, InstanceNorm)):
         tensors = (thin.weight, thin.running_mean)
         thin.num_features = next((len(t) for t in tensors if t is not None), thin.num_features)
+    elif isinstance(thin, nn.GroupNorm) and thin.weight is not None:
+        thin.num_groups = max(thin.num_groups * len(thin.weight) // thin.num_channels, 1)
+        thin.num_channels = len(thin.weight)
+    elif isinstance(thin, nn.LayerNorm) and thin.weight is not None:
+        thin.normalized_shape = tuple(thin.weight.shape)
     elif isinstance(thin, nn.PReLU):
         thin.num_parameters = len(thin.weight)
 
 
-def _check_widths(space: Space, widths: Sequence[int]) -> None:
+def check_widths(space: Space, widths: Sequence[int]) -> None:
+    """Check that widths fit a space.
+
+    Args:
+        space: A search space.
+        widths: Channels left per group.
+
+    Raises:
+        StrategyError: Wrong number of widths, or one out of range.
+    """
     if len(widths) != len(space.groups):
         raise StrategyError(
             f"strategy: it has {len(widths)} widths, but this network has {len(space.groups)} groups;"

@@ -53,7 +53,7 @@ def gather(ties: Ties, axes: Mapping[tuple[str, int], Axis], plan: Plan) -> Grou
     members: dict[tuple[tuple[int, int], ...], list[int]] = defaultdict(list)
     for root, footprint in _footprints(axes.values(), plan).items():
         members[tuple(footprint)].append(root)
-    filters = [axis for axis in axes.values() if axis.role == "filter" and axis.tensor.endswith(".weight")]
+    filters = [axis for axis in axes.values() if axis.role == "filter"]
     found = []
     for roots in members.values():
         owners = [(order, axis) for order, axis in enumerate(filters) if roots[0] in axis.ids]

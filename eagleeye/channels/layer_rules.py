@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -24,6 +24,12 @@ class LayerCall:
     layer: nn.Module
     labels: Tensor
     shape: torch.Size
+    names: Mapping[str, str] = field(default_factory=dict)
+    """Qualified names of tensors that are not called as the layer calls them."""
+
+    def tensor(self, key: str) -> str:
+        """The qualified name of one of the layer's tensors."""
+        return self.names.get(key, f"{self.name}.{key}")
 
 
 LayerRule = Callable[[Ties, LayerCall], Tensor | None]
@@ -36,7 +42,7 @@ def channel_ids(labels: Tensor, axis: int) -> Ids | None:
 
 
 def convolution(ties: Ties, call: LayerCall) -> Tensor | None:
-    """A convolution: dense ones cut the chain of channels, grouped ones tie the channels of each group."""
+    """A convolution: dense ones cut the chain of channels, grouped ones lose whole groups or keep them equal-sized."""
     layer = call.layer
     assert isinstance(layer, Conv)
     axis = call.labels.dim() - len(layer.kernel_size) - 1
@@ -44,31 +50,61 @@ def convolution(ties: Ties, call: LayerCall) -> Tensor | None:
     if incoming is None:
         return None
     rows, columns = (1, 0) if isinstance(layer, _TRANSPOSED) else (0, 1)
+    # A tensor that is no parameter (a fixed blur) has no filters to choose from: it follows its input.
+    role = "filter" if layer.weight.requires_grad or not call.names else "gate"
     if layer.groups == 1:
-        ties.tie(ties.axis(f"{call.name}.weight", columns, layer.in_channels, "in"), incoming)
-        filters = ties.axis(f"{call.name}.weight", rows, layer.out_channels, "filter")
-    elif rows == 1:
-        # A transposed grouped convolution keeps its filters on axis 0, mixed with its inputs.
+        ties.tie(ties.axis(call.tensor("weight"), columns, layer.in_channels, "in"), incoming)
+        filters = ties.axis(call.tensor("weight"), rows, layer.out_channels, role)
+    elif groups_stay(layer):
+        ties.tie(np.tile(ties.axis(call.tensor("weight"), 1, layer.weight.shape[1], "in"), layer.groups), incoming)
+        filters = ties.axis(call.tensor("weight"), 0, layer.out_channels, role)
+        ties.tie(filters, np.tile(filters[: len(filters) // layer.groups], layer.groups))
+    elif call.names and layer.groups != layer.in_channels:
+        # The number of groups stands in the forward pass, out of reach.
         return None
     else:
-        filters = ties.axis(f"{call.name}.weight", 0, layer.out_channels, "filter")
-        for group_in, group_out in zip(np.split(incoming, layer.groups), np.split(filters, layer.groups), strict=True):
-            ties.tie(np.full_like(group_in, group_out[0]), group_in)
-            ties.tie(np.full_like(group_out, group_out[0]), group_out)
-    _share(ties, call, "bias", filters, "filter")
+        # Axis 0 holds the filters, of a transposed convolution the inputs; whole groups go, so axis 1 stays.
+        filters = ties.axis(call.tensor("weight"), 0, len(layer.weight), role)
+        _tie_blocks(ties, layer.groups, filters, incoming)
+        if rows == 1:
+            filters = np.repeat(filters[:: len(filters) // layer.groups], layer.out_channels // layer.groups)
+    _share(ties, call, "bias", filters, "bias")
     return spread(filters, axis, call.shape)
 
 
+def groups_stay(layer: Conv) -> bool:
+    """Whether a grouped convolution keeps its groups and each loses as many channels; else whole groups go.
+
+    Whatever leaves more to choose from: few groups of many channels stay, many groups of few channels go.
+    """
+    return (
+        layer.groups > 1
+        and not layer.transposed
+        and min(layer.weight.shape[1], len(layer.weight) // layer.groups) > layer.groups
+    )
+
+
+def _tie_blocks(ties: Ties, count: int, *axes: Ids) -> None:
+    """Tie everything within each of `count` equal blocks, across all axes."""
+    for block in zip(*(np.split(ids, count) for ids in axes), strict=True):
+        together = np.concatenate(block)
+        ties.tie(np.full_like(together, together[0]), together)
+
+
 def linear(ties: Ties, call: LayerCall) -> Tensor | None:
-    """A linear layer: consumes the ids along the last axis, makes fresh ones."""
+    """A linear layer: consumes the ids along the last axis, makes fresh ones.
+
+    On maps (N, H, W, C) it is a 1x1 convolution, and its units are filters.
+    """
     layer = call.layer
     assert isinstance(layer, nn.Linear)
     incoming = channel_ids(call.labels, -1)
     if incoming is None:
         return None
-    ties.tie(ties.axis(f"{call.name}.weight", 1, layer.in_features, "in"), incoming)
-    units = ties.axis(f"{call.name}.weight", 0, layer.out_features, "unit")
-    _share(ties, call, "bias", units, "unit")
+    role = "filter" if call.labels.dim() >= 4 else "unit"
+    ties.tie(ties.axis(call.tensor("weight"), 1, layer.in_features, "in"), incoming)
+    units = ties.axis(call.tensor("weight"), 0, layer.out_features, role)
+    _share(ties, call, "bias", units, "bias")
     return spread(units, call.labels.dim() - 1, call.shape)
 
 
@@ -78,6 +114,36 @@ def channelwise_norm(ties: Ties, call: LayerCall) -> Tensor | None:
     if incoming is None:
         return None
     for tensor in ("weight", "bias", "running_mean", "running_var"):
+        _share(ties, call, tensor, incoming, "norm")
+    return call.labels
+
+
+def layer_norm(ties: Ties, call: LayerCall) -> Tensor | None:
+    """Layer normalisation: over the channels that are left, if the channel axis is among those it spans.
+
+    Removing channels changes the mean and variance of the others: the thin network normalises over what it has.
+    """
+    layer = call.layer
+    assert isinstance(layer, nn.LayerNorm)
+    axes = varying_axes(call.labels)
+    place = axes[0] - (call.labels.dim() - len(layer.normalized_shape)) if axes else -1
+    if len(axes) > 1 or (place >= 0 and layer.weight is None):
+        return None
+    for tensor in ("weight", "bias") if place >= 0 else ():
+        _share(ties, call, tensor, along(call.labels, axes[0]), "norm", place)
+    return call.labels
+
+
+def group_norm(ties: Ties, call: LayerCall) -> Tensor | None:
+    """Group normalisation: whole groups go, which leaves the others as they were; a single one loses channels."""
+    layer = call.layer
+    assert isinstance(layer, nn.GroupNorm)
+    incoming = channel_ids(call.labels, 1)
+    if incoming is None or not layer.affine:
+        return None
+    if layer.num_groups > 1:
+        _tie_blocks(ties, layer.num_groups, incoming)
+    for tensor in ("weight", "bias"):
         _share(ties, call, tensor, incoming, "norm")
     return call.labels
 
@@ -107,9 +173,9 @@ def spatial(ties: Ties, call: LayerCall) -> Tensor | None:
     return spread(incoming, 1, call.shape) if incoming is not None and unchanged else None
 
 
-def _share(ties: Ties, call: LayerCall, tensor: str, ids: Ids, role: str) -> None:
+def _share(ties: Ties, call: LayerCall, tensor: str, ids: Ids, role: str, axis: int = 0) -> None:
     if getattr(call.layer, tensor, None) is not None:
-        ties.tie(ties.axis(f"{call.name}.{tensor}", 0, len(ids), role), ids)
+        ties.tie(ties.axis(call.tensor(tensor), axis, len(ids), role), ids)
 
 
 _ELEMENTWISE = (
@@ -136,8 +202,9 @@ def rule_for(layer: nn.Module) -> LayerRule | None:
         return linear
     if isinstance(layer, (BatchNorm, nn.modules.instancenorm._InstanceNorm)):
         return channelwise_norm
-    if isinstance(layer, nn.PReLU):
-        return prelu
+    for kind, rule in ((nn.LayerNorm, layer_norm), (nn.GroupNorm, group_norm), (nn.PReLU, prelu)):
+        if type(layer) is kind:
+            return rule
     if isinstance(layer, _ELEMENTWISE) or type(layer).__name__ == "StochasticDepth":
         return elementwise
     return spatial if isinstance(layer, _SPATIAL) else None

@@ -12,6 +12,7 @@ from torch import Tensor, fx, nn
 
 from eagleeye.channels import tensor_rules as rules
 from eagleeye.channels.layer_rules import Conv, LayerCall, fixed_labels, rule_for
+from eagleeye.channels.lift import Lifted, lift
 from eagleeye.channels.ties import Ties, along, spread, varying_axes
 from eagleeye.channels.tracer import VALUE
 
@@ -34,6 +35,17 @@ class Labelled:
     labels: dict[fx.Node, Any] = field(default_factory=dict)
     """A tensor of ids in the shape of the node's value, a tuple of them, or None for what is no tensor."""
     mac_calls: list[MacCall] = field(default_factory=list)
+    lifted: dict[str, Lifted] = field(default_factory=dict)
+    """Layers of torch.nn in the place of functions, by the name of the module whose tensors they use."""
+    functions: dict[fx.Node, Lifted] = field(default_factory=dict)
+    """Functions that stay, each with the layer it amounts to."""
+    layers: dict[str, nn.Module] = field(default_factory=dict)
+    constants: dict[str, Tensor] = field(default_factory=dict)
+    """Tensors that the forward pass makes on its own, by the name the graph has for them."""
+
+    def layer(self, node: fx.Node) -> nn.Module:
+        """The layer that a node of the graph calls."""
+        return self.layers[str(node.target)]
 
 
 def propagate(root: nn.Module, graph: fx.Graph, exclude: tuple[str, ...] = ()) -> Labelled:
@@ -47,7 +59,12 @@ def propagate(root: nn.Module, graph: fx.Graph, exclude: tuple[str, ...] = ()) -
     Returns:
         The labelled network.
     """
-    net = Labelled(root, graph)
+    lifted, functions = lift(root, graph)
+    net = Labelled(root, graph, lifted=lifted, functions=functions)
+    attributes = {str(node.target): node.meta[VALUE] for node in graph.nodes if node.op == "get_attr"}
+    net.constants = {name: value for name, value in attributes.items() if not hasattr(root, name.split(".")[0])}
+    called = {str(node.target) for node in graph.nodes if node.op == "call_module"}
+    net.layers = {name: lifted[name].build(root) if name in lifted else root.get_submodule(name) for name in called}
     for node in graph.nodes:
         net.labels[node] = rules.compact(_labels_of(net, node))
     for axis in net.ties.axes.values():
@@ -96,7 +113,7 @@ def _labels_of(net: Labelled, node: fx.Node) -> Any:
         return None
     labels = _layer(net, node) if node.op == "call_module" else _operation(net, node)
     if labels is None:
-        kind = type(net.root.get_submodule(str(node.target))).__name__ + " " if node.op == "call_module" else ""
+        kind = type(net.layer(node)).__name__ + " " if node.op == "call_module" else ""
         _fix_inputs(net, node, f"{kind}{place_of(node)} cannot be followed")
         return _fixed(node.meta[VALUE])
     return labels
@@ -104,13 +121,24 @@ def _labels_of(net: Labelled, node: fx.Node) -> Any:
 
 def _layer(net: Labelled, node: fx.Node) -> Tensor | None:
     name = str(node.target)
-    layer, value = net.root.get_submodule(name), node.meta[VALUE]
+    layer, value = net.layer(node), node.meta[VALUE]
     inputs = _tensors(net, node)
-    _count_macs(net, name, layer, node)
+    _count_macs(net, f"{name}.weight", layer, node)
     rule = rule_for(layer)
     if rule is None or len(inputs) != 1 or not isinstance(value, Tensor):
         return _flattened(layer, inputs, value)
     return rule(net.ties, LayerCall(name, layer, inputs[0], value.shape))
+
+
+def _function(net: Labelled, node: fx.Node) -> Tensor | None:
+    """A function that multiplies with parameters: a layer without a module."""
+    lifted = net.functions[node]
+    layer, label = lifted.build(net.root), net.labels[node.all_input_nodes[0]]
+    _count_macs(net, lifted.tensors["weight"], layer, node)
+    rule = rule_for(layer) if isinstance(layer, (Conv, nn.Linear, nn.PReLU)) else None
+    if rule is None or not isinstance(label, Tensor):
+        return None
+    return rule(net.ties, LayerCall(node.name, layer, label, node.meta[VALUE].shape, lifted.tensors))
 
 
 def _flattened(layer: nn.Module, inputs: list[Tensor], value: Any) -> Tensor | None:
@@ -120,7 +148,7 @@ def _flattened(layer: nn.Module, inputs: list[Tensor], value: Any) -> Tensor | N
     return None
 
 
-def _count_macs(net: Labelled, name: str, layer: nn.Module, node: fx.Node) -> None:
+def _count_macs(net: Labelled, weight: str, layer: nn.Module, node: fx.Node) -> None:
     if not isinstance(layer, (Conv, nn.Linear)):
         return
     source, value = node.all_input_nodes[0].meta[VALUE], node.meta[VALUE]
@@ -128,22 +156,32 @@ def _count_macs(net: Labelled, name: str, layer: nn.Module, node: fx.Node) -> No
         positions = value[0, ..., 0].numel()
     else:
         positions = (source if layer.transposed else value)[0, 0].numel()
-    net.mac_calls.append(MacCall(f"{name}.weight", positions))
+    net.mac_calls.append(MacCall(weight, positions))
 
 
 def _operation(net: Labelled, node: fx.Node) -> Any:
     inputs, value, target = _tensors(net, node), node.meta[VALUE], node.target
     if not inputs:
         return _fixed(value)
+    if node in net.functions:
+        return _function(net, node)
     if target in rules.ELEMENTWISE and isinstance(value, Tensor):
         return rules.combine(net.ties, inputs, value.shape, place_of(node))
     if target in rules.SPATIAL and isinstance(value, Tensor):
         return _spatial(inputs[0], value.shape)
     if target in rules.REDUCTIONS and isinstance(value, Tensor):
-        return rules.reduce(inputs[0], value.shape, argument_of(node, 1, "dim"), bool(argument_of(node, 2, "keepdim")))
+        keep = bool(argument_of(node, 2, "keepdim"))
+        return rules.reduce(net.ties, inputs[0], value.shape, argument_of(node, 1, "dim"), keep)
+    if target in rules.SOFTMAX and isinstance(value, Tensor) and isinstance(argument_of(node, 1, "dim"), int):
+        mixed = rules.merge(net.ties, inputs[0], [argument_of(node, 1, "dim") % value.dim()])
+        return None if mixed is None else mixed.expand(value.shape)
     if target in rules.PADDING:
         mode = argument_of(node, 2, "mode") or "constant"
         return rules.pad(net.ties, inputs[0], value.shape, argument_of(node, 1, "pad"), mode == "constant")
+    if target is torch.stack:
+        for other in inputs[1:]:
+            # Whatever lies beside each other in one tensor has the same size.
+            net.ties.tie(inputs[0], other)
     return _moved(net, node) if target in rules.MOVING else None
 
 
@@ -179,7 +217,7 @@ def _attribute(net: Labelled, node: fx.Node) -> Tensor | None:
     if not isinstance(value, Tensor):
         return None
     long = [axis for axis in range(value.dim()) if value.shape[axis] > 1]
-    if len(long) != 1:
+    if len(long) != 1 or str(node.target) in net.constants:
         return fixed_labels(value.shape)
     ids = net.ties.axis(str(node.target), long[0], value.shape[long[0]], "gate")
     return spread(ids, long[0], value.shape)

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from eagleeye.channels import tensor_rules as rules
+from eagleeye.channels.lift import GROUPS
 from eagleeye.channels.propagate import Labelled, argument_of, place_of
 from eagleeye.channels.steps import PadStep, ReshapeStep, SelectStep, Step
 from eagleeye.channels.ties import along, spread, varying_axes
@@ -61,6 +62,8 @@ def _read(net: Labelled, node: fx.Node) -> list[Tensor]:
 
 
 def _attempt(net: Labelled) -> tuple[Plan, set[fx.Node]]:
+    for node, label in net.labels.items():
+        net.labels[node] = rules.compact(_rooted(net, label))
     plan: Plan = {}
     failed: set[fx.Node] = set()
     for node in net.graph.nodes:
@@ -76,9 +79,16 @@ def _attempt(net: Labelled) -> tuple[Plan, set[fx.Node]]:
     return plan, failed
 
 
+def _rooted(net: Labelled, label: Any) -> Any:
+    """Labels with one id for all that are tied: what differs then is what can be told apart."""
+    if isinstance(label, (tuple, list)):
+        return tuple(_rooted(net, item) for item in label)
+    return torch.from_numpy(net.ties.roots(label)).expand(label.shape) if isinstance(label, Tensor) else label
+
+
 def _moves(net: Labelled, node: fx.Node) -> bool:
     if node.op == "call_module":
-        return isinstance(net.root.get_submodule(str(node.target)), (nn.Flatten, nn.ChannelShuffle))
+        return isinstance(net.layer(node), (nn.Flatten, nn.ChannelShuffle))
     called = node.op in ("call_function", "call_method") and net.labels[node] is not None
     return called and (node.target in rules.MOVING or node.target in rules.PADDING)
 
@@ -96,12 +106,21 @@ def _valid_for_any_width(net: Labelled, node: fx.Node, failed: set[fx.Node]) -> 
         return True
     if node.target in (torch.flatten, "flatten") or isinstance(_module(net, node), nn.Flatten):
         return True
+    if node.target in ("view", "reshape", torch.reshape) and _says_rest(node, labels):
+        return True
     if node.target in rules.SELECTING:
-        return _keeps_all_channels(net, node, labels, sources[0], failed)
+        return _keeps_all_channels(net, node, sources[0], failed)
     return node.target in rules.PADDING and _channel_padding(net, node) == (0, 0)
 
 
-def _keeps_all_channels(net: Labelled, node: fx.Node, labels: Any, source: fx.Node, failed: set[fx.Node]) -> bool:
+def _says_rest(node: fx.Node, labels: Tensor) -> bool:
+    """Whether a view leaves the size of the channel axis open."""
+    sizes: Any = node.kwargs.get("shape", node.args[1] if len(node.args) == 2 else node.args[1:])
+    axes = varying_axes(labels)
+    return isinstance(sizes, (tuple, list)) and len(axes) == 1 and sizes[axes[0]] == -1
+
+
+def _keeps_all_channels(net: Labelled, node: fx.Node, source: fx.Node, failed: set[fx.Node]) -> bool:
     origin = net.labels[source]
     if isinstance(origin, tuple):
         return source not in failed
@@ -112,9 +131,9 @@ def _keeps_all_channels(net: Labelled, node: fx.Node, labels: Any, source: fx.No
         index = node.args[1] if isinstance(node.args[1], tuple) else (node.args[1],)
         plain = all(isinstance(item, (slice, int)) for item in index[: axes[0] + 1])
         return plain and (len(index) <= axes[0] or index[axes[0]] == slice(None))
-    pieces = [label for label in _tensors(labels) if label.dim() == origin.dim()]
-    whole = along(origin, axes[0])
-    return len(pieces) > 0 and all(np.array_equal(along(piece, axes[0]), whole) for piece in pieces)
+    sized = node.target in (torch.chunk, torch.split, torch.tensor_split, "chunk", "split", "tensor_split")
+    dim = argument_of(node, 2 if sized else 1, "dim") or 0
+    return isinstance(dim, int) and dim % origin.dim() != axes[0]
 
 
 def _pad(net: Labelled, node: fx.Node) -> Replacement | None:
@@ -221,6 +240,8 @@ def _reads_width(net: Labelled, node: fx.Node, plan: Plan) -> bool:
     """Whether a node that stays reads the number of channels of a tensor that may lose some."""
     if net.labels[node] is not None or node.op not in ("call_function", "call_method") or node in plan:
         return False
+    if GROUPS in node.meta:
+        return False
     target = node.target
     if target is getattr and node.args[1] != "shape":
         return False
@@ -251,7 +272,7 @@ def _touches_channels(net: Labelled, source: fx.Node, index: Any) -> bool:
 
 
 def _module(net: Labelled, node: fx.Node) -> nn.Module | None:
-    return net.root.get_submodule(str(node.target)) if node.op == "call_module" else None
+    return net.layer(node) if node.op == "call_module" else None
 
 
 def _clean(labels: Tensor) -> bool:

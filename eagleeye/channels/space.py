@@ -9,9 +9,10 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor, fx
+from torch import Tensor, fx, nn
 
 from eagleeye.channels.groups import Group
+from eagleeye.channels.lift import Lifted
 from eagleeye.channels.polynomial import Polynomial, polynomial
 from eagleeye.channels.propagate import MacCall
 from eagleeye.channels.steps import Kept, Step
@@ -58,6 +59,10 @@ class Space:
     """The forward pass, valid for every width."""
     steps: dict[str, Step]
     """Channel-dependent steps by the module name they have in the graph."""
+    lifted: dict[str, Lifted]
+    """Layers of torch.nn that stand for functions in the network's code, by the name of the module they replace."""
+    constants: dict[str, Tensor]
+    """Tensors that the forward pass makes on its own, by the name the graph has for them."""
     id_count: int
 
     @cached_property
@@ -132,6 +137,18 @@ class Space:
     @cached_property
     def _polynomial(self) -> Polynomial:
         return polynomial(self.axes, self.shapes, self.ids, self.parameters, self.mac_calls)
+
+    def layer(self, model: nn.Module, name: str) -> nn.Module:
+        """The layer that the graph calls under a name: a module of the network, or one of torch.nn in its place.
+
+        Args:
+            model: The network.
+            name: A target in the graph.
+
+        Returns:
+            The layer, with the tensors of `model` themselves.
+        """
+        return self.lifted[name].build(model) if name in self.lifted else model.get_submodule(name)
 
     def kept(self, chosen: Sequence[npt.NDArray[np.bool_]]) -> Kept:
         """Which channel ids stay.

@@ -25,6 +25,9 @@ ELEMENTWISE: frozenset[Any] = frozenset({
     F.hardsigmoid, F.sigmoid, F.tanh, F.softplus, F.logsigmoid, F.dropout, F.dropout1d, F.dropout2d, F.dropout3d,
     "add", "add_", "sub", "sub_", "mul", "mul_", "div", "div_", "neg", "pow", "maximum", "minimum", "relu", "relu_",
     "sigmoid", "sigmoid_", "tanh", "tanh_", "exp", "sqrt", "rsqrt", "abs", "clamp", "clamp_", "clone",
+    torch.addcmul, torch.addcdiv, torch.lerp, torch.erf, torch.exp, torch.log, torch.sin, torch.cos, torch.reciprocal,
+    torch.div, torch.true_divide, torch.clamp_min, F.softsign, F.tanhshrink, F.hardshrink, F.relu_, F.threshold,
+    "rsub", "addcmul", "log", "reciprocal", "clamp_min", "clamp_max", "logical_not", "masked_fill", "hardtanh",
     "float", "double", "half", "bfloat16", "to", "type_as", "detach", "square", "expand_as",
 })  # fmt: skip
 """Operations that work position by position, operands broadcast."""
@@ -38,10 +41,15 @@ SPATIAL: frozenset[Any] = frozenset({
 
 REDUCTIONS: frozenset[Any] = frozenset({torch.mean, torch.sum, torch.amax, torch.amin, "mean", "sum", "amax", "amin"})
 
+SOFTMAX: frozenset[Any] = frozenset(
+    {torch.softmax, F.softmax, "softmax", torch.log_softmax, F.log_softmax, "log_softmax"}
+)
+"""Operations that mix the positions of one axis and keep its length."""
+
 PERMUTING: frozenset[Any] = frozenset({
     torch.transpose, torch.permute, torch.movedim, torch.swapaxes, torch.unsqueeze, torch.cat, torch.concat,
     torch.stack, "transpose", "permute", "movedim", "swapaxes", "unsqueeze", "repeat", "repeat_interleave", "t",
-    "contiguous",
+    "contiguous", "expand", torch.unsqueeze,
 })  # fmt: skip
 """Data movement that names no channel count: as valid for the thin network as for the full one."""
 
@@ -81,16 +89,41 @@ def combine(ties: Ties, inputs: Sequence[Tensor], shape: torch.Size, place: str)
     return partners[0]
 
 
-def reduce(label: Tensor, shape: torch.Size, dims: Any, keep: bool) -> Tensor | None:
+def reduce(ties: Ties, label: Tensor, shape: torch.Size, dims: Any, keep: bool) -> Tensor | None:
     """Mean, sum or maximum over axes; None if one of them is the channel axis."""
     if dims is None:
         return None
     axes = sorted({int(dim) % label.dim() for dim in ([dims] if isinstance(dims, int) else dims)}, reverse=True)
-    if set(axes) & set(varying_axes(label)):
+    merged = merge(ties, label, axes)
+    if merged is None:
         return None
+    for axis in () if keep else axes:
+        merged = merged.select(axis, 0)
+    return merged.expand(shape)
+
+
+def merge(ties: Ties, label: Tensor, axes: Sequence[int]) -> Tensor | None:
+    """Tie the channels that an operation mixes along some axes, if others remain that tell channels apart.
+
+    Branches stacked beside each other (split attention) are mixed this way: one channel of all of them goes, or stays.
+
+    Args:
+        ties: Where channels are tied.
+        label: The operand's labels.
+        axes: The axes it mixes.
+
+    Returns:
+        Labels of length 1 along `axes`; None where the channels themselves would be mixed.
+    """
+    varying = set(varying_axes(label))
+    first = label
     for axis in axes:
-        label = label.narrow(axis, 0, 1) if keep else label.select(axis, 0)
-    return label.expand(shape)
+        first = first.narrow(axis, 0, 1)
+    if varying & set(axes):
+        if not varying - set(axes):
+            return None
+        ties.tie(label, first.expand(label.shape))
+    return first
 
 
 def pad(ties: Ties, label: Tensor, shape: torch.Size, amounts: Sequence[int], zeros: bool) -> Tensor | None:

@@ -24,7 +24,8 @@ class Axis:
     axis: int
     ids: Ids
     role: str
-    """`filter` (a convolution's outputs), `unit` (a linear layer's outputs), `norm`, `in` (consumed), `gate`."""
+    """`filter` (a convolution's outputs), `unit` (a linear layer's outputs), `bias` of either, `norm`, `in`
+    (consumed), `gate` (a tensor used as it is)."""
 
 
 @dataclass
@@ -67,8 +68,7 @@ class Ties:
     def tie(self, left: Ids | Tensor, right: Ids | Tensor) -> None:
         """Tie ids pairwise; both of the same shape."""
         left, right = (np.asarray(ids).reshape(-1) for ids in (left, right))
-        pairs = np.stack([left, right], axis=1)
-        for a, b in np.unique(pairs, axis=0).tolist():
+        for a, b in dict.fromkeys(zip(left.tolist(), right.tolist(), strict=True)):
             self._union(a, b)
 
     def fix(self, ids: Ids | Tensor, reason: str) -> None:
@@ -94,7 +94,7 @@ class Ties:
         array = _core(ids).numpy() if isinstance(ids, Tensor) else ids
         unique, inverse = np.unique(array, return_inverse=True)
         found = np.array([self.find(int(member)) for member in unique], dtype=np.int64)
-        return found[inverse].reshape(array.shape)
+        return np.asarray(found[inverse]).reshape(array.shape)
 
     def _union(self, a: int, b: int) -> None:
         root_a, root_b = self.find(a), self.find(b)

@@ -71,7 +71,7 @@ def _assemble(
     net: Labelled, plan: Plan, axes: tuple[Axis, ...], grouping: Grouping, left_out: tuple[str, ...]
 ) -> Space:
     graph, steps = _rewritten(net, plan)
-    shapes, parameters = _tensors_in(net.root, graph)
+    shapes, parameters = _tensors_in(net, graph)
     prunable = {int(root) for ids in grouping.ids for root in ids}
     return Space(
         groups=grouping.groups,
@@ -83,6 +83,8 @@ def _assemble(
         mac_calls=tuple(call for call in net.mac_calls if call.weight in shapes),
         graph=graph,
         steps=steps,
+        lifted=net.lifted,
+        constants=net.constants,
         id_count=net.ties.count,
     )
 
@@ -93,7 +95,7 @@ def _left_out(net: Labelled, axes: dict[tuple[str, int], Axis], grouping: Groupi
     sentences = []
     for axis in axes.values():
         alone = [int(root) for root in set(axis.ids.tolist()) if root not in grouped]
-        if axis.role == "filter" and axis.tensor.endswith(".weight") and alone:
+        if axis.role == "filter" and alone:
             fixed = net.ties.axes[axis.tensor, axis.axis].ids[axis.ids == FIXED]
             reason = net.ties.reason(fixed) if len(fixed) else "no other channel is used like it"
             count = int(sum(root in alone for root in axis.ids.tolist()))
@@ -131,13 +133,13 @@ def _only_moves(node: fx.Node) -> bool:
     return node.target in rules.MOVING or node.op == "get_attr"
 
 
-def _tensors_in(root: nn.Module, graph: fx.Graph) -> tuple[dict[str, torch.Size], frozenset[str]]:
+def _tensors_in(net: Labelled, graph: fx.Graph) -> tuple[dict[str, torch.Size], frozenset[str]]:
     """Shapes of the tensors that the graph uses, a shared one under its first name."""
     shapes: dict[str, torch.Size] = {}
     parameters: set[str] = set()
     seen: set[int] = set()
     for node in graph.nodes:
-        for name, tensor in _tensors_of(root, node):
+        for name, tensor in _tensors_of(net, node):
             if id(tensor) not in seen:
                 seen.add(id(tensor))
                 parameters |= {name} if isinstance(tensor, nn.Parameter) else set()
@@ -145,13 +147,13 @@ def _tensors_in(root: nn.Module, graph: fx.Graph) -> tuple[dict[str, torch.Size]
     return shapes, frozenset(parameters)
 
 
-def _tensors_of(root: nn.Module, node: fx.Node) -> list[tuple[str, Tensor]]:
+def _tensors_of(net: Labelled, node: fx.Node) -> list[tuple[str, Tensor]]:
     target = str(node.target)
-    if node.op == "get_attr":
-        value = operator.attrgetter(target)(root)
+    if node.op == "get_attr" and target not in net.constants:
+        value = operator.attrgetter(target)(net.root)
         return [(target, value)] if isinstance(value, Tensor) else []
     if node.op != "call_module" or target.startswith("step_"):
         return []
-    layer = root.get_submodule(target)
+    layer = net.layer(node)
     named = [*layer.named_parameters(remove_duplicate=False), *layer.named_buffers(remove_duplicate=False)]
     return [(f"{target}.{name}", tensor) for name, tensor in named]

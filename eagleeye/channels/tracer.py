@@ -6,8 +6,13 @@ on the example, so that shapes are concrete: branches on them are followed, and 
 
 from __future__ import annotations
 
+import inspect
 import operator
-from collections.abc import Callable, Iterator
+import sys
+import traceback
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import torch
@@ -33,7 +38,7 @@ class _ValueProxy(fx.Proxy):
     def _number(self) -> Any:
         value = self.node.meta[VALUE]
         if isinstance(value, Tensor):
-            raise TraceError(_data_dependent(self.node))
+            raise TraceError(_data_dependent(self.node, sys._getframe()))
         return value
 
     def __len__(self) -> int:
@@ -57,6 +62,7 @@ class _ExampleTracer(fx.Tracer):
         super().__init__()
         self._inputs = iter(inputs)
         self._running_example = False
+        self._names: dict[int, str] = {}
         self.failed_in = ""
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
@@ -64,6 +70,12 @@ class _ExampleTracer(fx.Tracer):
 
     def proxy(self, node: fx.Node) -> fx.Proxy:
         return _ValueProxy(node, self)
+
+    def create_node(self, kind: str, target: Any, *rest: Any, **named: Any) -> fx.Node:
+        node = super().create_node(kind, target, *rest, **named)
+        if kind == "get_attr":
+            node.meta[VALUE] = self._value(node)
+        return node
 
     def create_proxy(self, kind: str, target: Any, args: Any, kwargs: Any, *rest: Any, **named: Any) -> fx.Proxy:
         proxy = super().create_proxy(kind, target, args, kwargs, *rest, **named)
@@ -85,12 +97,20 @@ class _ExampleTracer(fx.Tracer):
     def getattr(self, attr: str, attr_val: Any, parameter_proxy_cache: dict[str, Any]) -> Any:
         if self._running_example:
             return attr_val
-        return super().getattr(attr, attr_val, parameter_proxy_cache)
+        if not self._names:
+            tensors = [*self.root.named_parameters(), *self.root.named_buffers()]
+            self._names = {id(tensor): name for name, tensor in tensors}
+        name = self._names.get(id(attr_val)) if isinstance(attr_val, Tensor) else None
+        if name is None:
+            return attr_val
+        if name not in parameter_proxy_cache:
+            parameter_proxy_cache[name] = self.create_proxy("get_attr", name, (), {})
+        return parameter_proxy_cache[name]
 
     def to_bool(self, obj: fx.Proxy) -> bool:
         value = obj.node.meta[VALUE]
         if isinstance(value, Tensor):
-            raise TraceError(_data_dependent(obj.node))
+            raise TraceError(_data_dependent(obj.node, sys._getframe()))
         return bool(value)
 
     def iter(self, obj: fx.Proxy) -> Iterator[Any]:
@@ -103,11 +123,11 @@ class _ExampleTracer(fx.Tracer):
         if node.op == "output":
             return None
         args, kwargs = fx.node.map_arg((node.args, node.kwargs), lambda n: n.meta[VALUE])
-        self._running_example = True
+        running, self._running_example = self._running_example, True
         try:
             return self._run(node, args, kwargs)
         finally:
-            self._running_example = False
+            self._running_example = running
 
     def _run(self, node: fx.Node, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         target: Any = node.target
@@ -134,6 +154,7 @@ def record(model: nn.Module, inputs: tuple[Tensor, ...]) -> fx.Graph:
         TraceError: The network cannot run on the example, or its control flow depends on data.
     """
     tracer = _ExampleTracer(inputs)
+    known = set(vars(model))
     try:
         with evaluating(model), torch.no_grad():
             return tracer.trace(model)
@@ -142,14 +163,29 @@ def record(model: nn.Module, inputs: tuple[Tensor, ...]) -> fx.Graph:
     except Exception as error:  # whatever a user's forward pass raises is the user's to read, with its place
         place = f"layer '{tracer.failed_in}'" if tracer.failed_in else "forward()"
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        lines = [(at.f_code.co_filename, line) for at, line in traceback.walk_tb(error.__traceback__)]
+        place += _user_line(reversed(lines))
         raise TraceError(
             f"network {type(model).__name__}: tracing stopped in {place}: {reason}; the forward pass must run"
             f" on an input of shape {[tuple(i.shape) for i in inputs]} without control flow on tensor values"
         ) from error
+    finally:
+        # torch.fx keeps tensors that the forward pass makes on the way as attributes of the model.
+        for name in set(vars(model)) - known:
+            delattr(model, name)
 
 
-def _data_dependent(node: fx.Node) -> str:
+def _data_dependent(node: fx.Node, frame: FrameType) -> str:
+    lines = [(at.f_code.co_filename, line) for at, line in traceback.walk_stack(frame)]
+    name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", node.target)
     return (
-        f"operation '{node.target}' ({node.name}): its result decides the control flow, which then depends on the"
-        " data; only control flow on shapes can be traced: move the decision out of forward()"
+        f"operation '{name}' ({node.name}){_user_line(lines)}: its result decides the control flow, which then depends"
+        " on the data; only control flow on shapes can be traced: move the decision out of forward()"
     )
+
+
+def _user_line(lines: Iterable[tuple[str, int]]) -> str:
+    """The first of the lines that is neither torch's nor this library's."""
+    ours = (str(Path(torch.__file__).parent), str(Path(__file__).parents[1]), str(Path(inspect.__file__).parent), "<")
+    place = next(((file, line) for file, line in lines if not file.startswith(ours)), None)
+    return f" at {place[0]}:{place[1]}" if place else ""

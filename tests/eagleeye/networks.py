@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torchvision.ops import StochasticDepth
 
 
 def conv_bn(inputs: int, filters: int, size: int = 3, **options: int) -> nn.Sequential:
@@ -210,19 +212,234 @@ class Transposed(nn.Module):
         return self.head(self.after(self.slope(self.up(self.stem(x)))))
 
 
+class LayerNorm2d(nn.LayerNorm):
+    """Layer normalisation over the channels of maps (N, C, H, W)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.layer_norm(x.permute(0, 2, 3, 1), self.normalized_shape, self.weight, self.bias, self.eps)
+        return x.permute(0, 3, 1, 2)
+
+
+class ChannelsLast(nn.Module):
+    """A ConvNeXt block: layer norm and linear layers on (N, H, W, C), a scale per layer, stochastic depth."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.norm, self.depth = (
+            nn.Conv2d(3, 8, 2, 2),
+            LayerNorm2d(8),
+            nn.Conv2d(8, 8, 3, padding=1, groups=8),
+        )
+        self.inner, self.up, self.down = nn.LayerNorm(8), nn.Linear(8, 12), nn.Linear(12, 8)
+        self.scale, self.drop, self.head = nn.Parameter(torch.rand(8, 1, 1)), StochasticDepth(0.1, "row"), Head(8)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.norm(self.stem(x))
+        y = self.down(F.gelu(self.up(self.inner(self.depth(x).permute(0, 2, 3, 1))))).permute(0, 3, 1, 2)
+        return self.head(x + self.drop(self.scale * y))
+
+
+class GroupNorms(nn.Module):
+    """Group norms of many groups, of one (a layer norm of the whole map), and of one channel each."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.four = nn.Conv2d(3, 12, 3, padding=1), nn.GroupNorm(4, 12)
+        self.b, self.one = nn.Conv2d(12, 9, 3, padding=1), nn.GroupNorm(1, 9)
+        self.c, self.each, self.head = nn.Conv2d(9, 6, 1), nn.GroupNorm(6, 6), Head(6)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.relu(self.one(self.b(F.relu(self.four(self.a(x))))))
+        return self.head(self.each(self.c(x)))
+
+
+class NormAct(nn.BatchNorm2d):
+    """A batch norm with its activation inside, as model zoos write it."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, self.training, 0.1, self.eps)
+        return F.relu(x)
+
+
+class Functional(nn.Module):
+    """Functions called with the network's own parameters, and with those of a module."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kernel, self.offset = nn.Parameter(torch.randn(8, 3, 3, 3)), nn.Parameter(torch.randn(8))
+        self.norm, self.b = NormAct(8), conv_bn(8, 6)
+        self.matrix = nn.Parameter(torch.randn(5, 6))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.b(self.norm(F.conv2d(x, self.kernel, self.offset, padding=1)))
+        return F.linear(x.mean((2, 3)), self.matrix)
+
+
+class StandardConv(nn.Conv2d):
+    """A convolution with standardised weights and a learnt gain, padded as the size asks for."""
+
+    def __init__(self, *args: int, **options: int) -> None:
+        super().__init__(*args, **options)
+        self.gain = nn.Parameter(torch.rand(self.out_channels, 1, 1, 1) + 0.5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        flat = self.weight.reshape(1, self.out_channels, -1)
+        weight = self.gain * F.batch_norm(flat, None, None, training=True, momentum=0.0).reshape_as(self.weight)
+        pad = max((math.ceil(x.shape[-1] / self.stride[0]) - 1) * self.stride[0] + 3 - x.shape[-1], 0)
+        x = F.pad(x, [pad // 2, pad - pad // 2, pad // 2, pad - pad // 2])
+        return F.conv2d(x, weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
+
+
+class Standardised(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = StandardConv(3, 8, 3), StandardConv(8, 8, 3, stride=2)
+        self.c, self.head = StandardConv(8, 12, 3, groups=2), Head(12)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(F.relu(self.c(F.relu(self.b(F.relu(self.a(x)))))))
+
+
+class SplitAttention(nn.Module):
+    """Two branches stacked, weighted against each other and summed (selective kernels)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.a, self.b = conv_bn(3, 6), conv_bn(6, 8), conv_bn(6, 8, 1)
+        self.squeeze, self.select, self.head = conv_bn(8, 4, 1), nn.Conv2d(4, 16, 1), Head(8)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        both = torch.stack([self.a(x), self.b(x)], dim=1)
+        gate = self.select(self.squeeze(both.sum(1).mean((2, 3), keepdim=True)))
+        gate = torch.softmax(gate.view(x.shape[0], 2, 8, 1, 1), dim=1)
+        return self.head((both * gate).sum(dim=1))
+
+
+class Expanded(nn.Module):
+    """Maps expanded to the size of others, stacked branches taken apart again, a shuffle that is a layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.gate, self.a, self.b = conv_bn(3, 8), nn.Conv2d(8, 8, 1), conv_bn(8, 6), conv_bn(8, 6)
+        self.shuffle, self.head = nn.ChannelShuffle(2), Head(12)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        gate = torch.sigmoid(self.gate(x.mean((2, 3), keepdim=True)))
+        x = x * gate.expand(x.shape[0], 8, *x.shape[2:]) + gate.expand_as(x)
+        a, b = torch.stack([self.a(x), self.b(x)], 0).unbind(0)
+        return self.head(self.shuffle(torch.cat([a, b], 1)))
+
+
+class EvenGroups(nn.Module):
+    """A grouped convolution of few groups: all of them stay, each with as many channels less."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.grouped, self.point = conv_bn(3, 12), conv_bn(12, 16, groups=2), conv_bn(16, 10, 1)
+        self.head = Head(10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.point(self.grouped(self.stem(x))))
+
+
+class GroupedTransposed(nn.Module):
+    """Transposed convolutions in groups: depthwise, and of several channels each."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.up = conv_bn(3, 6), nn.ConvTranspose2d(6, 6, 2, stride=2, groups=6)
+        self.twice, self.after, self.head = nn.ConvTranspose2d(6, 9, 1, groups=3), conv_bn(9, 5), Head(5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.after(F.relu(self.twice(self.up(self.stem(x))))))
+
+
+class Blur(nn.Module):
+    """A fixed depthwise filter kept as a buffer, and a tensor made on the way."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.after, self.head = conv_bn(3, 8), conv_bn(8, 6), Head(6)
+        self.register_buffer("taps", torch.rand(1, 1, 3, 3).repeat(8, 1, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.conv2d(self.stem(x), self.taps, stride=2, groups=8)
+        return self.head(self.after(x * torch.tensor(0.5)))
+
+
+class Sequence(nn.Module):
+    """One-dimensional convolutions."""
+
+    input_shapes = ((3, 20),)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.norm, self.b = nn.Conv1d(3, 8, 5, padding=2), nn.BatchNorm1d(8), nn.Conv1d(8, 6, 3, groups=2)
+        self.pool, self.head = nn.MaxPool1d(2), nn.Linear(6 * 9, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(torch.flatten(self.pool(F.relu(self.b(self.norm(self.a(x))))), 1))
+
+
+class Volume(nn.Module):
+    """Three-dimensional convolutions."""
+
+    input_shapes = ((3, 5, 8, 8),)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.norm = nn.Conv3d(3, 8, (1, 3, 3)), nn.BatchNorm3d(8)
+        self.b, self.c, self.head = nn.Conv3d(8, 8, 3, padding=1, groups=8), nn.Conv3d(8, 6, 1), nn.Linear(6, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.avg_pool3d(self.c(F.relu(self.b(self.norm(self.a(x))))), (1, 2, 2))
+        return self.head(F.adaptive_avg_pool3d(x, 1).flatten(1))
+
+
+class TwoInputs(nn.Module):
+    """Two inputs of different sizes with a branch each, and several outputs in a dict and a list."""
+
+    input_shapes = ((3, 12, 12), (2, 6, 6))
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fine, self.coarse, self.joint = conv_bn(3, 8, stride=2), conv_bn(2, 8), conv_bn(16, 6)
+        self.maps, self.lateral, self.head = conv_bn(6, 4), nn.Conv2d(8, 4, 1), Head(6)
+
+    def forward(self, x: Tensor, y: Tensor) -> dict[str, Tensor | list[Tensor]]:
+        x, y = self.fine(x), self.coarse(y)
+        joint = self.joint(torch.cat([x, y], 1))
+        return {"classes": self.head(joint), "maps": [self.maps(joint), self.lateral(x + y)]}
+
+
 CONSTRUCTS: tuple[Callable[[], nn.Module], ...] = (
     Plain, Residual, Concatenation, PaddedShortcut, Shuffle, Slices, Depthwise, Grouped, Gate, OneChannel, Flattened,
-    ConvolutionHead, Twice, Sizes, Transposed,
+    ConvolutionHead, Twice, Sizes, Transposed, ChannelsLast, GroupNorms, Functional, Standardised, SplitAttention,
+    Expanded, EvenGroups, GroupedTransposed, Blur,
 )  # fmt: skip
+
+OTHER_INPUTS: tuple[Callable[[], nn.Module], ...] = (Sequence, Volume, TwoInputs)
+"""Networks that take something else than one picture of three channels."""
+
+
+def inputs_of(network: nn.Module | type[nn.Module], count: int) -> tuple[Tensor, ...]:
+    """Random inputs: 12x12 pictures of three channels unless the network says otherwise."""
+    return tuple(torch.randn(count, *shape) for shape in getattr(network, "input_shapes", ((3, 12, 12),)))
 
 
 def lively(network: nn.Module, seed: int = 0) -> nn.Module:
     """Random normalisation parameters and statistics: with the initial ones, mistakes can cancel out."""
     generator = torch.Generator().manual_seed(seed)
     for module in network.modules():
-        if isinstance(module, nn.BatchNorm2d):
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
             for tensor in (module.weight, module.running_var):
                 tensor.data.uniform_(0.5, 1.5, generator=generator)
             for tensor in (module.bias, module.running_mean):
                 tensor.data.normal_(0, 0.3, generator=generator)
+        elif isinstance(module, (nn.LayerNorm, nn.GroupNorm)):
+            module.weight.data.uniform_(0.5, 1.5, generator=generator)
+            if module.bias is not None:
+                module.bias.data.normal_(0, 0.3, generator=generator)
     return network.eval()

@@ -75,6 +75,27 @@ def test_gates_are_tied_to_what_they_scale_but_an_attention_map_is_not() -> None
     assert space.left_out[0].startswith("attention: 1 filters stay: operation 'mul'")
 
 
+@pytest.mark.parametrize(
+    ("construct", "expected"),
+    [
+        (networks.ChannelsLast, [(8, ("stem", "depth", "down")), (12, ("up",))]),
+        (networks.GroupNorms, [(4, ("a",)), (9, ("b",)), (6, ("c",))]),
+        (networks.Functional, [(8, ("kernel",)), (6, ("b.0",))]),
+        (networks.Standardised, [(8, ("a",)), (4, ("b",)), (6, ("c",))]),
+        (networks.SplitAttention, [(6, ("stem.0",)), (8, ("a.0", "b.0", "select")), (4, ("squeeze.0",))]),
+        (networks.Expanded, [(8, ("stem.0", "gate")), (6, ("a.0", "b.0"))]),
+        (networks.EvenGroups, [(6, ("stem.0",)), (8, ("grouped.0",)), (10, ("point.0",))]),
+        (networks.GroupedTransposed, [(3, ("stem.0", "up", "twice")), (5, ("after.0",))]),
+        (networks.Blur, [(8, ("stem.0",)), (6, ("after.0",))]),
+        (networks.Sequence, [(4, ("a",)), (3, ("b",))]),
+        (networks.Volume, [(8, ("a", "b")), (6, ("c",))]),
+        (networks.TwoInputs, [(8, ("fine.0", "coarse.0")), (6, ("joint.0",))]),
+    ],
+)
+def test_groups_of_further_constructs(construct: type[nn.Module], expected: list[tuple[int, tuple[str, ...]]]) -> None:
+    assert members(eagleeye.trace(construct(), networks.inputs_of(construct, 1))) == expected
+
+
 def test_a_convolution_with_one_input_channel_is_not_depthwise() -> None:
     assert members(traced(networks.OneChannel())) == [(8, ("expand.0",))]
 
@@ -140,7 +161,9 @@ def test_control_flow_on_data_is_refused_with_the_operation_named() -> None:
         def forward(self, x: Tensor) -> Tensor:
             return super().forward(x if x.sum() > 0 else -x)
 
-    with pytest.raises(TraceError, match=r"operation .*gt.*control flow.*depends on the data"):
+    with pytest.raises(
+        TraceError, match=r"operation 'gt'.* at .*test_trace\.py:\d+: .*control flow.*depends on the data"
+    ):
         traced(Branch())
 
 

@@ -1,0 +1,269 @@
+"""Put layers of torch.nn in the place of functions that compute the same: a forward pass in few, known words.
+
+Networks often call `torch.nn.functional` on the tensors of a module of their own (a convolution that pads as
+TensorFlow does, a normalisation with its activation inside, standardised weights). As a layer of torch.nn under the
+same name, such a call needs no rule of its own, batch normalisation is found where it is re-estimated, and the
+network can be stored without the user's code.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, fx, nn
+
+from eagleeye.channels.tracer import VALUE
+
+CONSTANT = "constant"
+"""Key in `Node.meta`: whether the value depends on no input of the network."""
+
+GROUPS = "groups"
+"""Key in `Node.meta` of a size that is read as a number of groups, and may follow the width."""
+
+_CONVOLUTION = ("input", "weight", "bias", "stride", "padding", "dilation", "groups")
+_TRANSPOSED = ("input", "weight", "bias", "stride", "padding", "output_padding", "groups", "dilation")
+_ARGUMENTS: dict[Any, tuple[str, ...]] = {
+    F.conv1d: _CONVOLUTION, F.conv2d: _CONVOLUTION, F.conv3d: _CONVOLUTION,
+    F.conv_transpose1d: _TRANSPOSED, F.conv_transpose2d: _TRANSPOSED, F.conv_transpose3d: _TRANSPOSED,
+    F.linear: ("input", "weight", "bias"),
+    F.batch_norm: ("input", "running_mean", "running_var", "weight", "bias", "training", "momentum", "eps"),
+    F.layer_norm: ("input", "normalized_shape", "weight", "bias", "eps"),
+    F.group_norm: ("input", "num_groups", "weight", "bias", "eps"),
+    F.prelu: ("input", "weight"),
+}  # fmt: skip
+_TENSORS = ("weight", "bias", "running_mean", "running_var")
+_CONVOLUTIONS: dict[Any, type[nn.Module]] = {
+    F.conv1d: nn.Conv1d, F.conv2d: nn.Conv2d, F.conv3d: nn.Conv3d, F.conv_transpose1d: nn.ConvTranspose1d,
+    F.conv_transpose2d: nn.ConvTranspose2d, F.conv_transpose3d: nn.ConvTranspose3d,
+}  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class Lifted:
+    """A layer of torch.nn that computes what the network's own code computes with the tensors of one module."""
+
+    kind: type[nn.Module]
+    settings: dict[str, Any]
+    tensors: dict[str, str]
+    """Qualified name of each of the layer's tensors, by the name the layer has for it."""
+    computed: dict[str, fx.Graph]
+    """How tensors are computed that the network does not hold as such (standardised weights), by the same names."""
+
+    def build(self, model: nn.Module) -> nn.Module:
+        """The layer, with the tensors of `model` themselves wherever they are not computed."""
+        with torch.device("meta"):
+            layer = self.kind(**self.settings)
+        for key, name in self.tensors.items():
+            tensor = self._computed(key, model) if key in self.computed else operator.attrgetter(name)(model)
+            if key in layer._buffers:
+                layer._buffers[key] = tensor
+            else:
+                setattr(layer, key, tensor if isinstance(tensor, nn.Parameter) else nn.Parameter(tensor, False))
+        return layer.train(model.training)
+
+    def _computed(self, key: str, model: nn.Module) -> nn.Parameter:
+        with torch.no_grad():
+            value: Tensor = fx.Interpreter(model, graph=self.computed[key]).run()
+        return nn.Parameter(value.detach().clone(), operator.attrgetter(self.tensors[key])(model).requires_grad)
+
+
+def lift(root: nn.Module, graph: fx.Graph) -> tuple[dict[str, Lifted], dict[fx.Node, Lifted]]:
+    """Rewrite a recorded forward pass in layers of torch.nn, in place.
+
+    Args:
+        root: The network the graph was recorded from.
+        graph: From `record`.
+
+    Returns:
+        The layers that took a function's place, by the name of the module whose tensors they use; and functions that
+        stay, because their tensors have no such module, each with the layer it amounts to.
+    """
+    _mark_constants(graph)
+    found = {node: layer for node in graph.nodes if (layer := _layer_for(root, node)) is not None}
+    layers = _owned(graph, found)
+    for node in [node for node, layer in found.items() if layers.get(_owner(layer)) is not None]:
+        _replace(graph, node, _owner(found.pop(node)))
+    for node, layer in found.items():
+        _follow_groups(graph, node, layer)
+    for node in graph.nodes:
+        _free_of_sizes(graph, node)
+    for node in reversed(graph.nodes):
+        if node.meta[CONSTANT] and not node.users and node.op not in ("placeholder", "output", "call_module"):
+            graph.erase_node(node)
+    functions = {node: layer for node, layer in found.items() if not layer.computed}
+    return layers, functions
+
+
+def _owned(graph: fx.Graph, found: dict[fx.Node, Lifted]) -> dict[str, Lifted]:
+    """The layers that can stand under a module's name: all calls with its tensors are alike, itself is never called."""
+    called = {str(node.target) for node in graph.nodes if node.op == "call_module"}
+    calls: dict[str, list[Lifted]] = {}
+    for layer in found.values():
+        calls.setdefault(_owner(layer), []).append(layer)
+    return {
+        owner: first
+        for owner, (first, *others) in calls.items()
+        if owner and owner not in called and all(_alike(first, other) for other in others)
+    }
+
+
+def _alike(one: Lifted, other: Lifted) -> bool:
+    same = (one.kind, one.settings, one.tensors) == (other.kind, other.settings, other.tensors)
+    return same and not one.computed and not other.computed
+
+
+def _mark_constants(graph: fx.Graph) -> None:
+    for node in graph.nodes:
+        sources = node.all_input_nodes
+        own = node.op == "get_attr" or (node.op not in ("placeholder", "output") and bool(sources))
+        node.meta[CONSTANT] = own and all(source.meta[CONSTANT] for source in sources)
+
+
+def _layer_for(root: nn.Module, node: fx.Node) -> Lifted | None:
+    """The layer that a call of a function amounts to, None where it is no such function."""
+    if node.op != "call_function" or node.target not in _ARGUMENTS:
+        return None
+    given: dict[str, Any] = dict(zip(_ARGUMENTS[node.target], node.args, strict=False)) | node.kwargs
+    source = given.get("input")
+    nodes = {key: given[key] for key in _TENSORS if isinstance(given.get(key), fx.Node)}
+    if not isinstance(source, fx.Node) or source.meta[CONSTANT] or not isinstance(nodes.get("weight"), fx.Node):
+        return None
+    if not all(tensor.meta[CONSTANT] for tensor in nodes.values()):
+        return None
+    names = {key: _name_of(root, tensor, key) for key, tensor in nodes.items()}
+    settings: Any = fx.node.map_arg({k: v for k, v in given.items() if k not in _TENSORS}, lambda n: n.meta[VALUE])
+    described = _described(node.target, settings, {key: tensor.meta[VALUE] for key, tensor in nodes.items()}, source)
+    if described is None or not all(names.values()):
+        return None
+    kind, arguments = described
+    tensors = {key: str(name) for key, name in names.items()}
+    owner = tensors["weight"].rpartition(".")[0]
+    if kind.__name__.startswith("BatchNorm"):
+        module = root.get_submodule(owner)
+        arguments["momentum"] = getattr(module, "momentum", arguments["momentum"])
+        if isinstance(getattr(module, "num_batches_tracked", None), Tensor):
+            tensors["num_batches_tracked"] = f"{owner}.num_batches_tracked".removeprefix(".")
+    computed = {key: _computation(tensor) for key, tensor in nodes.items() if tensor.op != "get_attr"}
+    return Lifted(kind, arguments, tensors, computed)
+
+
+def _name_of(root: nn.Module, node: fx.Node, key: str) -> str | None:
+    """The tensor an argument is, or the one it is computed from; None where that is not clear."""
+    if node.op == "get_attr":
+        return str(node.target)
+    names = [str(n.target) for n in _ancestors(node) if n.op == "get_attr"]
+    alike = [name for name in names if name.rpartition(".")[2] == key]
+    if len(alike) != 1 or operator.attrgetter(alike[0])(root).shape != node.meta[VALUE].shape:
+        return None
+    return alike[0] if len({name.rpartition(".")[0] for name in names}) == 1 else None
+
+
+def _ancestors(node: fx.Node) -> list[fx.Node]:
+    found: dict[fx.Node, None] = {}
+    pending = [node]
+    while pending:
+        current = pending.pop()
+        if current not in found:
+            found[current] = None
+            pending += current.all_input_nodes
+    return list(found)
+
+
+def _computation(node: fx.Node) -> fx.Graph:
+    wanted = set(_ancestors(node))
+    graph = fx.Graph()
+    copies: dict[fx.Node, fx.Node] = {}
+    for source in node.graph.nodes:
+        if source in wanted:
+            copies[source] = graph.node_copy(source, lambda n: copies[n])
+            copies[source].meta.clear()
+    graph.output(copies[node])
+    return graph
+
+
+def _owner(layer: Lifted) -> str:
+    """The module whose tensors have the very names that the layer gives them, "" if there is none."""
+    owner = layer.tensors["weight"].rpartition(".")[0]
+    return owner if all(name == f"{owner}.{key}" for key, name in layer.tensors.items()) else ""
+
+
+def _replace(graph: fx.Graph, node: fx.Node, owner: str) -> None:
+    source = node.args[0] if node.args else node.kwargs["input"]
+    with graph.inserting_before(node):
+        call = graph.create_node("call_module", owner, (source,), {}, node.name)
+    call.meta = dict(node.meta)
+    node.replace_all_uses_with(call)
+    graph.erase_node(node)
+
+
+Described = tuple[type[nn.Module], dict[str, Any]] | None
+
+
+def _described(function: Any, settings: dict[str, Any], tensors: dict[str, Tensor], source: fx.Node) -> Described:
+    """Class and arguments of the layer for a call."""
+    dims = source.meta[VALUE].dim()
+    weight, bias = tensors["weight"], "bias" in tensors
+    if function in _CONVOLUTIONS:
+        return _CONVOLUTIONS[function], _convolution(function, settings, weight) | {"bias": bias}
+    if function is F.linear:
+        return nn.Linear, {"in_features": weight.shape[1], "out_features": weight.shape[0], "bias": bias}
+    if function is F.batch_norm:
+        return _batch_norm(settings, tensors, dims)
+    if function is F.layer_norm:
+        return nn.LayerNorm, {"normalized_shape": list(weight.shape), "eps": settings.get("eps", 1e-5), "bias": bias}
+    if function is F.prelu:
+        return (nn.PReLU, {"num_parameters": weight.numel()}) if weight.dim() == 1 else None
+    sizes = {"num_groups": settings["num_groups"], "num_channels": len(weight), "eps": settings.get("eps", 1e-5)}
+    return (nn.GroupNorm, sizes) if bias else None
+
+
+def _convolution(function: Any, settings: dict[str, Any], weight: Tensor) -> dict[str, Any]:
+    groups = settings.get("groups", 1)
+    rows, columns = weight.shape[0], weight.shape[1] * groups
+    transposed = "output_padding" in _ARGUMENTS[function]
+    chosen = {k: settings[k] for k in ("stride", "padding", "output_padding", "dilation", "groups") if k in settings}
+    inputs, filters = (rows, columns) if transposed else (columns, rows)
+    sizes = {k: tuple(v) if isinstance(v, (list, tuple)) else v for k, v in chosen.items()}
+    return {"in_channels": inputs, "out_channels": filters, "kernel_size": tuple(weight.shape[2:])} | sizes
+
+
+def _batch_norm(settings: dict[str, Any], tensors: dict[str, Tensor], dims: int) -> Described:
+    if len(tensors) != len(_TENSORS) or settings.get("training", False):
+        return None
+    kinds: dict[int, type[nn.Module]] = {2: nn.BatchNorm1d, 3: nn.BatchNorm1d, 4: nn.BatchNorm2d, 5: nn.BatchNorm3d}
+    sizes = {"num_features": len(tensors["weight"]), "eps": settings.get("eps", 1e-5)}
+    return kinds[dims], sizes | {"momentum": settings.get("momentum", 0.1)}
+
+
+def _follow_groups(graph: fx.Graph, node: fx.Node, layer: Lifted) -> None:
+    """Let a depthwise convolution that stays a function have as many groups as its input has channels."""
+    if layer.settings.get("groups", 1) == 1 or layer.settings["groups"] != layer.settings["in_channels"]:
+        return
+    source = node.args[0] if node.args else node.kwargs["input"]
+    with graph.inserting_before(node):
+        count = graph.call_method("size", (source, 1))
+    count.meta = {VALUE: layer.settings["groups"], CONSTANT: False, GROUPS: True}
+    place = _ARGUMENTS[node.target].index("groups")
+    if len(node.args) > place:
+        node.update_arg(place, count)
+    else:
+        node.update_kwarg("groups", count)
+
+
+def _free_of_sizes(graph: fx.Graph, node: fx.Node) -> None:
+    """Say "as it is" instead of a size where an expansion or a parameter's view repeats the size that is there."""
+    if node.op != "call_method" or not isinstance(node.meta[VALUE], Tensor) or not node.all_input_nodes:
+        return
+    source, shape = node.all_input_nodes[0].meta[VALUE], node.meta[VALUE].shape
+    if node.target == "expand":
+        missing = len(shape) - source.dim()
+        same = [axis >= missing and source.shape[axis - missing] == size for axis, size in enumerate(shape)]
+        sizes: Iterable[Any] = node.args[1] if isinstance(node.args[1], (tuple, list)) else node.args[1:]
+        node.args = (node.args[0], *(-1 if kept else size for kept, size in zip(same, sizes, strict=True)))
+    elif node.target in ("view", "reshape") and node.meta[CONSTANT] and sum(size > 1 for size in shape) == 1:
+        node.args = (node.args[0], *(-1 if size > 1 else 1 for size in shape))
