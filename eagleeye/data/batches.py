@@ -9,10 +9,8 @@ from torch import Tensor
 
 from eagleeye.data.images import Images, Preprocess
 from eagleeye.data.normalise import Normaliser
+from eagleeye.data.residence import resident, uploaded
 from eagleeye.errors import ConfigError, DataError
-
-# Share of the free memory of a GPU that the bytes of one set of images may take; the networks need the rest.
-RESIDENT_SHARE = 0.25
 
 Item = TypeVar("Item")
 Labelled = tuple[Tensor, Tensor]
@@ -22,8 +20,8 @@ class Batches(Generic[Item]):
     """Batches in a fixed order, as often as asked for.
 
     The images stay bytes, a quarter of what floats take, and are normalised batch by batch. They lie on the device if
-    they take at most `RESIDENT_SHARE` of its free memory; otherwise they stay where they are, in memory or in the file
-    that `decode_to` made, and are copied batch by batch. On a CPU they are always used where they are.
+    they take at most a quarter of its free memory; otherwise they stay where they are, in memory or in the file that
+    `decode_to` made, and are copied batch by batch. On a CPU they are always used where they are.
 
     Args:
         images: Decoded images (n, 3, h, w).
@@ -84,7 +82,7 @@ class Batches(Generic[Item]):
         self.labels = images.labels.to(device)
         # With its index, as in cuda:0.
         self.device = self.labels.device
-        self.pixels = _resident(images.pixels, self.device)
+        self.pixels = resident(images.pixels, self.device)
         self.normalise = Normaliser(preprocess, self.device, dtype)
 
     def __len__(self) -> int:
@@ -125,25 +123,17 @@ class Batches(Generic[Item]):
         if start < 0 or start % self.batch_size:
             raise ConfigError(f"batches of {self.batch_size} images start at multiples of that; got {start}")
         stop = min(stop, len(self.labels))
-        return (self._batch(place, min(place + self.batch_size, stop)) for place in range(start, stop, self.batch_size))
+        return (self.part(place, min(place + self.batch_size, stop)) for place in range(start, stop, self.batch_size))
 
-    def _batch(self, start: int, stop: int) -> Item:
-        pixels = self.pixels[start:stop]
-        if pixels.device != self.device:
-            # From pinned memory the copy runs beside the arithmetic of the batch before.
-            pixels = pixels.pin_memory() if self.device.type == "cuda" else pixels
-            pixels = pixels.to(self.device, non_blocking=True)
-        inputs = self.normalise(pixels)
+    def part(self, start: int, stop: int) -> Item:
+        """Some images as one batch, whatever the batch size.
+
+        Args:
+            start: The first image.
+            stop: The image after the last.
+
+        Returns:
+            The batch.
+        """
+        inputs = self.normalise(uploaded(self.pixels[start:stop], self.device))
         return cast(Item, (inputs, self.labels[start:stop]) if self.labelled else inputs)
-
-
-def _resident(pixels: Tensor, device: torch.device) -> Tensor:
-    """The pixels, on the device if they fit there."""
-    if pixels.device != device and pixels.nbytes > RESIDENT_SHARE * _free_bytes(device):
-        return pixels
-    # Channels last in memory: convolutions of small images run up to 1.5 times as fast, on CPUs and GPUs.
-    return pixels.to(device, memory_format=torch.channels_last)
-
-
-def _free_bytes(device: torch.device) -> float:
-    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else float("inf")

@@ -56,15 +56,18 @@ def apply(pixels: torch.Tensor, changes: torch.Tensor) -> torch.Tensor:
     """
     if not changes.any():
         return pixels
-    height, width = pixels.shape[2:]
+    count, channels, height, width = pixels.shape
     changes = changes.to(pixels.device, non_blocking=True)
     down, right, mirror = changes[:, :1], changes[:, 1:2], changes[:, 2:]
     rows = torch.arange(height, device=pixels.device) - down
     columns = torch.arange(width, device=pixels.device) - right
     columns = torch.where(mirror == 1, columns.flip(1), columns)
-    inside = ((rows >= 0) & (rows < height))[:, :, None] & ((columns >= 0) & (columns < width))[:, None, :]
-    image = torch.arange(len(pixels), device=pixels.device)[:, None, None]
-    moved = pixels.permute(0, 2, 3, 1)[
-        image, rows.clamp(0, height - 1)[:, :, None], columns.clamp(0, width - 1)[:, None, :]
-    ]
-    return (moved * inside[..., None]).permute(0, 3, 1, 2)
+    # In a border of one black pixel: what would come from outside comes from there.
+    framed = pixels.new_zeros(count, height + 2, width + 2, channels)
+    framed[:, 1:-1, 1:-1] = pixels.permute(0, 2, 3, 1)
+    rows, columns = rows.clamp(-1, height) + 1, columns.clamp(-1, width) + 1
+    image = torch.arange(count, device=pixels.device)[:, None, None]
+    places = (image * (height + 2) + rows[:, :, None]) * (width + 2) + columns[:, None, :]
+    # By whole pixels: three indices for every byte take four times as long.
+    moved = framed.view(-1, channels).index_select(0, places.flatten())
+    return moved.view(count, height, width, channels).permute(0, 3, 1, 2)

@@ -24,7 +24,8 @@ class Recipe:
         augment: ``shift`` crops at random from the image padded by an eighth of its side, ``shift_flip``
             also mirrors, ``resized_crop`` cuts a random part of the original picture, resizes and mirrors it
             (ImageNet).
-        mixed_precision: Compute in bfloat16 or float16 where the device has it (CUDA); no effect on a CPU.
+        mixed_precision: Compute in bfloat16 or float16 where the device multiplies them: GPUs, and CPUs with
+            AVX512-BF16 or AMX. No effect on other CPUs. Validation is in float32.
         seed: Seed of the order of the images, of the augmentation and of dropout.
     """
 

@@ -13,6 +13,7 @@ from eagleeye.errors import CheckpointError, DataError, EvaluationError, ModelEr
 from eagleeye.evaluate import evaluate
 from eagleeye.train import augment, distributed
 from eagleeye.train.data import Batch, TrainData
+from eagleeye.train.precision import autocast_type, spare_slow_layers
 from eagleeye.train.recipe import Recipe, learning_rate
 
 State = dict[str, Any]
@@ -39,13 +40,14 @@ class Run:
             weight_decay=recipe.weight_decay,
             nesterov=recipe.momentum > 0,
         )
-        self.autocast = _autocast_type(device) if recipe.mixed_precision else None
+        self.autocast = autocast_type(device) if recipe.mixed_precision else None
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.autocast is torch.float16)
         self.criterion = nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing)
         self.parallel = DistributedDataParallel(self.model) if share.world > 1 else self.model
         self.epoch = 0
         self.history: list[dict[str, float]] = []
         self.best: State = {}
+        self.hooks = spare_slow_layers(self.model, device) if self.autocast else []
 
     def train_epoch(self, epoch: int, on_step: Callable[[int, int, float], None] | None) -> None:
         """Run every step of one epoch (from 0) and begin its row of the history."""
@@ -152,6 +154,8 @@ class Run:
 
     def leave(self) -> None:
         """Put the network into evaluation mode and the usual memory format, whatever happened."""
+        for hook in self.hooks:
+            hook.remove()
         self.model.eval()
         self.model.to(memory_format=torch.contiguous_format)
 
@@ -179,13 +183,6 @@ class Run:
             f"{where}: lower lr ({self.recipe.lr}), raise warmup_epochs ({self.recipe.warmup_epochs}), "
             "or turn mixed_precision off"
         )
-
-
-def _autocast_type(device: torch.device) -> torch.dtype | None:
-    """The half-precision type that pays on this device; None on a CPU, where it is slow to emulate."""
-    if device.type != "cuda":
-        return None
-    return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
 
 
 def _copied(value: Any) -> Any:

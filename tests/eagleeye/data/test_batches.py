@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torchvision.transforms.v2 import functional
 
-from eagleeye.data import Batches, Images, Preprocess, batches, decode_to
+from eagleeye.data import Batches, Images, Preprocess, decode_to, residence
 from eagleeye.errors import ConfigError, DataError
 from tests.eagleeye.data.memory import Pictures, coded, noise
 
@@ -77,6 +77,13 @@ def test_parts_are_cut_like_the_whole(count: int, size: int, data: st.DataObject
     assert all(len(inputs) == size for inputs, _ in part[:-1])
 
 
+def test_a_part_is_one_batch_whatever_the_batch_size() -> None:
+    made = Batches(some(10), PREPROCESS, batch_size=4, device="cpu", labelled=True)
+    inputs, labels = made.part(3, 9)
+    assert labels.tolist() == [3, 4, 5, 6, 7, 8]
+    assert torch.equal(inputs, torch.cat([batch for batch, _ in made])[3:9])
+
+
 def test_the_first_images_share_the_pixels_of_all() -> None:
     made = Batches(some(10), PREPROCESS, batch_size=4, device="cpu", labelled=True)
     first = made.first(6)
@@ -109,7 +116,7 @@ def test_images_too_many_for_the_device_are_copied_batch_by_batch(
     monkeypatch: pytest.MonkeyPatch, free: int, resident: bool
 ) -> None:
     # A device that is not the images' own, on every machine.
-    monkeypatch.setattr(batches, "_free_bytes", lambda device: free)
+    monkeypatch.setattr(residence, "_free_bytes", lambda device: free)
     made = Batches(some(9), PREPROCESS, batch_size=4, device="meta", labelled=True)
     assert made.pixels.device.type == ("meta" if resident else "cpu")
     for inputs, labels in made:
@@ -120,7 +127,7 @@ def test_images_too_many_for_the_device_are_copied_batch_by_batch(
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.parametrize("free", [0, float("inf")])
 def test_a_gpu_gets_the_same_batches_resident_or_copied(monkeypatch: pytest.MonkeyPatch, free: float) -> None:
-    monkeypatch.setattr(batches, "_free_bytes", lambda device: free)
+    monkeypatch.setattr(residence, "_free_bytes", lambda device: free)
     here, there = (Batches(some(9), PREPROCESS, batch_size=4, device=kind, labelled=True) for kind in ("cpu", "cuda"))
     assert there.pixels.is_cuda == (free > 0)
     for (inputs, labels), (expected, expected_labels) in zip(there, here, strict=True):

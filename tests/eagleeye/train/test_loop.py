@@ -10,7 +10,7 @@ from torch import nn
 
 from eagleeye.data import Batches, Images
 from eagleeye.errors import CheckpointError, DataError, EvaluationError, ModelError
-from eagleeye.train import Recipe, ResidentData, StreamedData, train
+from eagleeye.train import DecodedData, Recipe, StreamedData, train
 from eagleeye.train.distributed import Share
 from eagleeye.train.recipe import learning_rate
 
@@ -19,7 +19,7 @@ RECIPE = Recipe(epochs=3, batch_size=16, lr=0.05, warmup_epochs=1, label_smoothi
 
 @pytest.fixture
 def data(images, preprocess):
-    return ResidentData(Images(images.pixels[:48], images.labels[:48]), preprocess, "cpu")
+    return DecodedData(Images(images.pixels[:48], images.labels[:48]), preprocess, "cpu")
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def test_it_learns_to_tell_the_squares_apart(net, data, validation):
 
 
 def test_one_epoch_takes_the_steps_that_plain_sgd_takes(net, data, validation):
-    recipe = Recipe(epochs=1, batch_size=16, lr=0.05, weight_decay=0.01, label_smoothing=0.1, augment="none")
+    recipe = Recipe(1, 16, 0.05, weight_decay=0.01, label_smoothing=0.1, augment="none", mixed_precision=False)
     net.drop.p = 0.0
     twin = copy.deepcopy(net).train()
     train(net, data, validation, recipe, device="cpu")

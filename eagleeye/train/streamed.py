@@ -1,0 +1,92 @@
+"""Training images that are decoded while training."""
+
+import os
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
+from torchvision.transforms import v2
+
+from eagleeye.data import ImageSet, Preprocess, decode
+from eagleeye.errors import ConfigError, DataError
+from eagleeye.train import augment
+from eagleeye.train.data import Batch, TrainData
+from eagleeye.train.recipe import Recipe
+
+
+class StreamedData(TrainData):
+    """Images that stay encoded and are decoded by worker processes, batch by batch."""
+
+    def __init__(
+        self,
+        images: ImageSet,
+        rows: Sequence[int],
+        preprocess: Preprocess,
+        device: str | torch.device,
+        *,
+        workers: int | None = None,
+    ) -> None:
+        """Remember which images to read.
+
+        Args:
+            images: The encoded images.
+            rows: Row numbers of the training images.
+            preprocess: Size, mean and standard deviation of the network's input.
+            device: Where the batches go.
+            workers: Decoding processes; 0 decodes in this one. By default one per CPU core, at most 8.
+        """
+        self.images, self.preprocess = images, preprocess
+        self.rows = np.asarray(rows, dtype=np.int64)
+        self.workers = min(8, os.cpu_count() or 1) if workers is None else workers
+        super().__init__(torch.from_numpy(np.asarray(images.labels)[self.rows]), preprocess, device)
+
+    def _load(self, plan: list[torch.Tensor], recipe: Recipe, epoch: int) -> Iterator[Batch]:
+        loader: DataLoader[Batch | DataError] = DataLoader(
+            _Decoder(self.images, self.rows, self.preprocess, recipe, epoch),
+            sampler=[positions.tolist() for positions in plan],
+            batch_size=None,
+            num_workers=self.workers,
+            pin_memory=self.device.type == "cuda",
+            # Without its own generator the loader would draw from the global one and shift dropout masks.
+            generator=augment.generator(recipe.seed, epoch),
+        )
+        for loaded in loader:
+            if isinstance(loaded, DataError):
+                raise loaded
+            pixels, labels = loaded
+            yield pixels.to(self.device, non_blocking=True), labels.to(self.device, non_blocking=True)
+
+
+class _Decoder(Dataset[Batch | DataError]):
+    """Runs in the workers: a list of positions becomes decoded pixels and labels."""
+
+    def __init__(self, images: ImageSet, rows: np.ndarray, preprocess: Preprocess, recipe: Recipe, epoch: int) -> None:
+        self.images, self.rows, self.preprocess = images, rows, preprocess
+        self.recipe, self.epoch = recipe, epoch
+
+    def __getitem__(self, positions: list[int]) -> Batch | DataError:
+        try:
+            if self.recipe.augment == "resized_crop":
+                return torch.stack([self._crop(position) for position in positions]), self._labels(positions)
+            decoded = decode(self.images, self.rows[positions].tolist(), self.preprocess)
+            return decoded.pixels, decoded.labels
+        except DataError as error:
+            # Raised in a worker it would reach the user wrapped in the worker's traceback.
+            return error
+
+    def _labels(self, positions: list[int]) -> torch.Tensor:
+        return torch.from_numpy(np.asarray(self.images.labels)[self.rows[positions]])
+
+    def _crop(self, position: int) -> torch.Tensor:
+        """Cut, resize and mirror one picture, seeded by its position: workers then do not matter."""
+        original = Preprocess(size=None, resize=None, mean=self.preprocess.mean, std=self.preprocess.std)
+        picture = decode(self.images, [int(self.rows[position])], original).pixels[0]
+        size = self.preprocess.size
+        if size is None:
+            raise ConfigError("augment 'resized_crop' needs the size of the network's input, but size is None")
+        with torch.random.fork_rng(devices=[]):
+            torch.set_rng_state(augment.generator(self.recipe.seed, self.epoch, position).get_state())
+            cut = v2.Compose([v2.RandomResizedCrop(size, antialias=True), v2.RandomHorizontalFlip()])
+            result: torch.Tensor = cut(picture)
+            return result

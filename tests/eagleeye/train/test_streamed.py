@@ -1,0 +1,54 @@
+import pytest
+import torch
+
+from eagleeye.data import Preprocess
+from eagleeye.errors import ConfigError, DataError
+from eagleeye.train import DecodedData, Recipe, StreamedData
+from tests.eagleeye.train.epochs import collect, same
+
+
+@pytest.mark.parametrize("augment", ["none", "shift", "shift_flip"])
+def test_streamed_images_are_the_decoded_ones_bit_for_bit(squares, images, preprocess, augment):
+    recipe = Recipe(epochs=1, batch_size=24, augment=augment, seed=3)
+    decoded = DecodedData(images, preprocess, "cpu")
+    streamed = StreamedData(squares, range(64), preprocess, "cpu", workers=0)
+    assert same(collect(decoded, recipe, 1), collect(streamed, recipe, 1))
+
+
+@pytest.mark.parametrize("augment", ["shift_flip", "resized_crop"])
+def test_workers_do_not_change_what_is_seen(squares, augment):
+    recipe = Recipe(epochs=1, batch_size=24, augment=augment)
+    sized = Preprocess(size=12)
+    alone, two = (StreamedData(squares, range(64), sized, "cpu", workers=count) for count in (0, 2))
+    assert same(collect(alone, recipe), collect(two, recipe))
+
+
+def test_a_random_crop_shows_parts_of_the_picture_and_other_parts_next_time(squares):
+    data = StreamedData(squares, range(64), Preprocess(size=8), "cpu", workers=0)
+    recipe = Recipe(epochs=2, batch_size=64, augment="resized_crop")
+    first, again, later = (collect(data, recipe, epoch)[0][0] for epoch in (0, 0, 1))
+    assert first.shape == (64, 3, 8, 8)
+    assert torch.equal(first, again)
+    assert not torch.equal(first, later)
+
+
+def test_a_random_crop_leaves_the_callers_random_state_alone(squares):
+    data = StreamedData(squares, range(64), Preprocess(size=8), "cpu", workers=0)
+    before = torch.get_rng_state()
+    collect(data, Recipe(epochs=2, batch_size=64, augment="resized_crop"))
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_a_random_crop_without_a_size_is_refused(squares, preprocess):
+    data = StreamedData(squares, range(64), preprocess, "cpu", workers=0)
+    with pytest.raises(ConfigError, match="needs the size"):
+        collect(data, Recipe(epochs=1, augment="resized_crop"))
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_corrupt_image_is_named_without_a_workers_traceback(squares, preprocess, workers):
+    good = squares.encoded
+    squares.encoded = lambda row: b"not an image" if row == 7 else good(row)
+    data = StreamedData(squares, range(64), preprocess, "cpu", workers=workers)
+    with pytest.raises(DataError, match=r"^[^\n]*row 7[^\n]*$"):
+        collect(data, Recipe(epochs=1))
