@@ -38,6 +38,7 @@ def _functions() -> dict[str, Any]:
     overridable = torch.overrides.get_overridable_functions()
     found: dict[str, Any] = {f"operator.{name}": getattr(operator, name) for name in _ARITHMETIC}
     found |= {f"math.{name}": getattr(math, name) for name in ("ceil", "floor", "sqrt")}
+    found |= {f"torch.{name}": getattr(torch, name) for name in ("arange", "full", "ones", "zeros")}
     for prefix, namespace in (("torch", torch), ("torch.nn.functional", F)):
         allowed = set(overridable[namespace])
         for name in dir(namespace):

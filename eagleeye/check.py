@@ -50,11 +50,14 @@ def check(
                 _ignore(full, space, axis, stays)
             elif axis.role == "norm" and axis.tensor.endswith("weight"):
                 norms[id(full.get_parameter(axis.tensor))] = (axis.axis, stays)
-        with _NormalisedOverKept(norms):
+        with NormalisedOverKept(norms):
             masked = _tensors(full(*doubles))
-    return max(
-        float((a - b).abs().max() / b.abs().max().clamp_min(1e-300)) for a, b in zip(outputs, masked, strict=True)
-    )
+    return max(relative_difference(a, b) for a, b in zip(outputs, masked, strict=True))
+
+
+def relative_difference(found: Tensor, expected: Tensor) -> float:
+    """Largest |found - expected|, as a share of the largest |expected|."""
+    return float((found - expected).abs().max() / expected.abs().max().clamp_min(1e-300))
 
 
 def _ignore(full: nn.Module, space: Space, axis: Axis, stays: Tensor) -> None:
@@ -72,8 +75,11 @@ def _ignore(full: nn.Module, space: Space, axis: Axis, stays: Tensor) -> None:
     full.get_submodule(owner).register_forward_pre_hook(mask)
 
 
-class _NormalisedOverKept(TorchFunctionMode):
-    """Normalisations that mix channels (layer norm, group norm of one group) look at those that stay alone."""
+class NormalisedOverKept(TorchFunctionMode):
+    """Layer norms and group norms look at the channels that stay alone.
+
+    For each weight of a normalisation, by its `id`: the axis that carries channels, and which of them stay.
+    """
 
     def __init__(self, norms: dict[int, tuple[int, Tensor]]) -> None:
         super().__init__()
@@ -89,22 +95,25 @@ class _NormalisedOverKept(TorchFunctionMode):
         axis, stays = self._norms[id(weight)]
         if func is F.layer_norm:
             axes = tuple(range(x.dim() - weight.dim(), x.dim()))
-            return _normalised(x, axes, axes[axis], stays, weight, bias, eps)
-        if kwargs.get("num_groups", args[1]) > 1:
-            return func(*args, **kwargs)
-        weight, bias = (t.reshape(-1, *[1] * (x.dim() - 2)) for t in (weight, bias))
-        return _normalised(x, tuple(range(1, x.dim())), 1, stays, weight, bias, eps)
+            kept = stays.reshape([-1 if at == axes[axis] else 1 for at in range(x.dim())])
+            return _affine(_normalised(x, axes, kept, eps), weight, bias)
+        groups = int(kwargs.get("num_groups", args[1]))
+        parts = x.reshape(len(x), groups, -1, *x.shape[2:])
+        kept = stays.reshape(1, groups, -1, *[1] * (x.dim() - 2))
+        whole = _normalised(parts, tuple(range(2, parts.dim())), kept, eps).reshape(x.shape)
+        return _affine(whole, *(t.reshape(-1, *[1] * (x.dim() - 2)) for t in (weight, bias)))
 
 
-def _normalised(
-    x: Tensor, axes: tuple[int, ...], channels: int, stays: Tensor, weight: Tensor, bias: Tensor | None, eps: float
-) -> Tensor:
-    """Mean and variance by their definition, over `axes`, of the channels that stay."""
-    kept = stays.reshape([-1 if axis == channels else 1 for axis in range(x.dim())]).to(x)
-    count = kept.expand(x.shape).sum(axes, keepdim=True)
+def _normalised(x: Tensor, axes: tuple[int, ...], kept: Tensor, eps: float) -> Tensor:
+    """Mean and variance by their definition over `axes`, of the positions that are `kept`."""
+    kept = kept.to(x)
+    count = kept.expand(x.shape).sum(axes, keepdim=True).clamp_min(1)
     centred = (x - (x * kept).sum(axes, keepdim=True) / count) * kept
-    result = centred / ((centred**2).sum(axes, keepdim=True) / count + eps).sqrt() * weight
-    return result if bias is None else result + bias
+    return centred / ((centred**2).sum(axes, keepdim=True) / count + eps).sqrt()
+
+
+def _affine(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    return x * weight if bias is None else x * weight + bias
 
 
 def _tensors(output: Any) -> list[Tensor]:

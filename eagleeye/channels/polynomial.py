@@ -77,7 +77,7 @@ def polynomial(
     Returns:
         The polynomial.
     """
-    counts = _counts(axes, ids)
+    counts = counts_of(axes, ids)
     lengths: dict[tuple[float, ...], int] = {}
     variable: dict[str, list[int]] = defaultdict(list)
     constant = {name: int(np.prod(shape, dtype=np.int64)) for name, shape in shapes.items()}
@@ -102,8 +102,16 @@ def polynomial(
     )
 
 
-def _counts(axes: Sequence[Axis], ids: Sequence[Ids]) -> list[npt.NDArray[np.int64]]:
-    """Per axis, how many of its positions one channel of each group takes, shape (G,)."""
+def counts_of(axes: Sequence[Axis], ids: Sequence[Ids]) -> list[npt.NDArray[np.int64]]:
+    """How many of an axis' positions one channel of each group takes.
+
+    Args:
+        axes: Axes of tensors.
+        ids: Per group, its channel ids.
+
+    Returns:
+        Per axis an array of shape (G,): an axis of length n has n - counts @ removed positions left.
+    """
     groups = len(ids)
     highest = max((int(array.max()) for array in [*ids, *(axis.ids for axis in axes)] if len(array)), default=0)
     group_of = np.full(highest + 1, groups)

@@ -85,7 +85,7 @@ def combine(ties: Ties, inputs: Sequence[Tensor], shape: torch.Size, place: str)
             partners.append(label.expand(shape))
     index = tuple(slice(None) if axis in varying else slice(0, 1) for axis in range(len(shape)))
     for other in partners[1:]:
-        ties.tie(partners[0][index], other[index])
+        ties.tie(partners[0][index], other[index], f"{place} joins them with what cannot be cut")
     return partners[0]
 
 

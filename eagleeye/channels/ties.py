@@ -65,11 +65,11 @@ class Ties:
             member = parent[member]
         return member
 
-    def tie(self, left: Ids | Tensor, right: Ids | Tensor) -> None:
-        """Tie ids pairwise; both of the same shape."""
+    def tie(self, left: Ids | Tensor, right: Ids | Tensor, reason: str = "") -> None:
+        """Tie ids pairwise, both of the same shape; `reason` is kept for those that are thereby fixed."""
         left, right = (np.asarray(ids).reshape(-1) for ids in (left, right))
         for a, b in dict.fromkeys(zip(left.tolist(), right.tolist(), strict=True)):
-            self._union(a, b)
+            self._union(a, b, reason)
 
     def fix(self, ids: Ids | Tensor, reason: str) -> None:
         """Declare ids unremovable; `reason` is a sentence that names the operation."""
@@ -96,9 +96,11 @@ class Ties:
         found = np.array([self.find(int(member)) for member in unique], dtype=np.int64)
         return np.asarray(found[inverse]).reshape(array.shape)
 
-    def _union(self, a: int, b: int) -> None:
+    def _union(self, a: int, b: int, reason: str) -> None:
         root_a, root_b = self.find(a), self.find(b)
         if root_a != root_b:
+            if reason and FIXED in (root_a, root_b):
+                self.reasons[max(root_a, root_b)] = reason
             self._parent[max(root_a, root_b)] = min(root_a, root_b)
 
 

@@ -33,6 +33,9 @@ class _ValueProxy(fx.Proxy):
         """Methods are recorded when they are called; any other attribute (`shape`) is read at once."""
         if callable(getattr(self.node.meta[VALUE], name, None)):
             return super().__getattr__(name)
+        attribute = getattr(self.node.meta[VALUE], name)
+        if isinstance(attribute, str):
+            return attribute
         return self.tracer.create_proxy("call_function", getattr, (self, name), {})
 
     def _number(self) -> Any:
