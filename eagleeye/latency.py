@@ -56,9 +56,9 @@ def measure_latency(model: nn.Module, example_input: torch.Tensor, *, repeats: i
     Returns:
         Median and percentiles.
     """
-    times = _interleaved({"model": model}, example_input, repeats, warmup)["model"]
+    times = interleaved({"model": model}, example_input, repeats, warmup)["model"]
     p10, median, p90 = (float(value) for value in np.percentile(times, [10, 50, 90]))
-    return Latency(median, p10, p90, _device_name(_device_of(model)), torch.get_num_threads())
+    return Latency(median, p10, p90, device_name(device_of(model)), torch.get_num_threads())
 
 
 def compare_latency(
@@ -86,34 +86,52 @@ def compare_latency(
     rows = []
     for size in batch_sizes:
         batch = example_input[:1].expand(size, *example_input.shape[1:]).contiguous()
-        times = _interleaved(models, batch, repeats, warmup)
+        times = interleaved(models, batch, repeats, warmup)
         for name, model in models.items():
             p10, median, p90 = np.percentile(times[name], [10, 50, 90])
             speedup = float(np.median(times[first] / times[name]))
-            device = _device_name(_device_of(model))
+            device = device_name(device_of(model))
             rows.append((name, size, median, p10, p90, 1000 * size / median, speedup, device, torch.get_num_threads()))
     return pd.DataFrame(rows, columns=LATENCY_COLUMNS)
 
 
-def _interleaved(
+def interleaved(
     models: Mapping[str, nn.Module], batch: torch.Tensor, repeats: int, warmup: int
 ) -> dict[str, np.ndarray]:
-    """Milliseconds (repeats,) of each network, one pass of each per round."""
+    """Time networks in turns, one pass of each per round, in inference mode; they are left as they were.
+
+    Args:
+        models: Networks, or single layers, by name.
+        batch: What all of them take (n, C, H, W).
+        repeats: Timed rounds.
+        warmup: Rounds before the clock starts.
+
+    Returns:
+        Milliseconds of each network, shape (repeats,).
+    """
     times: dict[str, list[float]] = {name: [] for name in models}
-    inputs = {name: batch.to(_device_of(model)) for name, model in models.items()}
+    inputs = {name: batch.to(device_of(model)) for name, model in models.items()}
     with ExitStack() as stack, torch.inference_mode():
         for model in models.values():
             stack.enter_context(evaluating(model))
         for repeat in range(-warmup, repeats):
             for name, model in models.items():
-                elapsed = _milliseconds(model, inputs[name])
+                elapsed = milliseconds(model, inputs[name])
                 if repeat >= 0:
                     times[name].append(elapsed)
     return {name: np.array(values) for name, values in times.items()}
 
 
-def _milliseconds(model: nn.Module, batch: torch.Tensor) -> float:
-    """Time one pass; a GPU works behind the clock's back, so wait for it before and after."""
+def milliseconds(model: nn.Module, batch: torch.Tensor) -> float:
+    """Time one pass; a GPU works behind the clock's back, so wait for it before and after.
+
+    Args:
+        model: A network or layer.
+        batch: Its input, on its device.
+
+    Returns:
+        Milliseconds.
+    """
     if batch.is_cuda:
         torch.cuda.synchronize(batch.device)
     start = time.perf_counter()
@@ -123,9 +141,11 @@ def _milliseconds(model: nn.Module, batch: torch.Tensor) -> float:
     return 1000 * (time.perf_counter() - start)
 
 
-def _device_of(model: nn.Module) -> torch.device:
+def device_of(model: nn.Module) -> torch.device:
+    """The device of a network's parameters."""
     return next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
 
 
-def _device_name(device: torch.device) -> str:
+def device_name(device: torch.device) -> str:
+    """The GPU's name, or the kind of device."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type

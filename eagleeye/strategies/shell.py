@@ -54,7 +54,7 @@ class Shell:
         if self.budget.latency is not None and self.latency is None:
             raise ConfigError(
                 "budget latency: there is nothing to predict it with; measure a table with"
-                " eagleeye.latency_table.measure and pass its `predict` as latency"
+                " eagleeye.latency_profile.profile and pass its `predict` as latency"
             )
 
     def widths(self, rates: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:

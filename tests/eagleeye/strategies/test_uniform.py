@@ -80,3 +80,17 @@ def test_max_rate_and_count_out_of_range_are_refused(space: Space) -> None:
         eagleeye.sample(space, Budget(macs=0.5), count=1, max_rate=0, seed=0)
     with pytest.raises(ConfigError, match="count: 0"):
         eagleeye.sample(space, Budget(macs=0.5), count=0, max_rate=0.5, seed=0)
+
+
+def test_widths_and_costs_are_the_rounded_ones(space: Space) -> None:
+    for strategy in eagleeye.sample(
+        space, Budget(macs=0.5, tolerance=0.05), count=20, max_rate=0.8, seed=0, multiple=8
+    ):
+        assert all(width % 8 == 0 for width in strategy.widths)
+        assert strategy.widths != space.widths_of(strategy.rates)
+        assert strategy.macs == space.cost_of(np.array([strategy.widths])).macs[0]
+        assert abs(strategy.macs / space.full_cost.macs - 0.5) <= 0.05
+    even = eagleeye.even(space, Budget(macs=0.5), multiple=8)
+    assert all(width % 8 == 0 for width in even.widths)
+    with pytest.raises(ConfigError, match="multiple: 0"):
+        eagleeye.sample(space, Budget(macs=0.5), count=1, max_rate=0.5, seed=0, multiple=0)
