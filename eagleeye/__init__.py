@@ -5,10 +5,12 @@ from eagleeye.batchnorm import adapt_batch_norm
 from eagleeye.channels import Cost, Costs, Group, Space, trace
 from eagleeye.check import check
 from eagleeye.cost import cost
+from eagleeye.engine import Engine, Method
 from eagleeye.errors import EagleEyeError
 from eagleeye.evaluate import Score, evaluate
 from eagleeye.prune import prune
 from eagleeye.rank import rank
+from eagleeye.search import search
 from eagleeye.strategies import Budget, Strategy, even, sample
 
 __all__ = [
@@ -16,7 +18,9 @@ __all__ = [
     "Cost",
     "Costs",
     "EagleEyeError",
+    "Engine",
     "Group",
+    "Method",
     "Score",
     "Space",
     "Strategy",
@@ -31,5 +35,6 @@ __all__ = [
     "read_metadata",
     "sample",
     "save",
+    "search",
     "trace",
 ]

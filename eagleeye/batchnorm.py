@@ -19,7 +19,12 @@ PAPER_ITERATIONS = 100
 
 
 def adapt_batch_norm(
-    model: nn.Module, batches: Iterable[Tensor], *, mode: str = "reset", iterations: int | None = None
+    model: nn.Module,
+    batches: Iterable[Tensor],
+    *,
+    mode: str = "reset",
+    iterations: int | None = None,
+    seen: int = 0,
 ) -> None:
     """Re-estimate the statistics of every batch-normalisation layer; all parameters stay frozen.
 
@@ -33,13 +38,16 @@ def adapt_batch_norm(
         mode: `reset` or `paper`.
         iterations: Batches to use, starting over when they run out; `None` means all of them once (`reset`) or
             100 iterations (`paper`).
+        seen: Images that the present statistics are the average of, to go on from them (`reset` only); 0 drops them.
 
     Raises:
-        ConfigError: Unknown mode.
+        ConfigError: Unknown mode, or `seen` in another mode than `reset`.
         EvaluationError: The network has no such layer, or there are no usable batches. Statistics are then as before.
     """
     if mode not in ("reset", "paper"):
         raise ConfigError(f"mode: '{mode}' is unknown; allowed are 'reset' and 'paper'")
+    if seen and mode != "reset":
+        raise ConfigError(f"seen: mode '{mode}' cannot go on after {seen} images; only 'reset' averages over images")
     layers = batch_norm_layers(model)
     if not layers:
         raise EvaluationError(
@@ -49,7 +57,7 @@ def adapt_batch_norm(
     wanted = PAPER_ITERATIONS if mode == "paper" and iterations is None else iterations
     cycled = batches if wanted is None else islice(chain.from_iterable(repeat(batches)), wanted)
     with torch.no_grad(), _only_these_train(model, layers):
-        _run(model, layers, cycled, mode)
+        _run(model, layers, cycled, mode, seen)
 
 
 def batch_norm_layers(model: nn.Module) -> list[BatchNorm]:
@@ -57,11 +65,11 @@ def batch_norm_layers(model: nn.Module) -> list[BatchNorm]:
     return [m for m in model.modules() if isinstance(m, BatchNorm) and m.running_mean is not None]
 
 
-def _run(model: nn.Module, layers: list[BatchNorm], batches: Iterable[Tensor], mode: str) -> None:
-    if mode == "reset":
+def _run(model: nn.Module, layers: list[BatchNorm], batches: Iterable[Tensor], mode: str, seen: int) -> None:
+    if mode == "reset" and not seen:
         for layer in layers:
             layer.reset_running_stats()
-    images = 0
+    images = seen
     for batch in batches:
         images += len(batch)
         for layer in layers:
@@ -73,7 +81,7 @@ def _run(model: nn.Module, layers: list[BatchNorm], batches: Iterable[Tensor], m
             raise EvaluationError(
                 f"calibration batch of shape {tuple(batch.shape)}: {error}; use larger batches or more images"
             ) from error
-    if images == 0:
+    if images == seen:
         raise EvaluationError("calibration: there are no images; give at least one batch")
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -20,6 +22,20 @@ class Score(NamedTuple):
     loss: float
 
 
+class Predictions(NamedTuple):
+    """What a classifier makes of each image."""
+
+    correct: npt.NDArray[np.bool_]
+    """Whether the largest output is the label's, (n,)."""
+    losses: npt.NDArray[np.float64]
+    """Cross-entropy in nats, (n,)."""
+
+    @property
+    def score(self) -> Score:
+        """Their means; the order of the images decides nothing, the batches they came in neither."""
+        return Score(float(self.correct.mean()), float(self.losses.mean()))
+
+
 def evaluate(model: nn.Module, labelled_batches: Iterable[tuple[Tensor, Tensor]]) -> Score:
     """Top-1 accuracy and mean cross-entropy in evaluation mode.
 
@@ -33,18 +49,34 @@ def evaluate(model: nn.Module, labelled_batches: Iterable[tuple[Tensor, Tensor]]
     Raises:
         EvaluationError: No images, outputs that are no class scores or not finite, or labels beyond the classes.
     """
-    correct, loss, images = 0, 0.0, 0
+    return predict(model, labelled_batches).score
+
+
+def predict(model: nn.Module, labelled_batches: Iterable[tuple[Tensor, Tensor]]) -> Predictions:
+    """Image by image, whether a classifier is right in evaluation mode, and its cross-entropy.
+
+    Args:
+        model: As for `evaluate`.
+        labelled_batches: As for `evaluate`.
+
+    Returns:
+        The predictions, in the images' order.
+
+    Raises:
+        EvaluationError: As for `evaluate`.
+    """
+    correct, losses = [], []
     with evaluating(model), torch.inference_mode():
         for batch, labels in labelled_batches:
             outputs = model(batch)
             _check(outputs, labels)
-            correct += int((outputs.argmax(dim=1) == labels).sum())
-            # Summed in float64: a mean over 10,000 images must not depend on the batches.
-            loss += float(F.cross_entropy(outputs.double(), labels, reduction="sum"))
-            images += len(labels)
-    if images == 0:
+            correct.append(outputs.argmax(dim=1) == labels)
+            # In float64, so that a mean over 10,000 images does not depend on the batches.
+            losses.append(F.cross_entropy(outputs.double(), labels, reduction="none"))
+    if not correct:
         raise EvaluationError("evaluation: there are no images; give at least one batch")
-    return Score(correct / images, loss / images)
+    # Copied from the device once, at the end: a copy per batch would wait for each of them.
+    return Predictions(torch.cat(correct).cpu().numpy(), torch.cat(losses).cpu().numpy())
 
 
 def _check(outputs: Tensor, labels: Tensor) -> None:

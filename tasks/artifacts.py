@@ -30,6 +30,7 @@ METRICS = Path("metrics.json")
 # Progress of unfinished work, by content: outside the outputs, which DVC deletes before it runs a stage.
 CACHE = Path(".eagleeye")
 SCOREBOOK = CACHE / "scores.sqlite"
+DECODED = CACHE / "decoded"
 
 # The library's sources: part of what determines a result.
 LIBRARY = Path(__file__).parents[1] / "eagleeye"
@@ -63,10 +64,22 @@ SCHEMAS = {
             pa.field("loss", pa.float64(), nullable=False),
             pa.field("vanilla_accuracy", pa.float64()),
             pa.field("vanilla_loss", pa.float64()),
+            pa.field("calibration_images", pa.int64(), nullable=False),
+            pa.field("images", pa.int64(), nullable=False),
+            pa.field("correct", pa.binary(), nullable=False),
         ]
     ),
 }
-SCHEMAS[RANKING] = pa.schema([pa.field("rank", pa.int64()), *SCHEMAS[STRATEGIES], *list(SCHEMAS[SCORES])[1:]])
+SCHEMAS[RANKING] = pa.schema(
+    [
+        pa.field("rank", pa.int64()),
+        *SCHEMAS[STRATEGIES],
+        *(field for field in SCHEMAS[SCORES] if field.name not in ("id", "correct")),
+        pa.field("accuracy_low", pa.float64(), nullable=False),
+        pa.field("accuracy_high", pa.float64(), nullable=False),
+        pa.field("beats_next", pa.float64()),
+    ]
+)
 SCHEMAS[BASELINE_HISTORY] = pa.schema(
     [
         pa.field("epoch", pa.int64(), nullable=False),

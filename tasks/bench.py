@@ -1,32 +1,38 @@
-"""Everything that scores a candidate, loaded once: the network, its space and the two sets of images."""
+"""Everything that scores a candidate, loaded once: the engine with the network and the two sets of images."""
 
 import functools
+import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import nn
 
 from eagleeye.batchnorm import adapt_batch_norm
 from eagleeye.channels import Space
-from eagleeye.data import Batches
-from eagleeye.evaluate import Score, evaluate
+from eagleeye.confidence import pack
+from eagleeye.data import Batches, Images, decode_to
+from eagleeye.engine import GPU_LANES, Engine, Method, choose_precision
 from eagleeye.prune import prune
+from eagleeye.racing import Rung, plan
 from eagleeye.strategies import Strategy
-from tasks.artifacts import BASELINE, CALIBRATION, LIBRARY, SUB_VALIDATION, require
-from tasks.images import choose_device, load_subset, preprocess
+from tasks.artifacts import BASELINE, CALIBRATION, DECODED, LIBRARY, SUB_VALIDATION, require
+from tasks.content_key import content_key
+from tasks.images import choose_device, open_subset, preprocess
 from tasks.network import load_network
 from tasks.params import Params
-from tasks.scorebook import Scores, search_key
+from tasks.scorebook import Scores
 from tasks.space import trace_network
 
 # The library's part in a score; an edit elsewhere leaves the scores on record valid.
-SOURCES = ("batchnorm.py", "channels", "data", "evaluate.py", "importance.py", "models", "prune.py")
+SOURCES = ("batchnorm.py", "channels", "data", "engine", "evaluate.py", "importance.py", "models", "prune.py")
 
 
-UNSCORED = {"workers", "candidates_per_task"}  # settings of evaluate that do not change a score
+# Settings of evaluate that do not change a score: a candidate's images are part of its place on record.
+UNSCORED = {"workers", "candidates_per_task", "racing", "first_images"}
 
 
 @dataclass(frozen=True)
@@ -36,31 +42,53 @@ class Bench:
     params: Params
     network: nn.Module
     space: Space
-    calibration: Batches[torch.Tensor]
-    sub_validation: Batches[tuple[torch.Tensor, torch.Tensor]]
+    engine: Engine
 
-    def score(self, strategy: Strategy) -> Scores:
-        """Prune, recalibrate, and look at the sub-validation images.
+    def rungs(self, candidates: int) -> tuple[Rung, ...]:
+        """The rungs of the race.
+
+        Args:
+            candidates: How many start.
+        """
+        settings, last = self.params.evaluate, self.everything
+        if settings.racing == "off" or settings.mode == "paper":
+            return (last,)
+        return plan(candidates, Rung(*settings.first_images), last, batch_size=settings.batch_size)
+
+    @property
+    def everything(self) -> Rung:
+        """All images there are."""
+        return Rung(len(self.engine.calibration.labels), len(self.engine.sub_validation.labels))
+
+    def score(self, strategy: Strategy, rung: Rung, begun: tuple[int, bytes] | None) -> tuple[Scores, bytes]:
+        """Evaluate a candidate.
 
         Args:
             strategy: The candidate.
+            rung: With how many images.
+            begun: Calibration images of an earlier rung, and the BN statistics it ended with.
 
         Returns:
-            The scores, with the time it took.
+            The scores, with the time it took, and the BN statistics.
         """
-        if self.calibration.pixels.device.type == "cpu":
-            # Small convolutions gain little from a second core, a second candidate gains all of it; threads that wait
-            # for each other come to a standstill on a busy machine; and no score depends on the number of cores.
-            torch.set_num_threads(1)
+        self.take_a_core()
         started = time.perf_counter()
-        small = self.prune(strategy)
-        vanilla = self.look_at(small) if self.params.evaluate.vanilla else None
-        self.adapt(small)
-        score = self.look_at(small)
+        outcome = self.engine.score(
+            strategy,
+            calibration=rung.calibration,
+            sub_validation=rung.sub_validation,
+            begun=None if begun is None else (begun[0], torch.from_numpy(np.frombuffer(begun[1], np.float32).copy())),
+            vanilla=self.params.evaluate.vanilla,
+        )
         seconds = time.perf_counter() - started
-        if vanilla is None:
-            return Scores(score.accuracy, score.loss, seconds=seconds)
-        return Scores(score.accuracy, score.loss, vanilla.accuracy, vanilla.loss, seconds)
+        vanilla = outcome.vanilla or (None, None)
+        scores = Scores(*outcome.score, pack(outcome.correct), *vanilla, seconds)
+        return scores, outcome.statistics.numpy().tobytes()
+
+    def take_a_core(self) -> None:
+        """Let this thread compute on one core: small convolutions gain little from a second, a second candidate all."""
+        if self.engine.parent.device.type == "cpu":
+            torch.set_num_threads(1)
 
     def prune(self, strategy: Strategy | Sequence[float]) -> nn.Module:
         """The pruned network, BN statistics as they were, channels last in memory like the images."""
@@ -70,11 +98,7 @@ class Bench:
     def adapt(self, network: nn.Module) -> None:
         """Re-estimate a network's BN statistics on the calibration images."""
         settings = self.params.evaluate
-        adapt_batch_norm(network, self.calibration, mode=settings.mode, iterations=settings.iterations)
-
-    def look_at(self, network: nn.Module) -> Score:
-        """A network's score on the sub-validation images, as it is."""
-        return evaluate(network, self.sub_validation)
+        adapt_batch_norm(network, self.engine.calibration, mode=settings.mode, iterations=settings.iterations)
 
 
 def open_bench(params: Params, key: str) -> Bench:
@@ -90,15 +114,15 @@ def open_bench(params: Params, key: str) -> Bench:
 def worker_count(params: Params) -> int:
     """How many candidates to score at a time."""
     on_cpu = choose_device(params.evaluate.device).type == "cpu"
-    return params.evaluate.workers or (torch.get_num_threads() if on_cpu else 1)
+    return params.evaluate.workers or (torch.get_num_threads() if on_cpu else GPU_LANES)
 
 
 def scoring_key(params: Params) -> str:
     """Hash of everything but its widths that determines a candidate's scores."""
     require(BASELINE, CALIBRATION, SUB_VALIDATION)
-    settings = params.model_dump(mode="json")
+    settings, device = params.model_dump(mode="json"), choose_device(params.evaluate.device)
     evaluate = {key: value for key, value in settings["evaluate"].items() if key not in UNSCORED}
-    return search_key(
+    return content_key(
         {
             "baseline": BASELINE,
             "calibration": CALIBRATION,
@@ -107,6 +131,8 @@ def scoring_key(params: Params) -> str:
             "model": {key: settings["model"][key] for key in ("name", "options")},
             "exclude": settings["strategies"]["exclude"],
             "evaluate": evaluate,
+            # The same bits come out of the same kind of device alone.
+            "arithmetic": [device.type, str(choose_precision(_precision(params), device))],
             "bench": Path(__file__),
             **{source: LIBRARY / source for source in SOURCES},
         }
@@ -114,17 +140,31 @@ def scoring_key(params: Params) -> str:
 
 
 @functools.lru_cache(maxsize=1)
-def _open(settings: str, _key: str) -> Bench:
+def _open(settings: str, key: str) -> Bench:
     params = Params.model_validate_json(settings)
-    device = choose_device(params.evaluate.device)
-    network = load_network(params)
+    wanted, device = params.evaluate, choose_device(params.evaluate.device)
+    network = load_network(params).to(device)
     space = trace_network(params, network)
-    calibration, sub_validation = (load_subset(params, path)[0] for path in (CALIBRATION, SUB_VALIDATION))
-    shape, size = preprocess(params), params.evaluate.batch_size
-    return Bench(
-        params,
-        network.to(device),
+    shape, size = preprocess(params), wanted.batch_size
+    calibration, sub_validation = (_decoded(params, path) for path in (CALIBRATION, SUB_VALIDATION))
+    engine = Engine(
+        network,
         space,
         Batches(calibration, shape, batch_size=size, device=device, labelled=False),
         Batches(sub_validation, shape, batch_size=size, device=device, labelled=True),
+        method=Method(wanted.mode, wanted.iterations, _precision(params)),
+        lanes=worker_count(params),
+        say=logging.getLogger(__name__).warning,
     )
+    return Bench(params, network, space, engine)
+
+
+def _precision(params: Params) -> str:
+    return "float32" if params.evaluate.mode == "paper" else params.evaluate.precision
+
+
+def _decoded(params: Params, path: Path) -> Images:
+    subset = open_subset(path)
+    settings = params.data.preprocess.model_dump(mode="json", include={"size", "resize"})
+    key = content_key({"images": path, "preprocess": settings, "decoding": LIBRARY / "data"})
+    return decode_to(DECODED / f"{key[:16]}.npy", subset, None, preprocess(params))

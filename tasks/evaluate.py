@@ -1,6 +1,6 @@
 """evaluate: a score for every candidate, by adaptive BN on the calibration images (paper, section 3)."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -8,7 +8,10 @@ from typing import Any
 import pandas as pd
 import torch
 
+from eagleeye.confidence import unpack
 from eagleeye.errors import EvaluationError
+from eagleeye.evaluate import Score
+from eagleeye.racing import Rung, Standing, survivors
 from eagleeye.strategies import Strategy
 from tasks.artifacts import (
     CALIBRATION,
@@ -34,34 +37,50 @@ class Assignment:
     Attributes:
         params: The settings.
         key: From `tasks.bench.scoring_key`.
+        rung: With how many images the candidates are scored.
         strategies: The candidates.
     """
 
     params: Params
     key: str
+    rung: Rung
     strategies: tuple[Strategy, ...]
 
 
+@dataclass(frozen=True)
+class Search:
+    """What the rungs of a race have in common.
+
+    Attributes:
+        params: The settings.
+        key: From `tasks.bench.scoring_key`.
+        book: The record of scores.
+        table: The strategies, as they are on disk.
+        context: The runner's side.
+    """
+
+    params: Params
+    key: str
+    book: Scorebook
+    table: pd.DataFrame
+    context: Context
+
+
 def run(params: Params, context: Context) -> None:
-    """Score every candidate that is not yet on record, and write the table of scores.
+    """Race the candidates, rung by rung, and write the table of scores.
 
     Raises:
         EvaluationError: The unpruned network does not reproduce its accuracy, or a candidate cannot be scored.
     """
     key, table = scoring_key(params), read_table(STRATEGIES)
-    strategies = [_strategy(row) for row in table.to_dict("records")]
     bench = open_bench(params, key)
-    check_network(bench, context)
-    with Scorebook(SCOREBOOK) as book:
-        known = _known(book, key, strategies)
-        if known:
-            context.say(f"evaluate: {len(known)} of {len(strategies)} candidates are on record already")
-        missing = [strategy for strategy in strategies if strategy.id not in known]
-        with _threads_restored():
-            _score_missing(params, _assignments(params, key, missing), table, known, context)
-        scores = _known(book, key, strategies)
-    write_table(SCORES, pd.DataFrame([{"id": entry.id, **vars(scores[entry.id])} for entry in strategies]))
-    check_best_score(bench, scores, context)
+    with _threads_restored(), Scorebook(SCOREBOOK) as book:
+        bench.take_a_core()
+        check_network(bench, context)
+        scores = _race(bench, Search(params, key, book, table, context))
+    rows = [{"id": name, **vars(scores[name][1]), **_images(scores[name][0])} for name in table["id"]]
+    write_table(SCORES, pd.DataFrame(rows))
+    check_best_score(bench, {name: found for name, (_, found) in scores.items()}, context)
 
 
 def score_assignment(assignment: Assignment) -> Iterator[tuple[str, Scores]]:
@@ -73,15 +92,63 @@ def score_assignment(assignment: Assignment) -> Iterator[tuple[str, Scores]]:
     Yields:
         Candidate id and scores, in the order of the batch.
     """
-    bench, key = open_bench(assignment.params, assignment.key), assignment.key
+    bench, key, rung = open_bench(assignment.params, assignment.key), assignment.key, assignment.rung
     with Scorebook(SCOREBOOK) as book:
-        known = _known(book, key, assignment.strategies)
+        known = _known(book, key, rung, assignment.strategies)
         for strategy in assignment.strategies:
             scores = known.get(strategy.id)
             if scores is None:
-                scores = _score(bench, strategy)
-                book.record(key, _place(strategy), scores)
+                begun = book.statistics(key, _place(strategy), rung)
+                scores, statistics = _score(bench, strategy, rung, begun)
+                book.record(key, _place(strategy), rung, scores, None if rung == bench.everything else statistics)
             yield strategy.id, scores
+
+
+def _race(bench: Bench, search: Search) -> dict[str, tuple[Rung, Scores]]:
+    """Every candidate's last rung and what it showed there."""
+    strategies = {row["id"]: _strategy(row) for row in search.table.to_dict("records")}
+    references = [
+        name for name, origin in zip(search.table["id"], search.table["origin"], strict=True) if origin == "even"
+    ]
+    running = [name for name in strategies if name not in references]
+    scores: dict[str, tuple[Rung, Scores]] = {}
+    rungs = bench.rungs(len(running))
+    for number, rung in enumerate(rungs, start=1):
+        # References do not race: they are to be compared with the winner, on all images.
+        entries = running + (references if number == len(rungs) else [])
+        found = _score_rung(search, rung, [strategies[name] for name in entries], f"{number}/{len(rungs)}")
+        scores |= {name: (rung, found[name]) for name in entries}
+        running = survivors({name: _standing(found[name]) for name in running})
+        search.book.drop_statistics(search.key, [_place(strategies[name]) for name in entries if name not in running])
+    return scores
+
+
+def _score_rung(search: Search, rung: Rung, strategies: Sequence[Strategy], number: str) -> dict[str, Scores]:
+    params, key, context = search.params, search.key, search.context
+    known = _known(search.book, key, rung, strategies)
+    if known:
+        context.say(f"evaluate: {len(known)} of {len(strategies)} candidates are on record already")
+    missing = [strategy for strategy in strategies if strategy.id not in known]
+    with record_search(params) as record:
+        record.log_settings(params.model_dump(mode="json"))
+        record.log_dataset("calibration", CALIBRATION, context="calibration")
+        record.log_dataset("sub-validation", SUB_VALIDATION, context="sub-validation")
+        # Candidates that MLflow has not seen: scored in another search, or just before this one was killed.
+        record.log_candidates(candidates(search.table, known, rung))
+        title = f"evaluate {number} ({rung.calibration} + {rung.sub_validation} images)"
+        with context.progress(title, len(strategies), "candidates", len(known)) as advance:
+            for row in context.map(score_assignment, _assignments(params, key, rung, missing), worker_count(params)):
+                record.log_candidates(candidates(search.table, dict([row]), rung))
+                advance()
+    return _known(search.book, key, rung, strategies)
+
+
+def _images(rung: Rung) -> dict[str, int]:
+    return {"calibration_images": rung.calibration, "images": rung.sub_validation}
+
+
+def _standing(scores: Scores) -> Standing:
+    return Standing(Score(scores.accuracy, scores.loss), unpack(scores.correct))
 
 
 @contextmanager
@@ -104,38 +171,19 @@ def _place(strategy: Strategy) -> str:
     return "-".join(map(str, strategy.widths))
 
 
-def _known(book: Scorebook, key: str, strategies: Sequence[Strategy]) -> dict[str, Scores]:
-    found = book.known(key)
+def _known(book: Scorebook, key: str, rung: Rung, strategies: Sequence[Strategy]) -> dict[str, Scores]:
+    found = book.known(key, rung)
     return {entry.id: found[_place(entry)] for entry in strategies if _place(entry) in found}
 
 
-def _score(bench: Bench, strategy: Strategy) -> Scores:
+def _score(bench: Bench, strategy: Strategy, rung: Rung, begun: tuple[int, bytes] | None) -> tuple[Scores, bytes]:
     try:
-        return bench.score(strategy)
+        return bench.score(strategy, rung, begun)
     except EvaluationError as error:
         raise EvaluationError(f"candidate {strategy.id}: {error}") from error
 
 
-def _assignments(params: Params, key: str, missing: Sequence[Strategy]) -> list[Assignment]:
+def _assignments(params: Params, key: str, rung: Rung, missing: Sequence[Strategy]) -> list[Assignment]:
     size = params.evaluate.candidates_per_task
     parts = [tuple(missing[start : start + size]) for start in range(0, len(missing), size)]
-    return [Assignment(params, key, part) for part in parts]
-
-
-def _score_missing(
-    params: Params,
-    assignments: Sequence[Assignment],
-    table: pd.DataFrame,
-    known: Mapping[str, Scores],
-    context: Context,
-) -> None:
-    with record_search(params) as record:
-        record.log_settings(params.model_dump(mode="json"))
-        record.log_dataset("calibration", CALIBRATION, context="calibration")
-        record.log_dataset("sub-validation", SUB_VALIDATION, context="sub-validation")
-        # Candidates that MLflow has not seen: scored in another search, or just before this one was killed.
-        record.log_candidates(candidates(table, known))
-        with context.progress("evaluate", len(table), "candidates", len(known)) as advance:
-            for row in context.map(score_assignment, assignments, worker_count(params)):
-                record.log_candidates(candidates(table, dict([row])))
-                advance()
+    return [Assignment(params, key, rung, part) for part in parts]

@@ -135,14 +135,25 @@ class Evaluate(Section):
     """How candidates are scored."""
 
     mode: Literal["reset", "paper"] = Field(
-        description="adaptive BN: reset = cumulative average from scratch; paper = the published moving average"
+        description="reset = average from scratch; paper = the published protocol, in float32 and without racing"
     )
-    iterations: Count | None = Field(description="calibration batches; null: each image once (paper: 100 batches)")
-    batch_size: Count = Field(description="images per forward pass")
+    iterations: Count | None = Field(description="paper: calibration batches, null = the published 100; reset: null")
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        description="of convolutions; auto = bfloat16 where the device multiplies it natively"
+    )
+    racing: Literal["on", "off"] = Field(description="few images for all candidates, all for those that may still win")
+    first_images: tuple[Count, Count] = Field(description="racing: calibration and sub-validation images for all")
+    batch_size: Count = Field(description="calibration images whose statistics are averaged")
     device: Device = Field(description="auto takes a GPU where there is one")
     vanilla: bool = Field(description="also score without recalibration")
-    workers: Count | None = Field(description="candidates scored at a time; null: one per core, or per GPU")
+    workers: Count | None = Field(description="candidates scored at a time; null: one per core, or 4 on a GPU")
     candidates_per_task: Count = Field(description="candidates that one Prefect task scores")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.mode == "reset" and self.iterations is not None:
+            raise ValueError(f"iterations is {self.iterations}: only mode paper counts batches; set it to null")
+        return self
 
 
 class Rank(Section):

@@ -7,6 +7,7 @@ from torch import nn
 
 from eagleeye.batchnorm import batch_norm_layers
 from eagleeye.errors import EvaluationError
+from eagleeye.evaluate import evaluate
 from tasks.bench import Bench
 from tasks.chance import NEAR_CHANCE, chance_level
 from tasks.context import Context
@@ -14,6 +15,8 @@ from tasks.scorebook import Scores
 
 LARGEST_DIFFERENCE = 1e-3  # of the logits, relative to the largest: float32 rounding is far below, a mistake far above
 LARGEST_LOSS_OF_ACCURACY = 0.1
+LARGEST_CHANGE_BY_PRECISION = 0.02
+IMAGES = 1024  # sub-validation images looked at: enough for a check, which is not to delay the search
 
 
 def check_network(bench: Bench, context: Context) -> None:
@@ -27,28 +30,37 @@ def check_network(bench: Bench, context: Context) -> None:
         EvaluationError: The outputs differ, the network has no BN layer or is no better than chance.
     """
     _require_batch_norm(bench.network)
-    unpruned = bench.prune([0.0] * len(bench.space.groups))
-    _require_same_outputs(bench, unpruned)
-    before = bench.look_at(unpruned).accuracy
-    if before <= chance_level(bench.sub_validation.labels.cpu().numpy()):
+    _require_same_outputs(bench)
+    images, labels = bench.engine.sub_validation.first(IMAGES), bench.engine.sub_validation.labels.cpu().numpy()
+    exact = evaluate(bench.network, images).accuracy
+    if exact <= chance_level(labels[:IMAGES]):
         raise EvaluationError(
-            f"the unpruned network is right on {before:.2%} of the sub-validation images, which is chance; likely "
+            f"the unpruned network is right on {exact:.2%} of the sub-validation images, which is chance; likely "
             "causes: weights that are not trained, another order of classes, other data.preprocess mean and std"
         )
-    bench.adapt(unpruned)
-    after = bench.look_at(unpruned).accuracy
-    context.say(f"preflight: the unpruned network scores {before:.2%}, with recalibrated BN {after:.2%}")
+    unpruned = bench.engine.score(bench.space.channels, sub_validation=IMAGES, vanilla=True)
+    assert unpruned.vanilla is not None
+    _warn(bench, exact, unpruned.vanilla.accuracy, unpruned.score.accuracy, context)
+
+
+def _warn(bench: Bench, exact: float, before: float, after: float, context: Context) -> None:
+    arithmetic = str(bench.engine.dtype).removeprefix("torch.")
+    context.say(
+        f"preflight: the unpruned network scores {exact:.2%}, in {arithmetic} {before:.2%}, recalibrated {after:.2%}"
+    )
+    if abs(before - exact) > LARGEST_CHANGE_BY_PRECISION:
+        context.warn(f"{arithmetic} changes the accuracy by {before - exact:+.1%}: set evaluate.precision to float32")
     if after < before - LARGEST_LOSS_OF_ACCURACY:
         context.warn(
             f"recalibration alone costs {before - after:.1%} of accuracy; raise subset.calibration, which gives "
-            f"{len(bench.calibration.labels)} images, or evaluate.batch_size"
+            f"{len(bench.engine.calibration.labels)} images, or evaluate.batch_size"
         )
 
 
 def check_best_score(bench: Bench, scores: Mapping[str, Scores], context: Context) -> None:
     """Warn if even the best candidate is no better than chance: then the ranking says nothing."""
     best = max(score.accuracy for score in scores.values())
-    if best <= chance_level(bench.sub_validation.labels.cpu().numpy()):
+    if best <= chance_level(bench.engine.sub_validation.labels.cpu().numpy()):
         context.warn(f"the best candidate is right on {best:.2%}, which is chance: {NEAR_CHANCE}")
 
 
@@ -61,9 +73,10 @@ def _require_batch_norm(network: nn.Module) -> None:
 
 
 @torch.no_grad()
-def _require_same_outputs(bench: Bench, unpruned: nn.Module) -> None:
-    inputs, _ = next(iter(bench.sub_validation))
-    wanted, found = bench.network(inputs), unpruned.eval()(inputs)
+def _require_same_outputs(bench: Bench) -> None:
+    inputs, _ = bench.engine.sub_validation.part(0, bench.engine.sub_validation.batch_size)
+    unpruned = bench.prune([0.0] * len(bench.space.groups)).eval()
+    wanted, found = bench.network(inputs), unpruned(inputs)
     difference = float((wanted - found).abs().max() / wanted.abs().max())
     if not difference <= LARGEST_DIFFERENCE:
         raise EvaluationError(

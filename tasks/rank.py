@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from eagleeye.rank import rank
+from eagleeye.rank import judge, rank
 from tasks.artifacts import RANKING, SCORES, STRATEGIES, read_table, write_table
 from tasks.context import Context
 from tasks.params import Params
@@ -18,15 +18,24 @@ def run(params: Params, context: Context) -> None:
     """Join strategies and scores, rank the drawn candidates, and put references without a rank below them."""
     table = read_table(STRATEGIES).merge(read_table(SCORES), on="id", validate="one_to_one")
     drawn = table["origin"] == "uniform"
-    ranked = rank(table[drawn])
-    references = table[~drawn].assign(rank=pd.NA)
-    ranking = pd.concat([ranked.astype({"rank": "Int64"}), references.astype({"rank": "Int64"})])
+    ranked = judge(rank(table[drawn]))
+    references = [judge(row.to_frame().T.assign(rank=pd.NA)) for _, row in table[~drawn].iterrows()]
+    ranking = pd.concat([part.astype({"rank": "Int64"}) for part in (ranked, *references)])
     write_table(RANKING, ranking)
     with record_search(params) as record:
         record.log_ranking(RANKING)
-    shown = pd.concat([ranking.head(SHOWN), references])
-    rows = [_cells(row) for row in shown.to_dict("records")]
-    context.table("ranking", ["rank", "id", "accuracy", "loss", "vanilla", "MACs", "parameters"], rows)
+    shown = pd.concat([ranked.head(SHOWN), *references])
+    columns = ["rank", "id", "accuracy", "95 %", "images", "beats next", "vanilla", "MACs"]
+    context.table("ranking", columns, [_cells(row) for row in shown.to_dict("records")])
+    context.say(_verdict(ranked))
+
+
+def _verdict(ranked: pd.DataFrame) -> str:
+    winner = ranked.iloc[0]
+    line = f"rank: {winner['id']} wins"
+    if len(ranked) > 1:
+        line += f"; it is really better than {ranked['id'].iloc[1]} with a probability of {winner['beats_next']:.1%}"
+    return line
 
 
 def _cells(row: Mapping[Any, Any]) -> list[str]:
@@ -35,8 +44,9 @@ def _cells(row: Mapping[Any, Any]) -> list[str]:
         "-" if pd.isna(rank) else str(rank),
         row["id"],
         f"{row['accuracy']:.2%}",
-        f"{row['loss']:.4f}",
+        f"{row['accuracy_low']:.1%}-{row['accuracy_high']:.1%}",
+        f"{row['images']:,}",
+        "-" if pd.isna(row["beats_next"]) else f"{row['beats_next']:.1%}",
         "-" if pd.isna(vanilla) else f"{vanilla:.2%}",
         f"{row['macs_fraction']:.2%}",
-        f"{row['params_fraction']:.2%}",
     ]

@@ -4,50 +4,54 @@ DVC deletes a stage's outputs before it runs the stage again; what a killed sear
 here instead. A row is found by the hash of everything that determines a score, so a stale one is never read.
 """
 
-import hashlib
-import json
 import math
 import sqlite3
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from eagleeye.errors import EvaluationError
-
-Json = None | bool | int | float | str | list["Json"] | tuple["Json", ...] | Mapping[str, "Json"]
+from eagleeye.racing import Rung
 
 WAIT_SECONDS = 60.0  # for another process to finish writing
 SCHEMA = """
-CREATE TABLE IF NOT EXISTS scores (
+CREATE TABLE IF NOT EXISTS evaluations (
     search_key TEXT NOT NULL,
     candidate_id TEXT NOT NULL,
+    calibration_images INTEGER NOT NULL,
+    images INTEGER NOT NULL,
     accuracy REAL NOT NULL,
     loss REAL,             -- NULL: not a number, for which SQLite has no value
+    correct BLOB NOT NULL,
     vanilla_accuracy REAL, -- NULL: not scored without recalibration
     vanilla_loss REAL,
     seconds REAL,          -- NULL: not measured
-    PRIMARY KEY (search_key, candidate_id)
+    statistics BLOB,       -- NULL: dropped, the candidate is out of the race
+    PRIMARY KEY (search_key, candidate_id, calibration_images, images)
 ) WITHOUT ROWID"""
+COLUMNS = "accuracy, loss, correct, vanilla_accuracy, vanilla_loss, seconds"
 
 
 @dataclass(frozen=True)
 class Scores:
-    """What the evaluation of one candidate found.
+    """What the evaluation of one candidate in one rung of the race found.
 
     Attributes:
         accuracy: Top-1 on the sub-validation images after adaptive BN, in [0, 1].
         loss: Mean cross-entropy there, in nats.
-        vanilla_accuracy: The same without recalibration; None where not scored.
-        vanilla_loss: The same without recalibration; None where not scored.
+        correct: On which images it was right, as `eagleeye.confidence.pack` packs them.
+        vanilla_accuracy: The accuracy without recalibration; None where not scored.
+        vanilla_loss: The cross-entropy without recalibration; None where not scored.
         seconds: Wall-clock time of the evaluation; no part of the result.
     """
 
     accuracy: float
     loss: float
+    correct: bytes
     vanilla_accuracy: float | None = None
     vanilla_loss: float | None = None
     seconds: float | None = None
@@ -81,45 +85,79 @@ class Scorebook:
         except sqlite3.Error as error:
             raise self._unusable(error) from error
 
-    def known(self, search_key: str) -> dict[str, Scores]:
-        """The scores on record for one search.
+    def known(self, search_key: str, rung: Rung) -> dict[str, Scores]:
+        """The scores on record for one rung of one search.
 
         Args:
-            search_key: From `search_key`.
+            search_key: From `tasks.bench.scoring_key`.
+            rung: With how many images.
 
         Returns:
             Scores by candidate id, in the order of the ids.
         """
         query = (
-            "SELECT candidate_id, accuracy, loss, vanilla_accuracy, vanilla_loss, seconds FROM scores"
-            " WHERE search_key = ? ORDER BY candidate_id"
+            f"SELECT candidate_id, {COLUMNS} FROM evaluations"  # noqa: S608 - no user's text
+            " WHERE search_key = ? AND calibration_images = ? AND images = ? ORDER BY candidate_id"
         )
-        with self._lock:
-            try:
-                rows = self._connection.execute(query, (search_key,)).fetchall()
-            except sqlite3.Error as error:
-                raise self._unusable(error) from error
+        rows = self._run(query, (search_key, *astuple(rung))).fetchall()
         return {candidate_id: _scores(*columns) for candidate_id, *columns in rows}
 
-    def record(self, search_key: str, candidate_id: str, scores: Scores) -> None:
+    def record(
+        self, search_key: str, candidate_id: str, rung: Rung, scores: Scores, statistics: bytes | None = None
+    ) -> None:
         """Put one candidate on record; the same scores a second time change nothing.
 
         Args:
-            search_key: From `search_key`.
+            search_key: From `tasks.bench.scoring_key`.
             candidate_id: The strategy's id.
+            rung: With how many images it was scored.
             scores: What its evaluation found.
+            statistics: Its BN statistics, to go on from in the next rung.
 
         Raises:
             EvaluationError: The candidate is on record with other scores, or the record cannot be written.
         """
-        insert = "INSERT INTO scores VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
+        insert = "INSERT INTO evaluations VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
+        added = self._run(insert, (search_key, candidate_id, *astuple(rung), *astuple(scores), statistics)).rowcount
+        if not added:
+            self._must_agree(self.known(search_key, rung)[candidate_id], scores, candidate_id)
+
+    def statistics(self, search_key: str, candidate_id: str, rung: Rung) -> tuple[int, bytes] | None:
+        """The BN statistics from which a candidate's evaluation can go on.
+
+        Args:
+            search_key: From `tasks.bench.scoring_key`.
+            candidate_id: The strategy's id.
+            rung: The evaluation that is to come.
+
+        Returns:
+            The number of calibration images they are of, and the statistics; None where there are none.
+        """
+        query = (
+            "SELECT calibration_images, statistics FROM evaluations WHERE search_key = ? AND candidate_id = ?"
+            " AND calibration_images <= ? AND statistics IS NOT NULL ORDER BY calibration_images DESC LIMIT 1"
+        )
+        values = (search_key, candidate_id, rung.calibration)
+        found: tuple[int, bytes] | None = self._run(query, values).fetchone()
+        return found
+
+    def drop_statistics(self, search_key: str, candidate_ids: Iterable[str]) -> None:
+        """Forget the BN statistics of candidates that are out of the race: for a large network they are large."""
+        update = "UPDATE evaluations SET statistics = NULL WHERE search_key = ? AND candidate_id = ?"
         with self._lock:
             try:
-                added = self._connection.execute(insert, (search_key, candidate_id, *astuple(scores))).rowcount
+                with self._connection:
+                    self._connection.execute("BEGIN")
+                    self._connection.executemany(update, [(search_key, name) for name in candidate_ids])
             except sqlite3.Error as error:
                 raise self._unusable(error) from error
-        if not added:
-            self._must_agree(self.known(search_key)[candidate_id], scores, candidate_id)
+
+    def _run(self, statement: str, values: tuple[object, ...]) -> sqlite3.Cursor:
+        with self._lock:
+            try:
+                return self._connection.execute(statement, values)
+            except sqlite3.Error as error:
+                raise self._unusable(error) from error
 
     def close(self) -> None:
         """Close the file; records need no closing to be safe."""
@@ -160,59 +198,22 @@ class Scorebook:
         )
 
 
-def search_key(parts: Mapping[str, Path | Json]) -> str:
-    """One hash over everything that determines a candidate's scores.
-
-    Name every input: baseline checkpoint, strategies table (an id alone says nothing), calibration and
-    sub-validation tables, model, preprocessing and evaluation settings, the library's folder. A `Path`
-    stands for the content of the file, or of all files below the folder; anything else for itself, as JSON.
-
-    Args:
-        parts: Input by name.
-
-    Returns:
-        64 hexadecimal digits; independent of the order of the names and of where the files lie.
-
-    Raises:
-        OSError: A file cannot be read.
-        TypeError: A value has no JSON form.
-        ValueError: A number is NaN or infinite.
-    """
-    content = {name: _content(part) for name, part in parts.items()}
-    return hashlib.sha256(_canonical(content)).hexdigest()
-
-
-def _content(part: Path | Json) -> dict[str, object]:
-    if not isinstance(part, Path):
-        return {"value": part}
-    if not part.is_dir():
-        return {"file": _file_digest(part)}
-    files = (path for path in part.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
-    return {"folder": {path.relative_to(part).as_posix(): _file_digest(path) for path in files}}
-
-
-def _file_digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _canonical(value: object) -> bytes:
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
-
-
 def _scores(
     accuracy: float,
     loss: float | None,
+    correct: bytes,
     vanilla_accuracy: float | None,
     vanilla_loss: float | None,
     seconds: float | None,
 ) -> Scores:
     if vanilla_accuracy is not None and vanilla_loss is None:
         vanilla_loss = math.nan
-    return Scores(accuracy, math.nan if loss is None else loss, vanilla_accuracy, vanilla_loss, seconds)
+    loss = math.nan if loss is None else loss
+    return Scores(accuracy, loss, correct, vanilla_accuracy, vanilla_loss, seconds)
 
 
 def _comparable(scores: Scores) -> tuple[str, ...]:
     # As text, because NaN differs from itself; without the time, which is never the same twice. Adding zero turns -0.0
     # into 0.0: SQLite does not keep the sign.
-    return tuple(repr(None if value is None else value + 0.0) for value in astuple(scores)[:-1])
+    values = astuple(scores)[:-1]
+    return tuple(repr(value + 0.0 if isinstance(value, float) else value) for value in values)

@@ -61,7 +61,7 @@ def search_run(search_key: str, name: str, *, uri: str, experiment: str) -> Iter
     """The parent run of a search, found by its key or created; running inside the block, ended after it.
 
     Args:
-        search_key: From `tasks.scorebook.search_key`.
+        search_key: From `tasks.content_key.content_key`.
         name: Name of a new run, for people.
         uri: MLflow tracking URI.
         experiment: MLflow experiment, created where missing.
@@ -151,7 +151,7 @@ class SearchRun:
         self._client.log_inputs(self.run_id, [DatasetInput(dataset, tags)])
 
     def log_candidates(self, candidates: Iterable[Candidate]) -> None:
-        """Record scored candidates, each once.
+        """Record scored candidates, each in one run; what more images found replaces what fewer had shown.
 
         Args:
             candidates: A batch as it comes, or all of them again.
@@ -161,6 +161,8 @@ class SearchRun:
             groups = list(candidate.rates)
             if candidate.id not in self._done:
                 self._log_candidate(candidate)
+            elif (candidate.images or 0) > self._nested[candidate.id].data.metrics.get("images", 0):
+                self._put_figures(self._nested[candidate.id].info.run_id, candidate.figures())
         if groups:
             self._offer_view(groups)
         self._chart()

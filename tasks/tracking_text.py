@@ -33,6 +33,7 @@ class Candidate:
         vanilla_accuracy: Without recalibration; None where not scored.
         vanilla_loss: Without recalibration; None where not scored.
         seconds: Time of the evaluation; None where not measured.
+        images: Sub-validation images that the scores are of.
     """
 
     id: str
@@ -47,10 +48,11 @@ class Candidate:
     vanilla_accuracy: float | None = None
     vanilla_loss: float | None = None
     seconds: float | None = None
+    images: int | None = None
 
     def figures(self) -> dict[str, float]:
         """What becomes a metric."""
-        values = {name: getattr(self, name) for name in (*FIGURES, "seconds")}
+        values = {name: getattr(self, name) for name in (*FIGURES, "seconds", "images")}
         return {name: readable(name, value) for name, value in values.items() if value is not None}
 
 

@@ -13,10 +13,10 @@ from eagleeye.errors import CheckpointError
 from eagleeye.files import written_whole
 from eagleeye.train import Recipe, TrainData, TrainResult, current_share, local_device, open_training, train
 from tasks.artifacts import CACHE, LIBRARY, SUB_VALIDATION
+from tasks.content_key import content_key
 from tasks.context import Context
 from tasks.images import choose_device, load_subset, open_images, preprocess, training_rows
 from tasks.params import Params, Training
-from tasks.scorebook import search_key
 
 State = dict[str, Any]
 
@@ -100,7 +100,7 @@ def training_key(params: Params, settings: Training, start: Mapping[str, Any]) -
         settings: The stage's own section.
         start: What the initial weights come from: files or plain values, by name.
     """
-    return search_key(
+    return content_key(
         {
             "data": params.data.model_dump(mode="json"),
             "model": params.model.model_dump(mode="json"),

@@ -21,6 +21,8 @@ SMALL = {
     "baseline.lr": 0.05,
     "strategies.count": 6,
     "evaluate.candidates_per_task": 4,
+    "evaluate.batch_size": 16,
+    "evaluate.first_images": [16, 100],
     "rank.top_k": 2,
     "finetune.epochs": 2,
     "report.latency_repeats": 5,

@@ -1,5 +1,6 @@
 """The stages' bodies on the digits: their tables agree with each other and with what is computed anew."""
 
+import io
 import json
 import os
 import shutil
@@ -12,18 +13,20 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 import torch
+from rich.console import Console
 from torch.utils.flop_counter import FlopCounterMode
 
 import eagleeye
 from eagleeye.data import open_source
 from eagleeye.errors import ArtifactError, EagleEyeError, EvaluationError
+from eagleeye.racing import Rung
 from eagleeye.strategies import Strategy
 from eagleeye.train import TrainResult
 from tasks import artifacts, evaluate, finetune, training
 from tasks.artifacts import SCHEMAS
 from tasks.bench import Bench
+from tasks.console import Terminal
 from tasks.params import Params
-from tasks.scorebook import Scores
 from tasks.settings import override
 from tests.tasks.conftest import ROOT, Recorder, Search, run_stage
 
@@ -61,7 +64,8 @@ def test_strategies_meet_the_budget_and_the_groups(search: Search) -> None:
 def test_ranking_is_what_pandas_would_make_of_it(search: Search) -> None:
     ranking, scores = pd.read_parquet(artifacts.RANKING), pd.read_parquet(artifacts.SCORES)
     drawn = scores[scores["id"] != "even"]
-    wanted = drawn.assign(worse=-drawn["accuracy"]).sort_values(["worse", "loss", "id"])["id"]
+    wanted = drawn.assign(worse=-drawn["accuracy"], fewer=-drawn["images"])
+    wanted = wanted.sort_values(["fewer", "worse", "loss", "id"])["id"]
     assert list(ranking["id"]) == [*wanted, "even"]
     assert ranking["rank"].tolist()[:-1] == [1, 2, 3, 4, 5, 6]
     assert pd.isna(ranking["rank"].iloc[-1])
@@ -137,35 +141,64 @@ def test_a_killed_search_continues_where_it_stopped(search: Search, monkeypatch:
     wanted = artifacts.SCORES.read_bytes()
     artifacts.SCORES.unlink()
     artifacts.SCOREBOOK.unlink()
-    scored: list[str] = []
+    scored: list[tuple[str, Rung]] = []
     score = Bench.score
 
-    def count(bench: Bench, strategy: Strategy) -> Scores:
-        scored.append(strategy.id)
-        return score(bench, strategy)
+    def count(bench: Bench, strategy: Strategy, rung: Rung, begun: object) -> object:
+        scored.append((strategy.id, rung))
+        return score(bench, strategy, rung, begun)
 
     monkeypatch.setattr(Bench, "score", count)
     with pytest.raises(KeyboardInterrupt):
         run_stage("evaluate", search.params, Recorder(stop_after=3))
     assert not artifacts.SCORES.exists()
+    with pytest.raises(KeyboardInterrupt):
+        run_stage("evaluate", search.params, Recorder(stop_after=4))
     context = run_stage("evaluate", search.params)
-    assert "evaluate: 3 of 7 candidates are on record already" in context.said
-    assert context.steps["evaluate"] == (7, 7)
-    assert sorted(scored) == sorted([*(f"s{n:04}" for n in range(6)), "even"])
+    assert "evaluate: 4 of 5 candidates are on record already" in context.said
+    first, last = Rung(16, 100), Rung(48, 287)
+    assert [name for name, rung in scored if rung == first] == [f"s{n:04}" for n in range(6)]
+    finalists = [name for name, rung in scored if rung == last]
+    assert sorted(finalists) == sorted(set(finalists))
+    assert "even" in finalists
     assert artifacts.SCORES.read_bytes() == wanted
+
+
+@pytest.mark.parametrize(
+    "settings", [{"candidates_per_task": 1}, {"candidates_per_task": 100, "workers": 1}, {"workers": 3}], ids=str
+)
+def test_a_score_does_not_depend_on_grouping_or_workers(search: Search, settings: dict[str, int]) -> None:
+    wanted = artifacts.SCORES.read_bytes()
+    artifacts.SCOREBOOK.unlink()
+    evaluate.run(changed(search.params, evaluate=settings), Terminal(Console(file=io.StringIO())))
+    assert artifacts.SCORES.read_bytes() == wanted
+
+
+def test_without_racing_every_candidate_sees_every_image(search: Search) -> None:
+    raced = pd.read_parquet(artifacts.SCORES)
+    context = run_stage("evaluate", changed(search.params, evaluate={"racing": "off"}))
+    scores = pd.read_parquet(artifacts.SCORES)
+    assert set(zip(scores["calibration_images"], scores["images"], strict=True)) == {(48, 287)}
+    # Finalists of the race have their scores already, and they are the same.
+    finalists = raced[raced["images"] == 287]
+    assert sum(len(batch.strategies) for batch in context.batches) == 7 - len(finalists)
+    pd.testing.assert_frame_equal(scores[scores["id"].isin(finalists["id"])], finalists)
 
 
 def test_a_larger_search_scores_only_the_new_candidates(search: Search) -> None:
     params = changed(search.params, strategies={"count": 9})
     run_stage("strategies", params)
     context = run_stage("evaluate", params)
-    assert [strategy.id for batch in context.batches for strategy in batch.strategies] == ["s0006", "s0007", "s0008"]
+    first = [
+        strategy.id for batch in context.batches if batch.rung.sub_validation == 100 for strategy in batch.strategies
+    ]
+    assert first == ["s0006", "s0007", "s0008"]
 
 
 def test_another_way_of_scoring_scores_anew(search: Search) -> None:
     params = changed(search.params, evaluate={"mode": "paper", "iterations": 2, "vanilla": False})
     context = run_stage("evaluate", params)
-    assert [len(batch.strategies) for batch in context.batches] == [4, 3]
+    assert [len(batch.strategies) for batch in context.batches] == [4, 3]  # no race
     assert pd.read_parquet(artifacts.SCORES)["vanilla_accuracy"].isna().all()
 
 
@@ -251,9 +284,11 @@ def test_a_batch_that_is_done_again_scores_nothing_again(search: Search, monkeyp
     artifacts.SCOREBOOK.unlink()
     context = run_stage("evaluate", search.params)
     monkeypatch.setattr(Bench, "score", lambda *_: pytest.fail("scored again"))
-    again = [row for batch in context.batches for row in evaluate.score_assignment(batch)]
+    again = {name: scores for batch in context.batches for name, scores in evaluate.score_assignment(batch)}
     table = pd.read_parquet(artifacts.SCORES)
-    assert [(name, scores.accuracy) for name, scores in again] == list(zip(table["id"], table["accuracy"], strict=True))
+    assert {name: scores.accuracy for name, scores in again.items()} == dict(
+        zip(table["id"], table["accuracy"], strict=True)
+    )
 
 
 def test_the_same_widths_under_another_id_have_a_score_already(search: Search) -> None:

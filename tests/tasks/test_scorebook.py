@@ -9,61 +9,67 @@ import threading
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from eagleeye.confidence import pack
 from eagleeye.errors import EvaluationError
-from tasks.scorebook import Scorebook, Scores, search_key
+from eagleeye.racing import Rung
+from tasks.scorebook import Scorebook, Scores
 
-SCORES = Scores(accuracy=0.6123, loss=1.25, vanilla_accuracy=0.11, vanilla_loss=7.5, seconds=0.7)
+RUNG, BITS = Rung(256, 1024), pack(np.array([True, False, True]))
+SCORES = Scores(accuracy=0.6123, loss=1.25, correct=BITS, vanilla_accuracy=0.11, vanilla_loss=7.5, seconds=0.7)
 
 ROOT = Path(__file__).parents[2]
 WRITER = """
 import sys
+from eagleeye.racing import Rung
 from tasks.scorebook import Scorebook, Scores
 book = Scorebook(sys.argv[1])
 for row in range(10**6):
-    book.record("search", f"s{row:06d}", Scores(row / 1e6, row / 7, seconds=0.1))
+    book.record("search", f"s{row:06d}", Rung(256, 1024), Scores(row / 1e6, row / 7, b"bits", seconds=0.1))
     print(row, flush=True)
 """
 
 
 def test_a_new_record_knows_nothing_and_creates_its_folder(tmp_path):
     with Scorebook(tmp_path / "state" / "scores.sqlite") as book:
-        assert book.known("search") == {}
+        assert book.known("search", RUNG) == {}
 
 
 def test_what_was_recorded_is_known_after_opening_again(tmp_path):
     path = tmp_path / "scores.sqlite"
     with Scorebook(path) as book:
-        book.record("a", "s0001", SCORES)
-        book.record("a", "s0000", Scores(0.1, 2.3))
-        book.record("b", "s0000", Scores(0.2, 2.4))
+        book.record("a", "s0001", RUNG, SCORES)
+        book.record("a", "s0000", RUNG, Scores(0.1, 2.3, BITS))
+        book.record("b", "s0000", RUNG, Scores(0.2, 2.4, BITS))
     with Scorebook(path) as book:
-        assert book.known("a") == {"s0000": Scores(0.1, 2.3), "s0001": SCORES}
-        assert list(book.known("a")) == ["s0000", "s0001"]
-        assert book.known("b") == {"s0000": Scores(0.2, 2.4)}
+        assert book.known("a", RUNG) == {"s0000": Scores(0.1, 2.3, BITS), "s0001": SCORES}
+        assert list(book.known("a", RUNG)) == ["s0000", "s0001"]
+        assert book.known("b", RUNG) == {"s0000": Scores(0.2, 2.4, BITS)}
 
 
 finite_or_not = st.floats()
 
 
-@example(scores=Scores(0.0, -0.0, 0.0, -0.0))
+@example(scores=Scores(0.0, -0.0, BITS, 0.0, -0.0))
 @given(
     scores=st.builds(
         Scores,
         accuracy=st.floats(0, 1),
         loss=finite_or_not,
+        correct=st.binary(min_size=4),
         vanilla_accuracy=st.floats(0, 1),
         vanilla_loss=finite_or_not,
     )
 )
 def test_numbers_come_back_bit_for_bit(tmp_path_factory, scores):
     with Scorebook(tmp_path_factory.mktemp("book") / "scores.sqlite") as book:
-        book.record("search", "s0000", scores)
-        book.record("search", "s0000", scores)  # and equal themselves, NaN included
-        back = book.known("search")["s0000"]
+        book.record("search", "s0000", RUNG, scores)
+        book.record("search", "s0000", RUNG, scores)  # and equal themselves, NaN included
+        back = book.known("search", RUNG)["s0000"]
     for name in ("accuracy", "loss", "vanilla_accuracy", "vanilla_loss"):
         before, after = getattr(scores, name), getattr(back, name)
         assert before == after or (math.isnan(before) and math.isnan(after))
@@ -71,20 +77,20 @@ def test_numbers_come_back_bit_for_bit(tmp_path_factory, scores):
 
 def test_the_same_scores_twice_are_one_record_whatever_the_time_they_took(tmp_path):
     with Scorebook(tmp_path / "scores.sqlite") as book:
-        book.record("a", "s0000", Scores(0.5, 1.0, seconds=1.0))
-        book.record("a", "s0000", Scores(0.5, 1.0, seconds=2.0))
-        assert book.known("a") == {"s0000": Scores(0.5, 1.0, seconds=1.0)}
+        book.record("a", "s0000", RUNG, Scores(0.5, 1.0, BITS, seconds=1.0))
+        book.record("a", "s0000", RUNG, Scores(0.5, 1.0, BITS, seconds=2.0))
+        assert book.known("a", RUNG) == {"s0000": Scores(0.5, 1.0, BITS, seconds=1.0)}
 
 
 @pytest.mark.parametrize(
-    "other", [Scores(0.5 + 1e-16, 1.0), Scores(0.5, math.nan), Scores(0.5, 1.0, 0.1, 2.0)], ids=str
+    "other", [Scores(0.5 + 1e-16, 1.0, BITS), Scores(0.5, math.nan, BITS), Scores(0.5, 1.0, BITS, 0.1, 2.0)], ids=str
 )
 def test_other_scores_for_the_same_candidate_are_refused_and_the_first_kept(tmp_path, other):
     with Scorebook(tmp_path / "scores.sqlite") as book:
-        book.record("a", "s0000", Scores(0.5 - 1e-16, 1.0))
+        book.record("a", "s0000", RUNG, Scores(0.5 - 1e-16, 1.0, BITS))
         with pytest.raises(EvaluationError, match=r"candidate s0000: scored .* move .*scores\.sqlite"):
-            book.record("a", "s0000", other)
-        assert book.known("a") == {"s0000": Scores(0.5 - 1e-16, 1.0)}
+            book.record("a", "s0000", RUNG, other)
+        assert book.known("a", RUNG) == {"s0000": Scores(0.5 - 1e-16, 1.0, BITS)}
 
 
 def test_every_record_outlives_sigkill_at_once(tmp_path):
@@ -100,13 +106,13 @@ def test_every_record_outlives_sigkill_at_once(tmp_path):
         writer.wait()
     assert writer.returncode == -signal.SIGKILL
     with Scorebook(path) as book:
-        known = book.known("search")
+        known = book.known("search", RUNG)
         assert len(known) in (
             len(announced),
             len(announced) + 1,
         )  # one may be on record but not yet announced
-        assert known == {f"s{row:06d}": Scores(row / 1e6, row / 7, seconds=0.1) for row in range(len(known))}
-        book.record("search", "next", SCORES)
+        assert known == {f"s{row:06d}": Scores(row / 1e6, row / 7, b"bits", seconds=0.1) for row in range(len(known))}
+        book.record("search", "next", RUNG, SCORES)
 
 
 def test_a_writer_killed_inside_a_transaction_leaves_no_lock_behind(tmp_path):
@@ -119,19 +125,19 @@ def test_a_writer_killed_inside_a_transaction_leaves_no_lock_behind(tmp_path):
     )
     subprocess.run([sys.executable, "-c", code, str(path)], check=False)
     with Scorebook(path) as book:
-        assert book.known("a") == {}
+        assert book.known("a", RUNG) == {}
         started = time.monotonic()
-        book.record("a", "s0000", SCORES)
+        book.record("a", "s0000", RUNG, SCORES)
         assert time.monotonic() - started < 5
-        assert book.known("a") == {"s0000": SCORES}
+        assert book.known("a", RUNG) == {"s0000": SCORES}
 
 
 def _write_all(path, barrier, own):
     barrier.wait()
     with Scorebook(path) as book:
         for row in range(40):
-            book.record("search", f"s{row:04d}", Scores(row / 40, 1.0, seconds=own))
-            book.record("search", f"own{own}-{row:04d}", Scores(0.5, 1.0))
+            book.record("search", f"s{row:04d}", RUNG, Scores(row / 40, 1.0, BITS, seconds=own))
+            book.record("search", f"own{own}-{row:04d}", RUNG, Scores(0.5, 1.0, BITS))
 
 
 def test_several_processes_open_a_new_file_at_once_and_write_the_same_candidates(tmp_path):
@@ -145,7 +151,7 @@ def test_several_processes_open_a_new_file_at_once_and_write_the_same_candidates
         writer.join(60)
     assert [writer.exitcode for writer in writers] == [0, 0, 0, 0]
     with Scorebook(path) as book:
-        known = book.known("search")
+        known = book.known("search", RUNG)
     assert len(known) == 40 + 4 * 40
     assert all(known[f"s{row:04d}"].accuracy == row / 40 for row in range(40))
 
@@ -155,14 +161,14 @@ def test_threads_share_one_object(tmp_path):
 
         def write(worker):
             for row in range(25):
-                book.record("search", f"{worker}-{row}", SCORES)
+                book.record("search", f"{worker}-{row}", RUNG, SCORES)
 
         threads = [threading.Thread(target=write, args=(worker,)) for worker in range(4)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-        assert len(book.known("search")) == 100
+        assert len(book.known("search", RUNG)) == 100
 
 
 def test_commits_are_synced_to_disk(tmp_path):
@@ -183,65 +189,28 @@ def test_a_damaged_file_is_named(tmp_path):
 def test_a_full_disk_is_named_and_loses_nothing(tmp_path):
     path = tmp_path / "scores.sqlite"
     with Scorebook(path) as book:
-        book.record("a", "s0000", SCORES)
+        book.record("a", "s0000", RUNG, SCORES)
         pages = book._connection.execute("PRAGMA page_count").fetchone()[0]
         book._connection.execute(f"PRAGMA max_page_count={pages}")
         with pytest.raises(EvaluationError, match=r"full.*free the disk"):
             for row in range(1, 10_000):
-                book.record("a", f"s{row:04d}", SCORES)
-        assert book.known("a")["s0000"] == SCORES
+                book.record("a", f"s{row:04d}", RUNG, SCORES)
+        assert book.known("a", RUNG)["s0000"] == SCORES
 
 
-@pytest.fixture
-def parts(tmp_path):
-    folder = tmp_path / "library"
-    (folder / "sub").mkdir(parents=True)
-    (folder / "a.py").write_text("a")
-    (folder / "sub" / "b.py").write_text("b")
-    table = tmp_path / "table.parquet"
-    table.write_bytes(b"rows")
-    return {
-        "table": table,
-        "library": folder,
-        "settings": {"mode": "reset", "iterations": None, "sizes": [1, 2]},
-    }
-
-
-def test_the_key_depends_on_content_alone(parts, tmp_path):
-    key = search_key(parts)
-    assert len(key) == 64
-    assert search_key(dict(reversed(parts.items()))) == key
-    moved = parts["table"].rename(tmp_path / "elsewhere")
-    assert search_key({**parts, "table": moved}) == key
-    (parts["library"] / "__pycache__").mkdir()
-    (parts["library"] / "__pycache__" / "a.pyc").write_text("compiled")
-    assert search_key({**parts, "table": moved}) == key
-    assert (
-        search_key({**parts, "table": moved, "settings": {"sizes": (1, 2), "iterations": None, "mode": "reset"}}) == key
-    )
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda parts: parts["table"].write_bytes(b"other rows"),
-        lambda parts: (parts["library"] / "sub" / "b.py").write_text("c"),
-        lambda parts: (parts["library"] / "sub" / "b.py").rename(parts["library"] / "b.py"),
-        lambda parts: (parts["library"] / "new.py").write_text(""),
-        lambda parts: parts["settings"].update(mode="paper"),
-        lambda parts: parts["settings"].update(iterations=0),
-        lambda parts: parts.update(table=str(parts["table"])),
-        lambda parts: parts.update(renamed=parts.pop("table")),
-    ],
-)
-def test_any_change_gives_another_key(parts, change):
-    before = search_key(parts)
-    change(parts)
-    assert search_key(parts) != before
-
-
-def test_a_key_needs_its_files_and_honest_numbers(parts):
-    with pytest.raises(FileNotFoundError):
-        search_key({"table": Path("missing")})
-    with pytest.raises(ValueError, match="JSON"):
-        search_key({"lr": math.nan})
+def test_rungs_are_kept_apart_and_statistics_are_those_to_go_on_from(tmp_path):
+    first, second = Rung(256, 1024), Rung(512, 2048)
+    with Scorebook(tmp_path / "scores.sqlite") as book:
+        book.record("a", "s0000", first, Scores(0.5, 1.0, BITS), b"of 256")
+        book.record("a", "s0000", second, Scores(0.4, 1.1, BITS), b"of 512")
+        book.record("a", "s0001", first, Scores(0.3, 1.2, BITS), b"other")
+        assert book.known("a", first) == {"s0000": Scores(0.5, 1.0, BITS), "s0001": Scores(0.3, 1.2, BITS)}
+        assert book.known("a", second) == {"s0000": Scores(0.4, 1.1, BITS)}
+        assert book.statistics("a", "s0000", Rung(1667, 5000)) == (512, b"of 512")
+        # Statistics of more images than the evaluation to come is of would change its result.
+        assert book.statistics("a", "s0000", Rung(256, 5000)) == (256, b"of 256")
+        assert book.statistics("a", "s0000", Rung(128, 64)) is None
+        book.drop_statistics("a", ["s0000", "unknown"])
+        assert book.statistics("a", "s0000", second) is None
+        assert book.statistics("a", "s0001", second) == (256, b"other")
+        assert book.known("a", first)["s0000"] == Scores(0.5, 1.0, BITS)

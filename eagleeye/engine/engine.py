@@ -1,0 +1,204 @@
+"""Scores of many candidates of one trained network (paper, section 3), as fast as the device allows."""
+
+from __future__ import annotations
+
+import copy
+import os
+import queue
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from eagleeye.batchnorm import adapt_batch_norm
+from eagleeye.channels.space import Space
+from eagleeye.data import Batches
+from eagleeye.engine.memory import choose_chunk
+from eagleeye.engine.parent import Parent
+from eagleeye.engine.precision import choose_precision
+from eagleeye.engine.slot import Slot
+from eagleeye.errors import EvaluationError
+from eagleeye.evaluate import Predictions, Score, predict
+from eagleeye.importance import Criterion, l1_norm
+from eagleeye.strategies import Strategy
+
+GPU_LANES = 4
+
+
+@dataclass(frozen=True)
+class Method:
+    """How candidates are evaluated."""
+
+    mode: str = "reset"
+    """Adaptive BN: `reset` or `paper`, as in `adapt_batch_norm`."""
+    iterations: int | None = None
+    """Calibration batches of `paper`; None: the published 100."""
+    precision: str = "auto"
+    """Of convolutions and linear layers, as in `choose_precision`."""
+    criterion: Criterion = l1_norm
+    """Importance of every group's channels."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the evaluation of one candidate found."""
+
+    score: Score
+    correct: npt.NDArray[np.bool_]
+    """Per sub-validation image whether the candidate is right, in the images' order: what comparisons are made of."""
+    vanilla: Score | None
+    """The score with the trained network's statistics, where asked for."""
+    statistics: Tensor
+    """The candidate's BN statistics, float32 (count,), to go on from with more calibration images."""
+
+
+class Engine:
+    """Evaluates candidates; any number of threads may call `score` at a time.
+
+    Args:
+        model: The trained network on its device, left untouched.
+        space: Its search space.
+        calibration: Images that re-estimate BN statistics. Their batch size is part of a score: it is the number of
+            images whose statistics are averaged.
+        sub_validation: Images whose labels are predicted; their batch size does not matter.
+        method: How candidates are evaluated.
+        lanes: Candidates that are on the device at a time, each with the memory of one network; None: as many as the
+            machine has cores, or 4 on a GPU.
+        say: Told in a line when a batch does not fit into memory and is halved.
+
+    Raises:
+        StrategyError: The space was traced from another network.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        space: Space,
+        calibration: Batches[Tensor],
+        sub_validation: Batches[tuple[Tensor, Tensor]],
+        *,
+        method: Method = Method(),
+        lanes: int | None = None,
+        say: Callable[[str], None] = lambda line: None,
+    ) -> None:
+        self.parent = Parent(model, space, criterion=method.criterion)
+        self.calibration, self.sub_validation, self.method, self.say = calibration, sub_validation, method, say
+        self.dtype = choose_precision(method.precision, self.parent.device)
+        self.lanes = lanes or (_cores() if self.parent.device.type == "cpu" else GPU_LANES)
+        self._streams: dict[int, torch.cuda.Stream] = {}
+        self._slots: queue.SimpleQueue[Slot | None] = queue.SimpleQueue()
+        for _ in range(self.lanes):
+            self._slots.put(None)
+        with self._lane() as slot:
+            self.chunk = choose_chunk(slot.fold(), sub_validation.part(0, 1)[0])
+        """Sub-validation images per forward pass."""
+
+    def score(
+        self,
+        strategy: Strategy | Sequence[int],
+        *,
+        calibration: int | None = None,
+        sub_validation: int | None = None,
+        begun: tuple[int, Tensor] | None = None,
+        vanilla: bool = False,
+    ) -> Outcome:
+        """Evaluate a candidate: cut its tensors, re-estimate its BN statistics, look at its predictions.
+
+        Args:
+            strategy: The candidate, or its widths in group order.
+            calibration: So many of the first calibration images; None: all there are.
+            sub_validation: So many of the first sub-validation images; None: all there are.
+            begun: Calibration images that an earlier evaluation of this candidate has used (a multiple of the batch
+                size) and the statistics it ended with: only the images after them are run through the network, with
+                the same result.
+            vanilla: Whether to score the candidate with the trained network's statistics, too.
+
+        Returns:
+            The scores, with what it takes to compare and to go on. The same for the same images, whatever else ran.
+
+        Raises:
+            StrategyError: The strategy does not fit the space.
+            EvaluationError: The network cannot be scored.
+        """
+        widths = strategy.widths if isinstance(strategy, Strategy) else strategy
+        wanted, look = len(self.calibration.labels), len(self.sub_validation.labels)
+        wanted, look = min(calibration or wanted, wanted), min(sub_validation or look, look)
+        with self._lane() as slot:
+            slot.fill(widths)
+            before = self._predict(slot, look).score if vanilla else None
+            self._adapt(slot, widths, wanted, begun)
+            predictions = self._predict(slot, look)
+            return Outcome(predictions.score, predictions.correct, before, slot.statistics())
+
+    def _adapt(self, slot: Slot, widths: Sequence[int], stop: int, begun: tuple[int, Tensor] | None) -> None:
+        start = 0
+        if begun is not None:
+            start = begun[0]
+            slot.restore(begun[1])
+        if start >= stop or not slot.norms:
+            return
+        try:
+            batches = self.calibration if self.method.mode == "paper" else self.calibration.between(start, stop)
+            adapt_batch_norm(
+                slot.network, batches, mode=self.method.mode, iterations=self.method.iterations, seen=start
+            )
+        except torch.OutOfMemoryError:
+            self._halve_calibration()
+            slot.fill(widths)
+            self._adapt(slot, widths, stop, None)
+
+    def _predict(self, slot: Slot, stop: int) -> Predictions:
+        network, start, parts = slot.fold(), 0, list[Predictions]()
+        while start < stop:
+            chunk = self.chunk
+            try:
+                parts.append(predict(network, [self.sub_validation.part(start, min(start + chunk, stop))]))
+                start += chunk
+            except torch.OutOfMemoryError:
+                self.chunk = self._half(chunk, "sub-validation images at a time; scores stay the same but for rounding")
+        correct, losses = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+        return Predictions(correct, losses)
+
+    def _halve_calibration(self) -> None:
+        said = "calibration images per batch; candidates scored from here on are compared with others less exactly"
+        self.calibration = copy.copy(self.calibration)
+        self.calibration.batch_size = self._half(self.calibration.batch_size, said)
+
+    def _half(self, size: int, what: str) -> int:
+        if size == 1:
+            raise EvaluationError("device: its memory does not hold one image's activations; use a larger one")
+        if self.parent.device.type == "cuda":
+            torch.cuda.empty_cache()
+        self.say(f"the device's memory is full: {size} → {size // 2} {what}")
+        return size // 2
+
+    @contextmanager
+    def _lane(self) -> Iterator[Slot]:
+        """A place for a candidate, with the arithmetic of the engine's precision and, on a GPU, a stream of its own."""
+        slot = self._slots.get()
+        try:
+            if slot is None:
+                slot = Slot(self.parent, dtype=self.dtype)
+            with self._stream(slot), self._arithmetic():
+                yield slot
+        finally:
+            self._slots.put(slot)
+
+    def _stream(self, slot: Slot) -> AbstractContextManager[object]:
+        if self.parent.device.type != "cuda":
+            return nullcontext()
+        # Small networks do not fill a GPU: candidates on streams of their own run side by side.
+        return torch.cuda.stream(self._streams.setdefault(id(slot), torch.cuda.Stream(self.parent.device)))  # type: ignore[no-untyped-call]
+
+    def _arithmetic(self) -> AbstractContextManager[object]:
+        # Weights are in the lower precision already; autocast brings the inputs to it wherever a layer needs that.
+        return torch.autocast(self.parent.device.type, self.dtype, enabled=self.dtype != torch.float32)
+
+
+def _cores() -> int:
+    # A container may be given fewer cores than the machine has.
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

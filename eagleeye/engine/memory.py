@@ -1,0 +1,69 @@
+"""How many images go through a network at a time: what the caches hold, and less where memory runs out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, fx, nn
+
+LARGEST, SMALLEST = 512, 8
+ALIVE = 4
+"""Activations in use at a time: a layer's input and output, and the other branch of a residual block."""
+CPU_CACHE = 16 * 2**20
+"""Bytes of the last-level cache where the system does not say."""
+GPU_SHARE = 0.1
+"""Share of a GPU's memory for the activations of one candidate of several at a time."""
+
+_CACHE_SIZE = Path("/sys/devices/system/cpu/cpu0/cache/index3/size")
+
+
+def choose_chunk(network: fx.GraphModule, example: Tensor) -> int:
+    """Images per forward pass, so that activations stay in the cache (CPU) or well within memory (GPU).
+
+    It follows from the network and the machine alone: kernels may round differently for another number of images, and
+    a score is not to depend on how many candidates run at a time.
+
+    Args:
+        network: The largest network that is to run.
+        example: A batch of inputs (n, C, H, W) on its device, in its precision.
+
+    Returns:
+        A power of two between 8 and 512.
+    """
+    with torch.inference_mode():
+        per_image = max(_Largest(network).measure(example) / len(example), 1.0)
+    fitting = _room(example.device) / (ALIVE * per_image)
+    chunk = SMALLEST
+    while chunk * 2 <= min(fitting, LARGEST):
+        chunk *= 2
+    return chunk
+
+
+def _room(device: torch.device) -> float:
+    if device.type == "cuda":
+        return GPU_SHARE * torch.cuda.get_device_properties(device).total_memory
+    return float(_cache_bytes())
+
+
+def _cache_bytes() -> int:
+    try:
+        text = _CACHE_SIZE.read_text(encoding="ascii").strip()
+        return int(text.removesuffix("K")) * 1024 if text.endswith("K") else int(text)
+    except (OSError, ValueError):
+        return CPU_CACHE
+
+
+class _Largest(fx.Interpreter):
+    """Runs a network and notes the bytes of its largest activation."""
+
+    def measure(self, example: Tensor) -> int:
+        self.bytes = 0
+        self.run(example)
+        return self.bytes
+
+    def run_node(self, n: fx.Node) -> object:
+        value: object = super().run_node(n)
+        if isinstance(value, Tensor) and not isinstance(value, nn.Parameter):
+            self.bytes = max(self.bytes, value.nbytes)
+        return value

@@ -1,0 +1,108 @@
+"""The trained network that all candidates are cut from: its tensors, and in which order its channels go."""
+
+from __future__ import annotations
+
+import copy
+import operator
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, fx, nn
+
+from eagleeye.batchnorm import batch_norm_layers
+from eagleeye.channels.space import Space
+from eagleeye.channels.steps import Kept
+from eagleeye.importance import Criterion, l1_norm
+from eagleeye.prune import build_thin, check_fits, check_widths
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A tensor that differs from candidate to candidate."""
+
+    name: str
+    tensor: Tensor
+    """Its value in the trained network."""
+    axes: tuple[tuple[int, int], ...]
+    """Each axis that loses channels, and the number of its entry in `Parent.places`."""
+
+
+class Parent:
+    """What all candidates of a network share; read by any number of threads at a time.
+
+    Args:
+        model: The trained network, left untouched; its tensors are copied once.
+        space: Its search space.
+        criterion: Importance of every group's channels.
+
+    Raises:
+        StrategyError: The space was traced from another network.
+    """
+
+    def __init__(self, model: nn.Module, space: Space, *, criterion: Criterion = l1_norm) -> None:
+        check_fits(model, space)
+        self.space = space
+        everything = [np.ones(group.channels, dtype=bool) for group in space.groups]
+        self.full = build_thin(model, space, everything).eval()
+        """The trained network in the candidates' form, with nothing removed."""
+        self.device = next((tensor.device for tensor in model.parameters()), torch.device("cpu"))
+        self._order = [np.argsort(-scores, kind="stable") for scores in criterion(model, space)]
+        self._numbers: dict[bytes, int] = {}
+        self.places: list[npt.NDArray[np.int64]] = []
+        """The distinct lists of channel ids that tensors' axes carry: many tensors share one."""
+        self.cuts = tuple(self._cuts())
+
+    def kept(self, widths: Sequence[int]) -> Kept:
+        """Which channel ids a candidate keeps: of every group the most important ones.
+
+        Args:
+            widths: Channels left per group.
+
+        Returns:
+            By channel id.
+
+        Raises:
+            StrategyError: The widths do not fit the space.
+        """
+        check_widths(self.space, widths)
+        chosen = []
+        for order, width in zip(self._order, widths, strict=True):
+            mask = np.zeros(len(order), dtype=bool)
+            mask[order[:width]] = True
+            chosen.append(mask)
+        return self.space.kept(chosen)
+
+    def indices(self, kept: Kept) -> list[Tensor | None]:
+        """Which positions stay, for every entry of `places`; None where all do."""
+        keeps = [kept[ids] for ids in self.places]
+        return [
+            None if keep.all() else torch.from_numpy(np.flatnonzero(keep)).to(self.device, non_blocking=True)
+            for keep in keeps
+        ]
+
+    def network(self) -> fx.GraphModule:
+        """A network of the candidates' kind with nothing removed, in evaluation mode; its tensors are its own."""
+        return copy.deepcopy(self.full)
+
+    def _cuts(self) -> list[Cut]:
+        axes: dict[str, list[tuple[int, int]]] = {name: [] for name in self._statistics()}
+        for axis in self.space.axes:
+            if any(np.isin(ids, axis.ids).any() for ids in self.space.ids):
+                axes.setdefault(axis.tensor, []).append((axis.axis, self._place(axis.ids)))
+        find = {name: operator.attrgetter(name)(self.full) for name in axes}
+        return [Cut(name, find[name].detach(), tuple(places)) for name, places in axes.items()]
+
+    def _statistics(self) -> list[str]:
+        """BN statistics: recalibration changes them, so that they are replaced even where no channel goes."""
+        layers = set(batch_norm_layers(self.full))
+        names = [name for name, module in self.full.named_modules() if module in layers]
+        return [f"{name}.{key}" for name in names for key in ("running_mean", "running_var")]
+
+    def _place(self, ids: npt.NDArray[np.int64]) -> int:
+        number = self._numbers.setdefault(ids.tobytes(), len(self.places))
+        if number == len(self.places):
+            self.places.append(ids)
+        return number

@@ -1,0 +1,36 @@
+"""Which precision the arithmetic takes: 16 bits where the hardware multiplies them natively."""
+
+from __future__ import annotations
+
+import torch
+
+from eagleeye.errors import ConfigError
+
+PRECISIONS = ("auto", "float32", "bfloat16")
+
+
+def choose_precision(name: str, device: torch.device | str) -> torch.dtype:
+    """The precision that a setting names.
+
+    Args:
+        name: `float32`, `bfloat16`, or `auto`: bfloat16 where the device multiplies it natively.
+        device: Where the networks run.
+
+    Returns:
+        `torch.float32` or `torch.bfloat16`.
+
+    Raises:
+        ConfigError: Unknown name.
+    """
+    if name not in PRECISIONS:
+        raise ConfigError(f"precision: '{name}' is unknown; allowed are {', '.join(PRECISIONS)}")
+    if name == "float32" or (name == "auto" and not _is_native(torch.device(device))):
+        return torch.float32
+    return torch.bfloat16
+
+
+def _is_native(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    # Without such instructions bfloat16 is emulated, and slower than float32.
+    return device.type == "cpu" and bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())

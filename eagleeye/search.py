@@ -1,0 +1,96 @@
+"""A whole search in one call: every candidate scored by a race, ranked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import pandas as pd
+import torch
+
+from eagleeye.confidence import pack
+from eagleeye.engine import Engine, Outcome
+from eagleeye.racing import Rung, Standing, plan, survivors
+from eagleeye.rank import judge, rank
+from eagleeye.strategies import Strategy
+
+FIRST = Rung(calibration=256, sub_validation=1024)
+"""Images of the first rung of a race."""
+
+
+def search(engine: Engine, strategies: Sequence[Strategy], *, first: Rung | None = FIRST) -> pd.DataFrame:
+    """Score candidates and rank them.
+
+    Args:
+        engine: Scores them.
+        strategies: The candidates.
+        first: Images of the first rung of the race; None scores every candidate on all images.
+
+    Returns:
+        One row per candidate, the winner first: rank, id, macs, params, accuracy, loss, calibration_images, images
+        (sub-validation images), accuracy_low, accuracy_high, beats_next, as in `eagleeye.rank.judge`.
+
+    Raises:
+        EvaluationError: A candidate cannot be scored.
+    """
+    rows: dict[str, dict[str, object]] = {}
+    running = {strategy.id: strategy for strategy in strategies}
+    states: dict[str, tuple[int, torch.Tensor]] = {}
+    for rung in rungs(engine, len(strategies), first):
+        standings = {}
+        for strategy, outcome in _score_all(engine, list(running.values()), rung, states):
+            rows[strategy.id] = _row(strategy, rung, outcome)
+            standings[strategy.id] = Standing(outcome.score, outcome.correct)
+            states[strategy.id] = (rung.calibration, outcome.statistics)
+        chosen = survivors(standings)
+        running = {name: running[name] for name in chosen}
+        states = {name: states[name] for name in chosen}
+    return judge(rank(pd.DataFrame(rows.values())))
+
+
+def rungs(engine: Engine, candidates: int, first: Rung | None) -> tuple[Rung, ...]:
+    """The rungs of a race with all of an engine's images in the last one.
+
+    Args:
+        engine: Whose images.
+        candidates: How many start.
+        first: Images of the first rung; None: everything at once.
+    """
+    last = Rung(len(engine.calibration.labels), len(engine.sub_validation.labels))
+    return plan(candidates, first or last, last, batch_size=engine.calibration.batch_size)
+
+
+def _score_all(
+    engine: Engine,
+    strategies: Sequence[Strategy],
+    rung: Rung,
+    states: Mapping[str, tuple[int, torch.Tensor]],
+) -> Iterator[tuple[Strategy, Outcome]]:
+    def score(strategy: Strategy) -> Outcome:
+        return engine.score(
+            strategy,
+            calibration=rung.calibration,
+            sub_validation=rung.sub_validation,
+            begun=states.get(strategy.id),
+        )
+
+    def prepare() -> None:
+        # Small convolutions gain little from a second core, a second candidate gains all of it.
+        if engine.parent.device.type == "cpu":
+            torch.set_num_threads(1)
+
+    with ThreadPoolExecutor(engine.lanes, initializer=prepare) as pool:
+        yield from zip(strategies, pool.map(score, strategies), strict=True)
+
+
+def _row(strategy: Strategy, rung: Rung, outcome: Outcome) -> dict[str, object]:
+    return {
+        "id": strategy.id,
+        "macs": strategy.macs,
+        "params": strategy.params,
+        "accuracy": outcome.score.accuracy,
+        "loss": outcome.score.loss,
+        "calibration_images": rung.calibration,
+        "images": rung.sub_validation,
+        "correct": pack(outcome.correct),
+    }

@@ -1,0 +1,205 @@
+"""The engine against pruning, adapting and evaluating one step after another."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+import eagleeye
+from eagleeye.engine import Engine, Method
+from eagleeye.engine.parent import Parent
+from eagleeye.engine.slot import Slot
+from eagleeye.errors import EvaluationError, StrategyError
+from tests.eagleeye import networks
+from tests.eagleeye.engine.conftest import BATCH, CALIBRATION, SUB_VALIDATION, Setting, make_setting
+
+EXACT = Method(precision="float32")
+KINDS = [kind for kind in networks.CONSTRUCTS if any(isinstance(m, nn.BatchNorm2d) for m in kind().modules())]
+
+
+def engine_of(setting: Setting, method: Method = EXACT, **options: object) -> Engine:
+    return Engine(setting.network, setting.space, setting.calibration, setting.sub_validation, method=method, **options)
+
+
+def assert_close(found: eagleeye.Score, wanted: eagleeye.Score) -> None:
+    # Folding changes the order of sums: a tie in float32 may fall the other way on one image.
+    assert abs(found.accuracy - wanted.accuracy) <= 1 / SUB_VALIDATION
+    assert found.loss == pytest.approx(wanted.loss, rel=1e-4)
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_scores_are_those_of_networks_built_one_by_one(kind: type[nn.Module]) -> None:
+    setting = make_setting(kind())
+    engine = engine_of(setting)
+    for strategy in setting.strategies:
+        assert_close(engine.score(strategy).score, setting.plain(strategy))
+    # Back to the first: nothing of the others is left in its place.
+    assert_close(engine.score(setting.strategies[0]).score, setting.plain(setting.strategies[0]))
+
+
+def test_a_filled_slot_has_the_tensors_of_the_pruned_network(setting: Setting) -> None:
+    slot = Slot(engine_of(setting).parent)
+    for strategy in setting.strategies:
+        slot.fill(strategy.widths)
+        wanted = eagleeye.prune(setting.network, setting.space, strategy).state_dict()
+        found = slot.network.state_dict()
+        assert found.keys() == wanted.keys()
+        for name, tensor in wanted.items():
+            assert torch.equal(found[name], tensor), name
+
+
+def test_the_trained_network_is_left_alone(setting: Setting) -> None:
+    before = {name: tensor.clone() for name, tensor in setting.network.state_dict().items()}
+    engine = engine_of(setting)
+    engine.score([group.channels for group in setting.space.groups], vanilla=True)
+    engine.score(setting.strategies[0])
+    for name, tensor in setting.network.state_dict().items():
+        assert torch.equal(tensor, before[name]), name
+    assert not setting.network.training
+
+
+def test_vanilla_scores_have_the_trained_statistics(setting: Setting) -> None:
+    strategy = setting.strategies[1]
+    found = engine_of(setting).score(strategy, vanilla=True)
+    thin = eagleeye.prune(setting.network, setting.space, strategy)
+    assert found.vanilla is not None
+    assert_close(found.vanilla, eagleeye.evaluate(thin, setting.sub_validation))
+    assert_close(found.score, setting.plain(strategy))
+
+
+def test_fewer_images_are_the_first_ones(setting: Setting) -> None:
+    strategy = setting.strategies[0]
+    outcome = engine_of(setting).score(strategy, calibration=16, sub_validation=30)
+    assert_close(outcome.score, setting.plain(strategy, 16, 30))
+    assert len(outcome.correct) == 30
+    assert outcome.correct.mean() == outcome.score.accuracy
+
+
+def test_going_on_gives_the_same_bits_as_starting_anew(setting: Setting) -> None:
+    engine, strategy = engine_of(setting), setting.strategies[2]
+    first = engine.score(strategy, calibration=16, sub_validation=20)
+    engine.score(setting.strategies[0])
+    on = engine.score(strategy, begun=(16, first.statistics))
+    anew = engine.score(strategy)
+    assert on.score == anew.score
+    assert torch.equal(on.statistics, anew.statistics)
+    assert np.array_equal(on.correct, anew.correct)
+
+
+def test_the_published_protocol_is_that_of_adapt_batch_norm(setting: Setting) -> None:
+    strategy = setting.strategies[0]
+    found = engine_of(setting, Method("paper", 7, "float32")).score(strategy)
+    thin = eagleeye.prune(setting.network, setting.space, strategy)
+    eagleeye.adapt_batch_norm(thin, setting.calibration, mode="paper", iterations=7)
+    assert_close(found.score, eagleeye.evaluate(thin, setting.sub_validation))
+
+
+def test_threads_and_lanes_do_not_change_a_bit(setting: Setting) -> None:
+    alone = [engine_of(setting, lanes=1).score(strategy) for strategy in setting.strategies]
+    shared = engine_of(setting, lanes=2)
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(shared.score, setting.strategies * 3))
+    for outcome, wanted in zip(found, alone * 3, strict=True):
+        assert outcome.score == wanted.score
+        assert torch.equal(outcome.statistics, wanted.statistics)
+
+
+def test_sixteen_bits_stay_near(setting: Setting) -> None:
+    engine = engine_of(setting, Method(precision="bfloat16"))
+    for strategy in setting.strategies:
+        assert engine.score(strategy).score.loss == pytest.approx(setting.plain(strategy).loss, rel=0.05)
+
+
+def cramped(engine: Engine, room: int) -> None:
+    """Put the engine on a device that holds the activations of so many images only."""
+    slot = Slot(engine.parent)
+    for network in (slot.network, slot.folded):
+        network.forward = crowded(network.forward, room)
+    engine._slots.get()
+    engine._slots.put(slot)
+
+
+def crowded(forward: Callable[[Tensor], Tensor], room: int) -> Callable[[Tensor], Tensor]:
+    def attempt(x: Tensor) -> Tensor:
+        if len(x) > room:
+            raise torch.OutOfMemoryError("the device is full")
+        return forward(x)
+
+    return attempt
+
+
+def test_a_small_device_halves_the_chunk_says_so_and_changes_no_prediction(setting: Setting) -> None:
+    wanted, said = engine_of(setting).score(setting.strategies[0]), []
+    engine = engine_of(setting, lanes=1, say=said.append)
+    engine.chunk = 40
+    cramped(engine, BATCH)
+    found = engine.score(setting.strategies[0])
+    assert found.score.loss == pytest.approx(wanted.score.loss, rel=1e-6)
+    assert np.array_equal(found.correct, wanted.correct)
+    assert engine.chunk == 5
+    assert [line.split(":")[1].split(" sub")[0] for line in said] == [" 40 → 20", " 20 → 10", " 10 → 5"]
+
+
+def test_a_smaller_device_halves_the_calibration_batch_and_says_what_that_means(setting: Setting) -> None:
+    said: list[str] = []
+    engine = engine_of(setting, lanes=1, say=said.append)
+    engine.chunk = 4
+    cramped(engine, BATCH // 2)
+    found = engine.score(setting.strategies[0])
+    thin = eagleeye.prune(setting.network, setting.space, setting.strategies[0])
+    halves = [batch for whole in setting.calibration for batch in whole.split(BATCH // 2)]
+    eagleeye.adapt_batch_norm(thin, halves)
+    assert_close(found.score, eagleeye.evaluate(thin, setting.sub_validation))
+    assert "8 → 4 calibration images per batch" in said[0]
+    assert setting.calibration.batch_size == BATCH
+
+
+def test_a_device_without_room_for_one_image_is_an_error(setting: Setting) -> None:
+    engine = engine_of(setting, lanes=1)
+    cramped(engine, 0)
+    with pytest.raises(EvaluationError, match="does not hold one image"):
+        engine.score(setting.strategies[0])
+
+
+def test_widths_that_do_not_fit_are_refused_and_the_lane_is_given_back(setting: Setting) -> None:
+    engine = engine_of(setting, lanes=1)
+    for _ in range(2):
+        with pytest.raises(StrategyError, match="groups"):
+            engine.score([1])
+    assert len(engine.score(setting.strategies[0]).correct) == SUB_VALIDATION
+
+
+def test_memory_does_not_grow_with_the_candidates(setting: Setting) -> None:
+    engine = engine_of(setting, lanes=2)
+    for strategy in setting.strategies:
+        engine.score(strategy)
+    assert engine._slots.qsize() == 2
+
+
+@pytest.mark.slow
+def test_a_candidate_of_resnet56_is_ready_in_ten_milliseconds() -> None:
+    torch.manual_seed(0)
+    network = eagleeye.models.build("cifar_resnet56", num_classes=10).eval()
+    space = eagleeye.trace(network, torch.randn(1, 3, 32, 32))
+    strategies = eagleeye.sample(space, eagleeye.Budget(macs=0.5), count=10, max_rate=0.7, seed=0)
+    slot = Slot(Parent(network, space), dtype=torch.bfloat16)
+    times = []
+    for strategy in strategies:
+        started = time.perf_counter()
+        slot.fill(strategy.widths)
+        times.append(time.perf_counter() - started)
+    assert min(times) < 0.01
+
+
+def test_a_calibration_of_fewer_images_than_asked_for_takes_what_there_is(setting: Setting) -> None:
+    strategy = setting.strategies[0]
+    engine = engine_of(setting)
+    assert (
+        engine.score(strategy, calibration=10 * CALIBRATION, sub_validation=10**6).score == engine.score(strategy).score
+    )
