@@ -64,7 +64,8 @@ def train(
         device: Where to train, e.g. ``cpu`` or ``cuda``.
         state: What ``on_epoch`` last received, to continue from there.
         on_epoch: Called after each epoch with everything needed to continue: a dict of tensors and plain
-            values that ``torch.load(weights_only=True)`` reads back. Writing it is the caller's business.
+            values that ``torch.load(weights_only=True)`` reads back. Writing it is the caller's business. The last
+            row of its ``history`` tells the epoch's losses and images per second.
         on_step: Called after each step with the steps done, the steps of the whole run, and images per
             second.
 

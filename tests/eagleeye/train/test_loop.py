@@ -170,7 +170,9 @@ def test_the_best_epoch_is_the_most_accurate_then_least_loss_then_earliest(
 
 
 def test_the_history_has_one_row_per_epoch_and_the_rates_of_the_recipe(net, data, validation):
-    history = train(net, data, validation, RECIPE, device="cpu").history
+    states = []
+    history = train(net, data, validation, RECIPE, device="cpu", on_epoch=states.append).history
+    assert [state["history"][-1] for state in states] == history.to_dict("records")
     assert history.epoch.tolist() == [1, 2, 3]
     assert history.lr.tolist() == [learning_rate(RECIPE, 3 * epoch, 3) for epoch in range(3)]
     assert (history.images_per_second > 0).all()
