@@ -2,7 +2,10 @@
 
 from eagleeye.strategies.budget import Budget
 from eagleeye.strategies.even import even
+from eagleeye.strategies.evolution import evolve
+from eagleeye.strategies.samplers import Sampler, sampler
+from eagleeye.strategies.shell import Shell
 from eagleeye.strategies.strategy import Strategy
-from eagleeye.strategies.uniform import sample
+from eagleeye.strategies.uniform import sample, uniform
 
-__all__ = ["Budget", "Strategy", "even", "sample"]
+__all__ = ["Budget", "Sampler", "Shell", "Strategy", "even", "evolve", "sample", "sampler", "uniform"]

@@ -10,7 +10,8 @@ boxes shrink further.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import itertools
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -29,37 +30,64 @@ _TRIES = 16
 """Boxes tried in one move; stopping there, without a move, keeps it reversible."""
 
 
-@dataclass
-class _Chains:
-    shell: Shell
-    rng: np.random.Generator
-    rates: Rates
-    excess: npt.NDArray[np.float64]
-    drawn: int
+class Chains:
+    """Independent chains of rate vectors that move towards a budget's shell, and then within it."""
 
-    def move(self, size: int) -> None:
-        """Redraw `size` random rates of every chain, not further from the shell than before."""
-        chains, groups = self.rates.shape
+    def __init__(self, shell: Shell, rng: np.random.Generator, rates: Rates) -> None:
+        """Start the chains.
+
+        Args:
+            shell: The rate vectors wanted.
+            rng: Decides on every move.
+            rates: Where the chains start, shape (chains, G), each in [0, max_rate].
+        """
+        self.shell, self.rng, self.rates = shell, rng, rates
+        self.excess = shell.excess(rates)
+        self.drawn = len(rates)
+        """Vectors costed so far."""
+
+    def approach(self, moves: int, sizes: Sequence[int] = _SUBSETS) -> None:
+        """Move chains until they are in the shell, and drop those that are not after so many moves.
+
+        Args:
+            moves: Moves at most.
+            sizes: How many rates a move redraws, in turns.
+        """
+        for size in itertools.islice(itertools.cycle(sizes), moves):
+            outside = np.flatnonzero(self.excess)
+            if not len(outside):
+                break
+            self.move(outside, size)
+        arrived = self.excess == 0
+        self.rates, self.excess = self.rates[arrived], self.excess[arrived]
+
+    def walk(self, moves: int) -> None:
+        """Make so many moves with every chain; those in the shell stay in it."""
+        for size in itertools.islice(itertools.cycle(_SUBSETS), moves if len(self.rates) else 0):
+            self.move(np.arange(len(self.rates)), size)
+
+    def move(self, chains: npt.NDArray[np.int64], size: int) -> None:
+        """Redraw `size` random rates of each of the given chains; none moves away from the shell."""
+        groups = self.rates.shape[1]
         size = min(size, groups)
-        chosen = self.rng.random((chains, groups)).argpartition(size - 1, axis=1)[:, :size]
-        present = np.take_along_axis(self.rates, chosen, axis=1)
+        chosen = self.rng.random((len(chains), groups)).argpartition(size - 1, axis=1)[:, :size]
+        present = np.take_along_axis(self.rates[chains], chosen, axis=1)
         low, high = np.zeros_like(present), np.full_like(present, self.shell.max_rate)
-        moving = np.arange(chains)
         for _ in range(_TRIES):
-            drawn = self.rng.uniform(low[moving], high[moving])
-            proposed = self.rates[moving]
-            np.put_along_axis(proposed, chosen[moving], drawn, axis=1)
+            drawn = self.rng.uniform(low, high)
+            proposed = self.rates[chains]
+            np.put_along_axis(proposed, chosen, drawn, axis=1)
             excess = self.shell.excess(proposed)
-            self.drawn += len(moving)
-            accepted = excess <= self.excess[moving]
-            self.rates[moving[accepted]] = proposed[accepted]
-            self.excess[moving[accepted]] = excess[accepted]
-            moving, drawn = moving[~accepted], drawn[~accepted]
-            if not len(moving):
+            self.drawn += len(chains)
+            accepted = excess <= self.excess[chains]
+            self.rates[chains[accepted]] = proposed[accepted]
+            self.excess[chains[accepted]] = excess[accepted]
+            missed = ~accepted
+            chains, chosen, present, drawn = chains[missed], chosen[missed], present[missed], drawn[missed]
+            if not len(chains):
                 return
-            below = drawn < present[moving]
-            low[moving] = np.where(below, drawn, low[moving])
-            high[moving] = np.where(below, high[moving], drawn)
+            below = drawn < present
+            low, high = np.where(below, drawn, low[missed]), np.where(below, high[missed], drawn)
 
 
 def draw(shell: Shell, seed: np.random.SeedSequence) -> tuple[Rates, int]:
@@ -78,15 +106,7 @@ def draw(shell: Shell, seed: np.random.SeedSequence) -> tuple[Rates, int]:
     """
     rng = np.random.default_rng(seed)
     groups = len(shell.space.groups)
-    rates = rng.uniform(0.0, shell.max_rate, size=(CHAINS, groups))
-    chains = _Chains(shell, rng, rates, shell.excess(rates), CHAINS)
-    moves = MOVES_PER_GROUP * groups
-    for move in range(moves):
-        if not chains.excess.any():
-            break
-        chains.move(_SUBSETS[move % len(_SUBSETS)])
-    arrived = chains.excess == 0
-    chains.rates, chains.excess = chains.rates[arrived], chains.excess[arrived]
-    for move in range(moves if arrived.any() else 0):
-        chains.move(_SUBSETS[move % len(_SUBSETS)])
+    chains = Chains(shell, rng, rng.uniform(0.0, shell.max_rate, size=(CHAINS, groups)))
+    chains.approach(MOVES_PER_GROUP * groups)
+    chains.walk(MOVES_PER_GROUP * groups)
     return chains.rates, chains.drawn

@@ -6,12 +6,11 @@ import itertools
 from collections.abc import Iterator
 
 import numpy as np
-import numpy.typing as npt
 
 from eagleeye.channels.space import Space
-from eagleeye.errors import BudgetError, ConfigError
 from eagleeye.strategies import conditioned
 from eagleeye.strategies.budget import Budget
+from eagleeye.strategies.collect import MAX_DRAWS, Drawn, Scored, collect
 from eagleeye.strategies.shell import Latency, Shell
 from eagleeye.strategies.strategy import Strategy
 
@@ -30,7 +29,7 @@ def sample(
     count: int,
     max_rate: float,
     seed: int,
-    max_draws: int = 2_000_000,
+    max_draws: int = MAX_DRAWS,
     multiple: int = 1,
     latency: Latency | None = None,
 ) -> list[Strategy]:
@@ -61,30 +60,33 @@ def sample(
         ConfigError: A value out of range.
         BudgetError: The budget is out of reach, or too rare for `max_draws`.
     """
-    if count < 1:
-        raise ConfigError(f"count: {count} must be at least 1")
     shell = Shell(space, budget, max_rate, multiple, latency)
+    return uniform(shell, count=count, seed=seed, max_draws=max_draws)
+
+
+def uniform(shell: Shell, scored: Scored = (), *, count: int, seed: int, max_draws: int = MAX_DRAWS) -> list[Strategy]:
+    """What `sample` draws, without the strategies tried so far: the next ones of the same sequence.
+
+    Args:
+        shell: The rate vectors that meet the budget.
+        scored: Strategies tried so far; their scores do not matter.
+        count: Strategies wanted.
+        seed: Same seed, same sequence.
+        max_draws: Vectors to draw in a row without another strategy before giving up.
+
+    Returns:
+        `count` strategies whose ids go on after those in `scored`.
+
+    Raises:
+        ConfigError: `count` is out of range.
+        BudgetError: The budget is out of reach, or too rare for `max_draws`.
+    """
     shell.check_reachable()
-    found: dict[tuple[int, ...], npt.NDArray[np.float64]] = {}
-    total = idle = 0
-    for rates, drawn in _draws(shell, seed):
-        before = len(found)
-        for vector, widths in zip(rates, shell.widths(rates).tolist(), strict=True):
-            found.setdefault(tuple(widths), vector)
-        if len(found) >= count:
-            break
-        total, idle = total + drawn, idle + drawn if len(found) == before else 0
-        if idle >= max_draws:
-            raise BudgetError(
-                f"budget {shell}: {len(found)} different strategies of {count} wanted after {total:,} draws, the last"
-                f" {idle:,} of which brought none; raise the tolerance or max_draws, or change max_rate"
-            )
-    vectors = itertools.islice(found.values(), count)
-    return [shell.strategy(f"s{number:04d}", rates) for number, rates in enumerate(vectors)]
+    return collect(shell, _draws(shell, seed), [strategy for strategy, _ in scored], count, max_draws)
 
 
-def _draws(shell: Shell, seed: int) -> Iterator[tuple[npt.NDArray[np.float64], int]]:
-    """Rates that meet the budget, shape (n, G), and how many vectors were drawn for them; block by block, for ever."""
+def _draws(shell: Shell, seed: int) -> Iterator[Drawn]:
+    """Rates that meet the budget, block by block, without end."""
     rng = np.random.default_rng(seed)
     accepted = 0
     for block in itertools.count(1):
