@@ -32,7 +32,7 @@ from benchmarks.coverage_rival import measure
 from eagleeye.files import written_whole
 
 Result = dict[str, Any]
-LIMIT = 180
+LIMIT = 90
 """Seconds that one tool may take for one network."""
 
 

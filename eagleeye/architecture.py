@@ -21,8 +21,8 @@ from eagleeye.errors import ArtifactError
 
 _ATTRIBUTES = frozenset({"shape", "ndim", "dtype", "device"})
 _ARITHMETIC = (
-    "add", "sub", "mul", "truediv", "floordiv", "mod", "neg", "pow", "matmul", "getitem", "eq", "ne", "lt", "le",
-    "gt", "ge", "iadd", "isub", "imul", "itruediv", "and_", "or_",
+    "add", "sub", "mul", "truediv", "floordiv", "mod", "neg", "pow", "matmul", "getitem", "eq", "ne", "lt", "le", "gt",
+    "ge", "invert", "iadd", "isub", "imul", "itruediv", "and_", "or_",
 )  # fmt: skip
 _CHANNEL_LAYERS = {
     cls.__name__: cls

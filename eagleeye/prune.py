@@ -35,7 +35,8 @@ def prune(
         criterion: Importance of every group's channels; the least important go first.
 
     Returns:
-        A new network on the same device and in the same mode, its state-dict keys those of `model`.
+        A new network on the same device and in the same mode, its state-dict keys those of `model`; weights that
+        `model` computes from others (standardised ones) are computed once and kept as such.
 
     Raises:
         StrategyError: The strategy or the model does not fit the space.

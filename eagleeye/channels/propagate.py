@@ -68,7 +68,7 @@ def propagate(root: nn.Module, graph: fx.Graph, exclude: tuple[str, ...] = ()) -
     for node in graph.nodes:
         net.labels[node] = rules.compact(_labels_of(net, node))
     for axis in net.ties.axes.values():
-        layer = axis.tensor.rpartition(".")[0]
+        layer = axis.tensor.removesuffix(".weight")
         if axis.role == "filter" and any(fnmatchcase(layer, pattern) for pattern in exclude):
             net.ties.fix(axis.ids, f"layer '{layer}' is excluded")
     _tie_shared(net)

@@ -12,7 +12,6 @@ from torch import Tensor, fx, nn
 
 from eagleeye.channels import tensor_rules as rules
 from eagleeye.channels.groups import Grouping, gather
-from eagleeye.channels.layer_rules import Conv
 from eagleeye.channels.propagate import Labelled, propagate
 from eagleeye.channels.rewrite import Plan, plan_steps
 from eagleeye.channels.space import Space
@@ -33,7 +32,8 @@ def trace(model: nn.Module, example_input: Tensor | tuple[Tensor, ...], exclude:
     Args:
         model: A network whose control flow does not depend on the values in its tensors. Left as it was.
         example_input: Float tensor (N, C, H, W), or one per input; its size is the one MACs are counted for.
-        exclude: Patterns (as in `fnmatch`) of layers whose filters must stay, e.g. `"layer4.*"`.
+        exclude: Patterns (as in `fnmatch`) of layers whose filters must stay, e.g. `"layer4.*"`; a function goes by
+            the name of its weight.
 
     Returns:
         The search space: groups, costs, and how to cut every tensor.
@@ -44,8 +44,8 @@ def trace(model: nn.Module, example_input: Tensor | tuple[Tensor, ...], exclude:
     """
     inputs = (example_input,) if isinstance(example_input, Tensor) else tuple(example_input)
     patterns = tuple(exclude)
-    _check_patterns(model, patterns)
     net = propagate(model, record(model, inputs), patterns)
+    _check_patterns(net, patterns)
     plan = plan_steps(net)
     axes = {key: replace(axis, ids=net.ties.roots(axis.ids)) for key, axis in net.ties.axes.items()}
     grouping = gather(net.ties, axes, plan)
@@ -57,8 +57,8 @@ def trace(model: nn.Module, example_input: Tensor | tuple[Tensor, ...], exclude:
     return _assemble(net, plan, tuple(axes.values()), grouping, _left_out(net, axes, grouping))
 
 
-def _check_patterns(model: nn.Module, patterns: tuple[str, ...]) -> None:
-    names = [name for name, module in model.named_modules() if isinstance(module, Conv)]
+def _check_patterns(net: Labelled, patterns: tuple[str, ...]) -> None:
+    names = [axis.tensor.removesuffix(".weight") for axis in net.ties.axes.values() if axis.role == "filter"]
     for pattern in patterns:
         if not any(fnmatchcase(name, pattern) for name in names):
             raise ConfigError(

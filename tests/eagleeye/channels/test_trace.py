@@ -186,3 +186,31 @@ def test_tracing_leaves_the_network_as_it_was() -> None:
     assert network.training
     assert not network.stem.training
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+
+
+def test_convolutions_without_a_module_and_linear_layers_on_maps_can_be_excluded() -> None:
+    assert members(traced(networks.Functional(), exclude=["ker*"])) == [(6, ("b.0",))]
+    assert members(traced(networks.ChannelsLast(), exclude=["up"])) == [(8, ("stem", "depth", "down"))]
+
+
+def test_the_reason_why_a_layer_stays_names_the_operation_that_joins_it_to_the_rest() -> None:
+    class Positions(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b, self.head = conv_bn(3, 8), conv_bn(8, 6), Head(6)
+            self.positions = nn.Parameter(torch.randn(1, 8, 12, 12))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.head(self.b(self.a(x) + self.positions))
+
+    space = traced(Positions())
+    assert members(space) == [(6, ("b.0",))]
+    assert space.left_out[0].startswith("a.0: 8 filters stay: operation 'add' in the network's forward() joins them")
+
+
+def test_tensors_made_in_the_forward_pass_are_no_attributes_of_the_network_afterwards() -> None:
+    network = networks.Blur()
+    before = set(vars(network))
+    space = traced(network)
+    assert set(vars(network)) == before
+    assert [float(value) for value in space.constants.values()] == [0.5]

@@ -1,0 +1,53 @@
+"""The criterion on networks nobody drew up: random recipes of all constructs, random strategies."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import eagleeye
+from eagleeye.errors import TraceError
+from tests.eagleeye.grammar import RandomNetwork, Recipe, recipes
+from tests.eagleeye.networks import lively
+from tests.eagleeye.test_prune import counted_macs, counted_params
+
+STRATEGIES = 3
+"""Random strategies per network."""
+
+
+def meets_the_criterion(recipe: Recipe, seed: int) -> None:
+    torch.manual_seed(seed)
+    network, x = lively(RandomNetwork(recipe), seed), torch.randn(2, 3, 6, 6)
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    try:
+        space = eagleeye.trace(network, x[:1])
+    except TraceError as error:
+        assert "no convolution's filters can be removed" in str(error)
+        return
+    rng = np.random.default_rng(seed)
+    for top in rng.choice([0.3, 0.7, 1.0], STRATEGIES):
+        rates = rng.uniform(0, top, len(space.groups)).tolist()
+        assert eagleeye.check(network, space, rates, x) < 1e-9
+        thin, cost = eagleeye.prune(network, space, rates), space.cost_of(np.array([space.widths_of(rates)]))
+        assert (int(cost.macs[0]), int(cost.params[0])) == (counted_macs(thin, x), counted_params(thin))
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+
+
+slowly = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+
+
+@given(recipe=recipes, seed=st.integers(0, 10**6))
+@settings(slowly, max_examples=30)
+def test_random_networks_meet_the_criterion(recipe: Recipe, seed: int) -> None:
+    meets_the_criterion(recipe, seed)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@given(recipe=recipes, seed=st.integers(0, 10**6))
+@settings(slowly, max_examples=3000)
+def test_thousands_of_random_networks_meet_the_criterion(recipe: Recipe, seed: int) -> None:
+    meets_the_criterion(recipe, seed)
