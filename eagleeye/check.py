@@ -13,23 +13,31 @@ from torch.utils import _pytree as pytree
 
 from eagleeye.channels.space import Rates, Space
 from eagleeye.channels.ties import Axis
+from eagleeye.importance import Criterion, l1_norm
 from eagleeye.prune import build_thin, choose
 from eagleeye.strategies import Strategy
 
 
 def check(
-    model: nn.Module, space: Space, strategy: Strategy | Rates, example_input: Tensor | tuple[Tensor, ...]
+    model: nn.Module,
+    space: Space,
+    strategy: Strategy | Rates,
+    example_input: Tensor | tuple[Tensor, ...],
+    *,
+    criterion: Criterion = l1_norm,
 ) -> float:
     """Largest relative difference between a thin network and the full one whose consumers ignore what was removed.
 
     In a copy of the full network, run as the user wrote it, every consumer's weights for removed channels are set
-    to zero. Both networks run in float64 and evaluation mode, so anything above rounding is a wrong cut.
+    to zero; layer and group norms look at the remaining channels alone. Both networks run in float64 and evaluation
+    mode, so anything above rounding is a wrong cut.
 
     Args:
         model: The full network, left untouched.
         space: Its search space.
         strategy: A strategy, or one rate per group.
         example_input: Float tensor (N, C, H, W), or one per input.
+        criterion: Importance of every group's channels, as `prune` takes it.
 
     Returns:
         max |thin - masked| / max |masked| over all outputs.
@@ -38,7 +46,7 @@ def check(
     doubles = tuple(i.double() if i.is_floating_point() else i for i in inputs)
     full = copy.deepcopy(model).double().eval()
     widths = strategy.widths if isinstance(strategy, Strategy) else space.widths_of(strategy)
-    chosen = choose(model, space, widths)
+    chosen = choose(model, space, widths, criterion)
     kept = space.kept(chosen)
     thin = build_thin(full, space, chosen)
     with torch.no_grad():

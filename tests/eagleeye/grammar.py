@@ -82,7 +82,8 @@ def _build(step: Recipe, channels: int) -> tuple[nn.Module, int]:
     if name == "grouped":
         return _conv(channels, groups * (1 + b), 1, groups), groups * (1 + b)
     if name == "transposed":
-        return nn.ConvTranspose2d(channels, filters, 1 + b % 2), filters
+        count = groups if b > 5 else 1
+        return nn.ConvTranspose2d(channels, filters * count, 1 + b % 2, groups=count), filters * count
     if name == "pad":
         return Pad(a % 4, b % 4), channels + a % 4 + b % 4
     if name == "slice":

@@ -14,7 +14,7 @@ from tests.eagleeye.grammar import RandomNetwork, Recipe, recipes
 from tests.eagleeye.networks import lively
 from tests.eagleeye.test_prune import counted_macs, counted_params
 
-STRATEGIES = 3
+STRATEGIES = 2
 """Random strategies per network."""
 
 
@@ -40,7 +40,7 @@ slowly = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, He
 
 
 @given(recipe=recipes, seed=st.integers(0, 10**6))
-@settings(slowly, max_examples=30)
+@settings(slowly, max_examples=25)
 def test_random_networks_meet_the_criterion(recipe: Recipe, seed: int) -> None:
     meets_the_criterion(recipe, seed)
 
@@ -48,6 +48,6 @@ def test_random_networks_meet_the_criterion(recipe: Recipe, seed: int) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 @given(recipe=recipes, seed=st.integers(0, 10**6))
-@settings(slowly, max_examples=3000)
+@settings(slowly, max_examples=2500)
 def test_thousands_of_random_networks_meet_the_criterion(recipe: Recipe, seed: int) -> None:
     meets_the_criterion(recipe, seed)

@@ -88,3 +88,8 @@ def test_a_budget_between_the_costs_that_exist_ends(space: Space) -> None:
     with pytest.raises(BudgetError, match="0 different strategies of 1 wanted"):
         budget = Budget(macs=space.full_cost.macs / 2 + 0.5, tolerance=0.0)
         eagleeye.sample(space, budget, count=1, max_rate=0.7, seed=0, max_draws=300_000)
+
+
+def test_targets_that_exclude_each_other_end_with_that_guess(space: Space) -> None:
+    with pytest.raises(BudgetError, match="each target is within reach, perhaps not all at once"):
+        eagleeye.sample(space, Budget(macs=0.9, params=0.3), count=1, max_rate=0.7, seed=0, max_draws=300_000)
