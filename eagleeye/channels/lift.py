@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
+from eagleeye.channels.functional import ARGUMENTS, TENSORS, layer_of
 from eagleeye.channels.tracer import VALUE
 
 CONSTANT = "constant"
@@ -24,23 +24,6 @@ CONSTANT = "constant"
 
 GROUPS = "groups"
 """Key in `Node.meta` of a size that is read as a number of groups, and may follow the width."""
-
-_CONVOLUTION = ("input", "weight", "bias", "stride", "padding", "dilation", "groups")
-_TRANSPOSED = ("input", "weight", "bias", "stride", "padding", "output_padding", "groups", "dilation")
-_ARGUMENTS: dict[Any, tuple[str, ...]] = {
-    F.conv1d: _CONVOLUTION, F.conv2d: _CONVOLUTION, F.conv3d: _CONVOLUTION,
-    F.conv_transpose1d: _TRANSPOSED, F.conv_transpose2d: _TRANSPOSED, F.conv_transpose3d: _TRANSPOSED,
-    F.linear: ("input", "weight", "bias"),
-    F.batch_norm: ("input", "running_mean", "running_var", "weight", "bias", "training", "momentum", "eps"),
-    F.layer_norm: ("input", "normalized_shape", "weight", "bias", "eps"),
-    F.group_norm: ("input", "num_groups", "weight", "bias", "eps"),
-    F.prelu: ("input", "weight"),
-}  # fmt: skip
-_TENSORS = ("weight", "bias", "running_mean", "running_var")
-_CONVOLUTIONS: dict[Any, type[nn.Module]] = {
-    F.conv1d: nn.Conv1d, F.conv2d: nn.Conv2d, F.conv3d: nn.Conv3d, F.conv_transpose1d: nn.ConvTranspose1d,
-    F.conv_transpose2d: nn.ConvTranspose2d, F.conv_transpose3d: nn.ConvTranspose3d,
-}  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,18 +109,19 @@ def _mark_constants(graph: fx.Graph) -> None:
 
 def _layer_for(root: nn.Module, node: fx.Node) -> Lifted | None:
     """The layer that a call of a function amounts to, None where it is no such function."""
-    if node.op != "call_function" or node.target not in _ARGUMENTS:
+    if node.op != "call_function" or node.target not in ARGUMENTS:
         return None
-    given: dict[str, Any] = dict(zip(_ARGUMENTS[node.target], node.args, strict=False)) | node.kwargs
+    given: dict[str, Any] = dict(zip(ARGUMENTS[node.target], node.args, strict=False)) | node.kwargs
     source = given.get("input")
-    nodes = {key: given[key] for key in _TENSORS if isinstance(given.get(key), fx.Node)}
+    nodes = {key: given[key] for key in TENSORS if isinstance(given.get(key), fx.Node)}
     if not isinstance(source, fx.Node) or source.meta[CONSTANT] or not isinstance(nodes.get("weight"), fx.Node):
         return None
     if not all(tensor.meta[CONSTANT] for tensor in nodes.values()):
         return None
     names = {key: _name_of(root, tensor, key) for key, tensor in nodes.items()}
-    settings: Any = fx.node.map_arg({k: v for k, v in given.items() if k not in _TENSORS}, lambda n: n.meta[VALUE])
-    described = _described(node.target, settings, {key: tensor.meta[VALUE] for key, tensor in nodes.items()}, source)
+    settings: Any = fx.node.map_arg({k: v for k, v in given.items() if k not in TENSORS}, lambda n: n.meta[VALUE])
+    values = {key: tensor.meta[VALUE] for key, tensor in nodes.items()}
+    described = layer_of(node.target, settings, values, source.meta[VALUE].dim())
     if described is None or not all(names.values()):
         return None
     kind, arguments = described
@@ -201,45 +185,6 @@ def _replace(graph: fx.Graph, node: fx.Node, owner: str) -> None:
     graph.erase_node(node)
 
 
-Described = tuple[type[nn.Module], dict[str, Any]] | None
-
-
-def _described(function: Any, settings: dict[str, Any], tensors: dict[str, Tensor], source: fx.Node) -> Described:
-    """Class and arguments of the layer for a call."""
-    dims = source.meta[VALUE].dim()
-    weight, bias = tensors["weight"], "bias" in tensors
-    if function in _CONVOLUTIONS:
-        return _CONVOLUTIONS[function], _convolution(function, settings, weight) | {"bias": bias}
-    if function is F.linear:
-        return nn.Linear, {"in_features": weight.shape[1], "out_features": weight.shape[0], "bias": bias}
-    if function is F.batch_norm:
-        return _batch_norm(settings, tensors, dims)
-    if function is F.layer_norm:
-        return nn.LayerNorm, {"normalized_shape": list(weight.shape), "eps": settings.get("eps", 1e-5), "bias": bias}
-    if function is F.prelu:
-        return (nn.PReLU, {"num_parameters": weight.numel()}) if weight.dim() == 1 else None
-    sizes = {"num_groups": settings["num_groups"], "num_channels": len(weight), "eps": settings.get("eps", 1e-5)}
-    return (nn.GroupNorm, sizes) if bias else None
-
-
-def _convolution(function: Any, settings: dict[str, Any], weight: Tensor) -> dict[str, Any]:
-    groups = settings.get("groups", 1)
-    rows, columns = weight.shape[0], weight.shape[1] * groups
-    transposed = "output_padding" in _ARGUMENTS[function]
-    chosen = {k: settings[k] for k in ("stride", "padding", "output_padding", "dilation", "groups") if k in settings}
-    inputs, filters = (rows, columns) if transposed else (columns, rows)
-    sizes = {k: tuple(v) if isinstance(v, (list, tuple)) else v for k, v in chosen.items()}
-    return {"in_channels": inputs, "out_channels": filters, "kernel_size": tuple(weight.shape[2:])} | sizes
-
-
-def _batch_norm(settings: dict[str, Any], tensors: dict[str, Tensor], dims: int) -> Described:
-    if len(tensors) != len(_TENSORS) or settings.get("training", False):
-        return None
-    kinds: dict[int, type[nn.Module]] = {2: nn.BatchNorm1d, 3: nn.BatchNorm1d, 4: nn.BatchNorm2d, 5: nn.BatchNorm3d}
-    sizes = {"num_features": len(tensors["weight"]), "eps": settings.get("eps", 1e-5)}
-    return kinds[dims], sizes | {"momentum": settings.get("momentum", 0.1)}
-
-
 def _follow_groups(graph: fx.Graph, node: fx.Node, layer: Lifted) -> None:
     """Let a depthwise convolution that stays a function have as many groups as its input has channels."""
     if layer.settings.get("groups", 1) == 1 or layer.settings["groups"] != layer.settings["in_channels"]:
@@ -248,7 +193,7 @@ def _follow_groups(graph: fx.Graph, node: fx.Node, layer: Lifted) -> None:
     with graph.inserting_before(node):
         count = graph.call_method("size", (source, 1))
     count.meta = {VALUE: layer.settings["groups"], CONSTANT: False, GROUPS: True}
-    place = _ARGUMENTS[node.target].index("groups")
+    place = ARGUMENTS[node.target].index("groups")
     if len(node.args) > place:
         node.update_arg(place, count)
     else:

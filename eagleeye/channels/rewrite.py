@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, fx, nn
 
 from eagleeye.channels import tensor_rules as rules
-from eagleeye.channels.lift import GROUPS
 from eagleeye.channels.propagate import Labelled, argument_of, place_of
+from eagleeye.channels.sizes import reads_width
 from eagleeye.channels.steps import PadStep, ReshapeStep, SelectStep, Step
 from eagleeye.channels.ties import along, spread, varying_axes
 from eagleeye.channels.tracer import VALUE
@@ -45,7 +45,9 @@ def plan_steps(net: Labelled) -> Plan:
     """
     while True:
         plan, failed = _attempt(net)
-        blocked = [node for node in _live(net.graph, plan) if node in failed or _reads_width(net, node, plan)]
+        blocked = [
+            node for node in _live(net.graph, plan) if node in failed or (node not in plan and reads_width(net, node))
+        ]
         if not blocked:
             return plan
         for node in blocked:
@@ -234,41 +236,6 @@ def _live(graph: fx.Graph, plan: Plan) -> set[fx.Node]:
             live.add(node)
             pending += [plan[node].source] if node in plan else node.all_input_nodes
     return live
-
-
-def _reads_width(net: Labelled, node: fx.Node, plan: Plan) -> bool:
-    """Whether a node that stays reads the number of channels of a tensor that may lose some."""
-    if net.labels[node] is not None or node.op not in ("call_function", "call_method") or node in plan:
-        return False
-    if GROUPS in node.meta:
-        return False
-    target = node.target
-    if target is getattr and node.args[1] != "shape":
-        return False
-    if target is operator.getitem and _is_shape(node.args[0]):
-        shape: Any = node.args[0]
-        return _touches_channels(net, shape.all_input_nodes[0], node.args[1])
-    if target == "size" and len(node.args) + len(node.kwargs) > 1:
-        return _touches_channels(net, node.all_input_nodes[0], argument_of(node, 1, "dim"))
-    if _is_shape(node):
-        whole = any(user.target is not operator.getitem for user in node.users)
-        return whole and _touches_channels(net, node.all_input_nodes[0], slice(None))
-    return target in ("numel", torch.numel, len) and _touches_channels(net, node.all_input_nodes[0], slice(None))
-
-
-def _is_shape(node: Any) -> bool:
-    if not isinstance(node, fx.Node) or isinstance(node.meta.get(VALUE), Tensor):
-        return False
-    is_attribute = node.target is getattr and node.args[1] == "shape"
-    return bool(is_attribute) or (node.target == "size" and len(node.args) + len(node.kwargs) == 1)
-
-
-def _touches_channels(net: Labelled, source: fx.Node, index: Any) -> bool:
-    labels = net.labels[source]
-    if not isinstance(labels, Tensor) or not net.ties.roots(labels).any():
-        return False
-    read = np.arange(labels.dim())[index]
-    return bool(set(varying_axes(labels)) & set(np.atleast_1d(read).tolist()))
 
 
 def _module(net: Labelled, node: fx.Node) -> nn.Module | None:
