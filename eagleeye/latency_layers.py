@@ -21,8 +21,11 @@ from eagleeye.latency_table import Grid, LayerCall
 from eagleeye.modes import evaluating
 from eagleeye.prune import Conv, set_sizes
 
-POINTS = 8
-"""Sizes of each axis that are measured, evenly spaced, besides the smallest."""
+POINTS = 4
+"""Ends of blocks at which each axis is measured, evenly spaced, besides the smallest size."""
+_BLOCKS = {64: 16, 1: 8}
+"""Channels that processors compute together, by the least size of the axis they are assumed for. Time is a staircase:
+it jumps behind the end of a block, so that every end is measured with the size that follows it."""
 _CALLS_ON_GPU = 20
 """Calls between two readings of the clock on a GPU, where one call is mostly the wait for it."""
 
@@ -139,9 +142,10 @@ def _sizes(full: int, counts: npt.NDArray[np.int64]) -> tuple[int, ...]:
     step = int(np.gcd.reduce(counts))
     if not step:
         return (full,)
-    wanted = {full - step * round(full * (1 - share) / step) for share in np.linspace(1 / POINTS, 1, POINTS)}
-    smallest = full - step * ((full - 1) // step)
-    return tuple(sorted({smallest, *(size for size in wanted if size >= smallest)}))
+    block = next(block for least, block in _BLOCKS.items() if full >= least)
+    ends = {block * round(full * point / POINTS / block) for point in range(1, POINTS)}
+    wanted = {1, full} | {size for end in ends for size in (end, end + 1) if 1 < size < full}
+    return tuple(sorted({full - step * ((full - size) // step) for size in wanted}))
 
 
 def time_grids(shapes: Sequence[LayerShape], repeats: int) -> tuple[Grid, ...]:

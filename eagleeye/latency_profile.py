@@ -35,7 +35,9 @@ def profile(
     """Measure a network's layers on the device it is on, once: the table predicts the latency of all thin networks.
 
     Every convolution and linear layer is timed alone at a grid of sizes, in turns with the others; then a few whole
-    thin networks, to which the prediction's three coefficients are fitted. `compare` says how good it is.
+    thin networks, to which the prediction's three coefficients are fitted. `compare` says how good it is: on one core,
+    for ten or twelve other thin networks, errors were 2 to 3 % on average and at most 8 % (ResNet-20, ResNet-56,
+    ResNet-18 at 224 pixels), 5 % and at most 18 % (MobileNetV2). Programs beside it falsify the times of both.
 
     Args:
         model: The full network, on the device to measure.

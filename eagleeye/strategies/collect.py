@@ -56,9 +56,12 @@ def collect(
             break
         total, idle = total + drawn, idle + drawn if len(found) == before else 0
         if idle >= max_draws:
+            together = (
+                "" if found or len(shell.targets) == 1 else " (each target is within reach, perhaps not all at once)"
+            )
             raise BudgetError(
                 f"budget {shell}: {len(found)} different strategies of {count} wanted after {total:,} draws, the last"
-                f" {idle:,} of which brought none; raise the tolerance or max_draws, or change max_rate"
+                f" {idle:,} of which brought none{together}; raise the tolerance or max_draws, or change max_rate"
             )
     vectors = itertools.islice(found.values(), count)
     return [shell.strategy(f"s{number:04d}", rates) for number, rates in enumerate(vectors, next_number(known))]

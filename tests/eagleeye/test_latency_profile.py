@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -24,15 +25,16 @@ class Clock:
     def __init__(self) -> None:
         self.now = 0.0
         self.calls = 0
+        self.block = 1
 
     def perf_counter(self) -> float:
         return self.now
 
     def count(self, layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        weight = layer.weight
-        channels = weight.shape[0]
+        rows, columns, *kernel = layer.weight.shape
         source = inputs[0] if getattr(layer, "transposed", False) else output
-        self.now += source.numel() / channels * weight.numel() * 1e-9 + 1e-6
+        blocks = [math.ceil(size / self.block) * self.block for size in (rows, columns)]
+        self.now += source.numel() / rows * math.prod([*blocks, *kernel]) * 1e-9 + 1e-6
         self.calls += 1
 
 
@@ -66,6 +68,16 @@ def test_times_that_are_products_of_sizes_are_predicted_exactly(construct: type[
     assert found.id.tolist() == [strategy.id for strategy in strategies]
     assert found.measured_ms.nunique() > 1
     assert found.predicted_ms.tolist() == pytest.approx(found.measured_ms.tolist(), rel=1e-6)
+    assert found.error.abs().max() < 1e-6
+
+
+def test_steps_of_eight_channels_are_predicted_exactly(clock: Clock) -> None:
+    clock.block = 8
+    network = nn.Sequential(conv_bn(3, 32), conv_bn(32, 24), conv_bn(24, 32), Head(32)).eval()
+    space = eagleeye.trace(network, X[:1])
+    table = profile(network, space, X, repeats=1)
+    strategies = eagleeye.sample(space, Budget(macs=0.5, tolerance=0.4), count=20, max_rate=0.9, seed=0)
+    found = compare(table, network, space, X, strategies, repeats=1)
     assert found.error.abs().max() < 1e-6
 
 
