@@ -1,66 +1,90 @@
-"""What is measured on: CIFAR-10 with a trained ResNet-20 where the shared data is at hand, the digits otherwise."""
+"""What is measured on: CIFAR-10 with trained ResNets where the shared data is at hand, the digits otherwise."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import nn
 
-from eagleeye.data import Images, Preprocess, decode, draw_subset, open_source
+import eagleeye
+from eagleeye.data import Images, ImageSet, Preprocess, decode, draw_subset, open_source
 from eagleeye.models import build, load_checkpoint
 from eagleeye.train import Recipe, open_training, train
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+IMAGENET = Preprocess(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 
 
 @dataclass(frozen=True)
 class Subject:
-    """A trained network with its calibration and sub-validation images."""
+    """A trained network with the images that score its candidates."""
 
     name: str
     network: nn.Module
     preprocess: Preprocess
-    calibration: Images
-    sub_validation: Images
+    images: ImageSet
+    """The training images, encoded."""
+    rows: tuple[list[int], list[int]]
+    """Which of them are for calibration and for sub-validation."""
+
+    @cached_property
+    def calibration(self) -> Images:
+        """Decoded calibration images."""
+        return decode(self.images, self.rows[0], self.preprocess)
+
+    @cached_property
+    def sub_validation(self) -> Images:
+        """Decoded sub-validation images."""
+        return decode(self.images, self.rows[1], self.preprocess)
+
+    @cached_property
+    def space(self) -> eagleeye.Space:
+        """The network's search space."""
+        return eagleeye.trace(self.network, torch.zeros(1, *self.calibration.pixels.shape[1:]))
+
+    def candidates(self, count: int) -> list[eagleeye.Strategy]:
+        """Strategies at half of the MACs, always the same ones."""
+        return eagleeye.sample(self.space, eagleeye.Budget(macs=0.5), count=count, max_rate=0.7, seed=0)
 
 
-def open_subject() -> Subject:
-    """The subject of this machine."""
-    return _cifar() if SHARED.is_dir() else _digits()
+def names() -> list[str]:
+    """The subjects of this machine."""
+    return ["cifar10_resnet20", "cifar10_resnet56"] if SHARED.is_dir() else ["digits_resnet20"]
 
 
-def _cifar() -> Subject:
+def open_subject(name: str) -> Subject:
+    """A subject by name."""
+    return _digits() if name.startswith("digits") else _cifar(name)
+
+
+def _cifar(name: str) -> Subject:
     images, _ = open_source(
         "parquet", train=str(SHARED / "cifar10/train-*.parquet"), test=str(SHARED / "cifar10/test-*.parquet")
     )
-    network = build("cifar_resnet20", num_classes=10)
-    load_checkpoint(network, SHARED / "checkpoints" / "cifar10_resnet20.safetensors")
-    subset = draw_subset(images.labels, calibration=1 / 30, sub_validation=2000, seed=0)
-    shape = Preprocess(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+    network = build(name.replace("cifar10", "cifar"), num_classes=10)
+    load_checkpoint(network, SHARED / "checkpoints" / f"{name}.safetensors")
+    subset = draw_subset(images.labels, calibration=1 / 30, sub_validation=5000, seed=0)
     return Subject(
-        "CIFAR-10, ResNet-20",
-        network.eval(),
-        shape,
-        decode(images, subset.calibration.tolist(), shape),
-        decode(images, subset.sub_validation.tolist(), shape),
+        name, network.eval(), IMAGENET, images, (subset.calibration.tolist(), subset.sub_validation.tolist())
     )
 
 
 def _digits() -> Subject:
     images, _ = open_source("digits")
     shape = Preprocess(size=16, mean=(0.305,) * 3, std=(0.376,) * 3)
-    subset = draw_subset(images.labels, calibration=100, sub_validation=300, seed=0)
-    calibration, sub_validation = (
-        decode(images, rows.tolist(), shape) for rows in (subset.calibration, subset.sub_validation)
-    )
+    subset = draw_subset(images.labels, calibration=100, sub_validation=400, seed=0)
     torch.manual_seed(0)
     network = build("cifar_resnet20", num_classes=10)
     recipe = Recipe(epochs=6, batch_size=64, lr=0.1, augment="shift", mixed_precision=False)
     rows = np.setdiff1d(np.arange(len(images)), subset.sub_validation)
     data = open_training(images, rows.tolist(), shape, recipe, device=torch.device("cpu"))
-    validation = [((sub_validation.pixels / 255 - 0.305) / 0.376, sub_validation.labels)]
-    train(network, data, validation, recipe, device="cpu")
-    return Subject("digits, ResNet-20", network, shape, calibration, sub_validation)
+    subject = Subject(
+        "digits_resnet20", network, shape, images, (subset.calibration.tolist(), subset.sub_validation.tolist())
+    )
+    held = subject.sub_validation
+    train(network, data, [((held.pixels / 255 - 0.305) / 0.376, held.labels)], recipe, device="cpu")
+    return subject

@@ -68,6 +68,16 @@ def plan(candidates: int, first: Rung, last: Rung, *, batch_size: int) -> tuple[
     return (*rungs, last)
 
 
+def places(candidates: int) -> int:
+    """How many of a rung's candidates can go on at most."""
+    return max(FEWEST, candidates // KEEP)
+
+
+def in_order(standings: Mapping[str, Standing]) -> list[str]:
+    """Ids of candidates, the best first: by accuracy, then loss, then id."""
+    return sorted(standings, key=lambda name: (-standings[name].score.accuracy, standings[name].score.loss, name))
+
+
 def survivors(standings: Mapping[str, Standing]) -> list[str]:
     """Who goes on to the next rung: the leader, and the best of those that may still beat it.
 
@@ -77,9 +87,7 @@ def survivors(standings: Mapping[str, Standing]) -> list[str]:
     Returns:
         Ids in order of their scores, at least two if there are two.
     """
-    ordered = sorted(standings, key=lambda name: (-standings[name].score.accuracy, standings[name].score.loss, name))
-    most = max(FEWEST, len(ordered) // KEEP)
-    leader, *others = ordered[:most]
+    leader, *others = in_order(standings)[: places(len(standings))]
     best = standings[leader].correct
     hopeful = [name for name in others if chance_to_beat(standings[name].correct, best) >= HOPE]
     # The runner-up goes on in any case: how sure the winner is shows in comparison with it.

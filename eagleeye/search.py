@@ -10,7 +10,7 @@ import torch
 
 from eagleeye.confidence import pack
 from eagleeye.engine import Engine, Outcome
-from eagleeye.racing import Rung, Standing, plan, survivors
+from eagleeye.racing import Rung, Standing, in_order, places, plan, survivors
 from eagleeye.rank import judge, rank
 from eagleeye.strategies import Strategy
 
@@ -37,14 +37,15 @@ def search(engine: Engine, strategies: Sequence[Strategy], *, first: Rung | None
     running = {strategy.id: strategy for strategy in strategies}
     states: dict[str, tuple[int, torch.Tensor]] = {}
     for rung in rungs(engine, len(strategies), first):
-        standings = {}
+        standings, fresh = {}, dict[str, tuple[int, torch.Tensor]]()
         for strategy, outcome in _score_all(engine, list(running.values()), rung, states):
             rows[strategy.id] = _row(strategy, rung, outcome)
             standings[strategy.id] = Standing(outcome.score, outcome.correct)
-            states[strategy.id] = (rung.calibration, outcome.statistics)
-        chosen = survivors(standings)
-        running = {name: running[name] for name in chosen}
-        states = {name: states[name] for name in chosen}
+            fresh[strategy.id] = (rung.calibration, outcome.statistics)
+            if len(fresh) >= 2 * places(len(running)):
+                # Statistics are large: of thousands of candidates only those are kept that can still go on.
+                fresh = {name: fresh[name] for name in in_order(standings)[: places(len(running))]}
+        states, running = fresh, {name: running[name] for name in survivors(standings)}
     return judge(rank(pd.DataFrame(rows.values())))
 
 

@@ -14,7 +14,7 @@ from torch import nn
 from eagleeye.batchnorm import adapt_batch_norm
 from eagleeye.channels import Space
 from eagleeye.confidence import pack
-from eagleeye.data import Batches, Images, decode_to
+from eagleeye.data import Batches, decode_to
 from eagleeye.engine import GPU_LANES, Engine, Method, choose_precision
 from eagleeye.prune import prune
 from eagleeye.racing import Rung, plan
@@ -146,7 +146,10 @@ def _open(settings: str, key: str) -> Bench:
     network = load_network(params).to(device)
     space = trace_network(params, network)
     shape, size = preprocess(params), wanted.batch_size
-    calibration, sub_validation = (_decoded(params, path) for path in (CALIBRATION, SUB_VALIDATION))
+    files = {path: _decoded_file(params, path) for path in (CALIBRATION, SUB_VALIDATION)}
+    for stale in set(DECODED.glob("*.npy")) - set(files.values()):
+        stale.unlink(missing_ok=True)
+    calibration, sub_validation = (decode_to(file, open_subset(path), None, shape) for path, file in files.items())
     engine = Engine(
         network,
         space,
@@ -163,8 +166,7 @@ def _precision(params: Params) -> str:
     return "float32" if params.evaluate.mode == "paper" else params.evaluate.precision
 
 
-def _decoded(params: Params, path: Path) -> Images:
-    subset = open_subset(path)
+def _decoded_file(params: Params, path: Path) -> Path:
     settings = params.data.preprocess.model_dump(mode="json", include={"size", "resize"})
     key = content_key({"images": path, "preprocess": settings, "decoding": LIBRARY / "data"})
-    return decode_to(DECODED / f"{key[:16]}.npy", subset, None, preprocess(params))
+    return DECODED / f"{key[:16]}.npy"

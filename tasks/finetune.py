@@ -100,6 +100,11 @@ def _history(entry: Tuned) -> pd.DataFrame:
     return entry.training.history.assign(id=entry.row["id"])
 
 
+def _curves(entry: Tuned) -> pd.DataFrame:
+    # Speed is never the same twice; a run in MLflow is found by what it shows.
+    return entry.training.history.drop(columns="images_per_second")
+
+
 def _test_all(params: Params, tuned: list[Tuned], workshop: Workshop, context: Context) -> list[dict[str, Any]]:
     _, test = open_images(params)
     baseline = load_network(params).to(workshop.device)
@@ -163,5 +168,5 @@ def _record(params: Params, tuned: list[Tuned], results: list[dict[str, Any]]) -
     with record_search(params) as record:
         for entry, result in zip(tuned, results[1:], strict=True):
             figures = {"final_accuracy": result["test_accuracy"], "final_loss": result["test_loss"]}
-            record.log_finetuned(result["id"], settings, entry.training.history, figures)
+            record.log_finetuned(result["id"], settings, _curves(entry), figures)
         record.log_model(PRUNED, PRUNED.with_suffix(".onnx"))

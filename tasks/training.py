@@ -58,7 +58,7 @@ class Workshop:
         if state:
             context.say(f"{title}: continues after epoch {state['epoch']} of {recipe.epochs}")
         with context.progress(title, steps * recipe.epochs, "steps", done) as advance:
-            return train(
+            result = train(
                 network,
                 self.data,
                 self.validation,
@@ -68,6 +68,8 @@ class Workshop:
                 on_epoch=lambda state: _write(path, state),
                 on_step=lambda *_: advance(),
             )
+        context.say(f"{title}: {result.history['images_per_second'].median():,.0f} images per second")
+        return result
 
 
 def open_workshop(params: Params, settings: Training, stage: str) -> Workshop:
