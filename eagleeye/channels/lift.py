@@ -9,7 +9,6 @@ network can be stored without the user's code.
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -207,8 +206,9 @@ def _free_of_sizes(graph: fx.Graph, node: fx.Node) -> None:
     source, shape = node.all_input_nodes[0].meta[VALUE], node.meta[VALUE].shape
     if node.target == "expand":
         missing = len(shape) - source.dim()
-        same = [axis >= missing and source.shape[axis - missing] == size for axis, size in enumerate(shape)]
-        sizes: Iterable[Any] = node.args[1] if isinstance(node.args[1], (tuple, list)) else node.args[1:]
+        sizes: Any = node.args[1] if isinstance(node.args[1], (tuple, list)) else node.args[1:]
+        # An axis of length 1 may be expanded to a batch that was one picture on the example alone.
+        same = [axis >= missing and 1 < source.shape[axis - missing] == size for axis, size in enumerate(shape)]
         node.args = (node.args[0], *(-1 if kept else size for kept, size in zip(same, sizes, strict=True)))
     elif node.target in ("view", "reshape") and node.meta[CONSTANT] and sum(size > 1 for size in shape) == 1:
         node.args = (node.args[0], *(-1 if size > 1 else 1 for size in shape))

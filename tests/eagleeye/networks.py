@@ -321,13 +321,14 @@ class Expanded(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.stem, self.gate, self.a, self.b = conv_bn(3, 8), nn.Conv2d(8, 8, 1), conv_bn(8, 6), conv_bn(8, 6)
-        self.shuffle, self.head = nn.ChannelShuffle(2), Head(12)
+        self.stem, self.gate, self.a, self.b = conv_bn(3, 8), nn.Conv2d(8, 8, 1), conv_bn(10, 6), conv_bn(10, 6)
+        self.shuffle, self.head, self.shift = nn.ChannelShuffle(2), Head(12), nn.Parameter(torch.randn(1, 2, 1, 1))
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.stem(x)
         gate = torch.sigmoid(self.gate(x.mean((2, 3), keepdim=True)))
         x = x * gate.expand(x.shape[0], 8, *x.shape[2:]) + gate.expand_as(x)
+        x = torch.cat([x, self.shift.expand(x.shape[0], 2, *x.shape[2:])], 1)
         a, b = torch.stack([self.a(x), self.b(x)], 0).unbind(0)
         return self.head(self.shuffle(torch.cat([a, b], 1)))
 
