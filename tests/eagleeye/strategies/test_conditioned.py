@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+import importlib
+import itertools
 
 import numpy as np
 import numpy.typing as npt
@@ -48,7 +49,7 @@ def test_rates_are_distributed_as_by_rejection(space: Space, budget: Budget, dra
 
     def views(rates: npt.NDArray[np.float64]) -> list[npt.NDArray[np.float64]]:
         columns = list(rates.T)
-        pairs = [operand for a, b in pairwise(columns) for operand in (a + b, a - b)]
+        pairs = [operand for a, b in itertools.pairwise(columns) for operand in (a + b, a - b)]
         return [*columns, *pairs, *shell.deviations(shell.widths(rates))]
 
     values = [ks_2samp(mine, theirs).pvalue for mine, theirs in zip(views(by_chains), views(by_rejection), strict=True)]
@@ -75,12 +76,17 @@ def test_more_only_append_across_blocks_and_seeds_differ(space: Space, monkeypat
     assert eagleeye.sample(space, RARE, count=10, max_rate=0.7, seed=4) != many[:10]
 
 
-def test_chains_start_apart_from_the_plain_draws(space: Space) -> None:
-    """A seed and the list of it and zeros would start the same generator."""
+def test_chains_start_apart_from_the_plain_draws(space: Space, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A seed, and the list of it and zeros, would start the same generator."""
+    uniform = importlib.import_module("eagleeye.strategies.uniform")  # the package has a function of that name
+    monkeypatch.setattr(uniform, "_PILOT", 1)
+    monkeypatch.setattr(uniform, "_RARE", 2.0)
+    monkeypatch.setattr(conditioned, "MOVES_PER_GROUP", 0)
     everything = Shell(space, Budget(macs=0.5, tolerance=0.9), max_rate=0.7)
-    plain = np.random.default_rng(5).uniform(0, 0.7, size=(4, len(space.groups)))
-    drawn, _ = conditioned.draw(everything, np.random.SeedSequence(5, spawn_key=(0,)))
-    assert not np.isin(plain, drawn).any()
+    (plain, _), (first, _), (second, _) = itertools.islice(uniform._draws(everything, 5), 3)
+    assert len(first) == len(second) == conditioned.CHAINS
+    assert not np.isin(first, plain).any()
+    assert not np.isin(second, np.concatenate([plain, first])).any()
 
 
 def test_a_budget_between_the_costs_that_exist_ends(space: Space) -> None:
