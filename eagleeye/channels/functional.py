@@ -20,6 +20,11 @@ ARGUMENTS: dict[Any, tuple[str, ...]] = {
 }  # fmt: skip
 """The functions that a layer of torch.nn stands behind, with the names of their arguments in order."""
 
+DROPOUTS: dict[Any, type[nn.Module]] = {
+    F.dropout: nn.Dropout, F.dropout1d: nn.Dropout1d, F.dropout2d: nn.Dropout2d, F.dropout3d: nn.Dropout3d
+}  # fmt: skip
+"""Functions without tensors of their own whose layers follow the network's mode."""
+
 TENSORS = ("weight", "bias", "running_mean", "running_var")
 """Arguments that are the layer's own tensors."""
 

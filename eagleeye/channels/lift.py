@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from eagleeye.channels.functional import ARGUMENTS, TENSORS, layer_of
+from eagleeye.channels.functional import ARGUMENTS, DROPOUTS, TENSORS, layer_of
 from eagleeye.channels.tracer import VALUE
 
 CONSTANT = "constant"
@@ -46,6 +46,11 @@ class Lifted:
                 layer._buffers[key] = tensor
             else:
                 setattr(layer, key, tensor if isinstance(tensor, nn.Parameter) else nn.Parameter(tensor, False))
+        for key, buffer in layer._buffers.items():
+            # The count of batches, where the network's own normalisation keeps none.
+            layer._buffers[key] = (
+                torch.zeros_like(buffer, device="cpu") if buffer is not None and buffer.is_meta else buffer
+            )
         return layer.train(model.training)
 
     def _computed(self, key: str, model: nn.Module) -> nn.Parameter:
@@ -74,6 +79,7 @@ def lift(root: nn.Module, graph: fx.Graph) -> tuple[dict[str, Lifted], dict[fx.N
         _follow_groups(graph, node, layer)
     for node in graph.nodes:
         _free_of_sizes(graph, node)
+    layers |= _dropouts(graph)
     for node in reversed(graph.nodes):
         if node.meta[CONSTANT] and not node.users and node.op not in ("placeholder", "output", "call_module"):
             graph.erase_node(node)
@@ -182,6 +188,18 @@ def _replace(graph: fx.Graph, node: fx.Node, owner: str) -> None:
     call.meta = dict(node.meta)
     node.replace_all_uses_with(call)
     graph.erase_node(node)
+
+
+def _dropouts(graph: fx.Graph) -> dict[str, Lifted]:
+    """Dropout that asks for the network's mode: recorded as a function it would be off for good."""
+    layers: dict[str, Lifted] = {}
+    for node in list(graph.nodes):
+        given = dict(zip(("input", "p", "training"), node.args, strict=False)) | node.kwargs
+        if node.op == "call_function" and node.target in DROPOUTS and given.get("training") is False:
+            name = f"{node.name}_layer"
+            layers[name] = Lifted(DROPOUTS[node.target], {"p": given.get("p", 0.5)}, {}, {})
+            _replace(graph, node, name)
+    return layers
 
 
 def _follow_groups(graph: fx.Graph, node: fx.Node, layer: Lifted) -> None:

@@ -156,4 +156,5 @@ def _tensors_of(net: Labelled, node: fx.Node) -> list[tuple[str, Tensor]]:
         return []
     layer = net.layer(node)
     named = [*layer.named_parameters(remove_duplicate=False), *layer.named_buffers(remove_duplicate=False)]
-    return [(f"{target}.{name}", tensor) for name, tensor in named]
+    own = net.lifted[target].tensors if target in net.lifted else dict(named)
+    return [(f"{target}.{name}", tensor) for name, tensor in named if name in own]

@@ -53,7 +53,7 @@ def test_any_strategy_on_any_construct_meets_the_criterion(construct: type[nn.Mo
     assert min(widths) >= 1
     predicted = space.cost_of(np.array([widths]))
     assert (int(predicted.macs[0]), int(predicted.params[0])) == (counted_macs(thin, x), counted_params(thin))
-    made, computed = {"_tensor_constant0"}, {"a.gain", "b.gain", "c.gain"}
+    made, computed = {"_tensor_constant0", "own.num_batches_tracked"}, {"a.gain", "b.gain", "c.gain"}
     assert set(thin.state_dict()) - made == set(before) - computed
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
 
@@ -183,6 +183,19 @@ def test_a_batch_norm_called_as_a_function_becomes_a_layer_that_adapts() -> None
     thin.train()(x)
     assert not torch.equal(norm.running_mean, before)
     assert len(network.norm.running_mean) == 8
+
+
+def test_dropout_called_as_a_function_follows_the_mode() -> None:
+    class Dropping(Plain):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.head(self.b(F.dropout(self.a(x), 0.9, self.training)))
+
+    network, x = lively(Dropping()), torch.randn(2, 3, 12, 12)
+    thin = eagleeye.prune(network, eagleeye.trace(network, x), [0.0, 0.0])
+    assert torch.equal(thin(x), network(x))
+    assert any(isinstance(layer, nn.Dropout) and layer.p == 0.9 for layer in thin.modules())
+    thin.train()
+    assert not torch.equal(thin(x), thin(x))
 
 
 def test_standardised_weights_are_computed_once_and_keep_their_values() -> None:
