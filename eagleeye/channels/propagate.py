@@ -72,7 +72,25 @@ def propagate(root: nn.Module, graph: fx.Graph, exclude: tuple[str, ...] = ()) -
         if axis.role == "filter" and any(fnmatchcase(layer, pattern) for pattern in exclude):
             net.ties.fix(axis.ids, f"layer '{layer}' is excluded")
     _tie_shared(net)
+    _fix_direct_uses(net)
     return net
+
+
+def _fix_direct_uses(net: Labelled) -> None:
+    """A weight that is also used as a plain tensor, where its channels cannot be followed, stays whole."""
+    used = {
+        id(node.meta[VALUE]): str(node.target)
+        for node in net.graph.nodes
+        if node.op == "get_attr" and _whole(net.labels[node]) and set(node.users) - set(net.functions)
+    }
+    for name, axis in net.ties.axes.items():
+        use = used.get(id(operator.attrgetter(name[0])(net.root)))
+        if use is not None:
+            net.ties.fix(axis.ids, f"'{use}' is also used as it is")
+
+
+def _whole(label: Any) -> bool:
+    return isinstance(label, Tensor) and not label.any()
 
 
 def _tie_shared(net: Labelled) -> None:

@@ -143,6 +143,24 @@ def test_one_parameter_in_two_layers_is_cut_once() -> None:
     assert eagleeye.check(network, space, [0.5], x) < 1e-9
 
 
+def test_a_weight_that_is_also_used_directly_stays_whole_unless_its_use_can_be_followed() -> None:
+    class Again(nn.Module):
+        def __init__(self, directly: bool) -> None:
+            super().__init__()
+            self.stem, self.a, self.head, self.directly = conv_bn(3, 8), nn.Conv2d(8, 8, 3), Head(8), directly
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = F.relu(self.a(self.stem(x)))
+            return self.head(x * self.a.weight.abs().mean() if self.directly else F.conv2d(x, self.a.weight))
+
+    network, x = Again(directly=False), torch.randn(2, 3, 12, 12)
+    space = eagleeye.trace(network, x)
+    assert members(space) == [(8, ("stem.0", "a"))]
+    assert eagleeye.check(network, space, [0.5], x) < 1e-9
+    with pytest.raises(TraceError, match=r"stem\.0: 8 filters stay: 'a\.weight' is also used as it is"):
+        traced(Again(directly=True))
+
+
 def test_reading_the_number_of_channels_for_arithmetic_fixes_them() -> None:
     class Scaled(nn.Module):
         def __init__(self) -> None:
