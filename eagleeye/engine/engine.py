@@ -21,6 +21,7 @@ from eagleeye.engine.memory import choose_chunk
 from eagleeye.engine.parent import Parent
 from eagleeye.engine.precision import choose_precision
 from eagleeye.engine.slot import Slot
+from eagleeye.engine.start import Start, fits
 from eagleeye.errors import EvaluationError
 from eagleeye.evaluate import Predictions, Score, predict
 from eagleeye.importance import Criterion, l1_norm
@@ -89,12 +90,13 @@ class Engine:
         self.calibration, self.sub_validation, self.method, self.say = calibration, sub_validation, method, say
         self.dtype = choose_precision(method.precision, self.parent.device)
         self.lanes = lanes or (_cores() if self.parent.device.type == "cpu" else GPU_LANES)
+        self._start = self._set_apart()
         self._streams: dict[int, torch.cuda.Stream] = {}
         self._slots: queue.SimpleQueue[Slot | None] = queue.SimpleQueue()
         for _ in range(self.lanes):
             self._slots.put(None)
         with self._lane() as slot:
-            self.chunk = choose_chunk(slot.fold(), sub_validation.part(0, 1)[0])
+            self.chunk = choose_chunk(slot.fold(), self._part(0, 1, 0)[0])
         """Sub-validation images per forward pass."""
 
     def score(
@@ -129,9 +131,9 @@ class Engine:
         wanted, look = min(calibration or wanted, wanted), min(sub_validation or look, look)
         with self._lane() as slot:
             slot.fill(widths)
-            before = self._predict(slot, look).score if vanilla else None
+            before = self._predict(slot, look, 0).score if vanilla else None
             self._adapt(slot, widths, wanted, begun)
-            predictions = self._predict(slot, look)
+            predictions = self._predict(slot, look, wanted)
             return Outcome(predictions.score, predictions.correct, before, slot.statistics())
 
     def _adapt(self, slot: Slot, widths: Sequence[int], stop: int, begun: tuple[int, Tensor] | None) -> None:
@@ -142,7 +144,7 @@ class Engine:
         if start >= stop or not slot.norms:
             return
         try:
-            batches = self.calibration if self.method.mode == "paper" else self.calibration.between(start, stop)
+            batches = self.calibration if self.method.mode == "paper" else self._source.between(start, stop)
             adapt_batch_norm(
                 slot.network, batches, mode=self.method.mode, iterations=self.method.iterations, seen=start
             )
@@ -151,17 +153,39 @@ class Engine:
             slot.fill(widths)
             self._adapt(slot, widths, stop, None)
 
-    def _predict(self, slot: Slot, stop: int) -> Predictions:
+    def _predict(self, slot: Slot, stop: int, seen: int) -> Predictions:
         network, start, parts = slot.fold(), 0, list[Predictions]()
         while start < stop:
             chunk = self.chunk
             try:
-                parts.append(predict(network, [self.sub_validation.part(start, min(start + chunk, stop))]))
+                parts.append(predict(network, [self._part(start, min(start + chunk, stop), seen)]))
                 start += chunk
             except torch.OutOfMemoryError:
                 self.chunk = self._half(chunk, "sub-validation images at a time; scores stay the same but for rounding")
         correct, losses = (np.concatenate(columns) for columns in zip(*parts, strict=True))
         return Predictions(correct, losses)
+
+    def _set_apart(self) -> Start | None:
+        # The published protocol runs over its images again and again: there is no state to go on from.
+        if self.method.mode == "paper":
+            return None
+        whole, cuts = self.parent.full, self.parent.cuts
+        self.parent.set_apart()
+        images = len(self.calibration.labels) + len(self.sub_validation.labels)
+        with self._arithmetic():
+            if self.parent.start is not None and fits(self.parent.start, self.calibration.part(0, 1), images):
+                return Start(self.parent.start, self.dtype, self.calibration, self.sub_validation)
+        self.parent.full, self.parent.cuts = whole, cuts
+        return None
+
+    @property
+    def _source(self) -> Batches[Tensor] | Start:
+        return self._start or self.calibration
+
+    def _part(self, start: int, stop: int, seen: int) -> tuple[Tensor, Tensor]:
+        if self._start is not None:
+            return self._start.part(start, stop, seen)
+        return self.sub_validation.part(start, stop)
 
     def _halve_calibration(self) -> None:
         said = "calibration images per batch; candidates scored from here on are compared with others less exactly"
@@ -192,7 +216,9 @@ class Engine:
         if self.parent.device.type != "cuda":
             return nullcontext()
         # Small networks do not fill a GPU: candidates on streams of their own run side by side.
-        return torch.cuda.stream(self._streams.setdefault(id(slot), torch.cuda.Stream(self.parent.device)))  # type: ignore[no-untyped-call]
+        stream = self._streams.setdefault(id(slot), torch.cuda.Stream(self.parent.device))  # type: ignore[no-untyped-call]
+        stream.wait_stream(torch.cuda.default_stream(self.parent.device))
+        return torch.cuda.stream(stream)
 
     def _arithmetic(self) -> AbstractContextManager[object]:
         # Weights are in the lower precision already; autocast brings the inputs to it wherever a layer needs that.

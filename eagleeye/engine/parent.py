@@ -15,6 +15,7 @@ from torch import Tensor, fx, nn
 from eagleeye.batchnorm import batch_norm_layers
 from eagleeye.channels.space import Space
 from eagleeye.channels.steps import Kept
+from eagleeye.engine.split import split
 from eagleeye.importance import Criterion, l1_norm
 from eagleeye.prune import build_thin, check_fits, check_widths
 
@@ -47,13 +48,15 @@ class Parent:
         self.space = space
         everything = [np.ones(group.channels, dtype=bool) for group in space.groups]
         self.full = build_thin(model, space, everything).eval()
-        """The trained network in the candidates' form, with nothing removed."""
+        """The trained network in the candidates' form, with nothing removed, from where candidates differ."""
         self.device = next((tensor.device for tensor in model.parameters()), torch.device("cpu"))
         self._order = [np.argsort(-scores, kind="stable") for scores in criterion(model, space)]
         self._numbers: dict[bytes, int] = {}
         self.places: list[npt.NDArray[np.int64]] = []
         """The distinct lists of channel ids that tensors' axes carry: many tensors share one."""
         self.cuts = tuple(self._cuts())
+        self.start: fx.GraphModule | None = None
+        """The layers before that, where they are run apart."""
 
     def kept(self, widths: Sequence[int]) -> Kept:
         """Which channel ids a candidate keeps: of every group the most important ones.
@@ -82,6 +85,22 @@ class Parent:
             None if keep.all() else torch.from_numpy(np.flatnonzero(keep)).to(self.device, non_blocking=True)
             for keep in keeps
         ]
+
+    def set_apart(self) -> None:
+        """Take the layers that are the same in all candidates off the network, as `start`, if it begins with any."""
+        halves = split(self.full, self._differs)
+        if halves is not None:
+            self.start, self.full = halves
+            left = {name for name, _ in self.full.named_modules()}
+            self.cuts = tuple(cut for cut in self.cuts if cut.name.rpartition(".")[0] in left)
+
+    def _differs(self, node: fx.Node) -> bool:
+        name = str(node.target)
+        if node.op not in ("call_module", "get_attr"):
+            return False
+        return name in self.space.steps or any(
+            cut.axes and (cut.name == name or cut.name.startswith(f"{name}.")) for cut in self.cuts
+        )
 
     def network(self) -> fx.GraphModule:
         """A network of the candidates' kind with nothing removed, in evaluation mode; its tensors are its own."""

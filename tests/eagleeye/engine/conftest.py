@@ -41,10 +41,10 @@ def images(count: int, seed: int, size: int = 12) -> Images:
     return Images(pixels, torch.randint(0, 5, (count,), generator=generator))
 
 
-def make_setting(network: nn.Module, count: int = 3) -> Setting:
+def make_setting(network: nn.Module, count: int = 3, exclude: tuple[str, ...] = ()) -> Setting:
     torch.manual_seed(0)
     network = networks.lively(network).eval()
-    space = eagleeye.trace(network, torch.randn(1, 3, 12, 12))
+    space = eagleeye.trace(network, torch.randn(1, 3, 12, 12), exclude=exclude)
     budget = eagleeye.Budget(macs=0.6, tolerance=0.25)
     strategies = eagleeye.sample(space, budget, count=count, max_rate=0.8, seed=0)
     calibration = Batches(images(CALIBRATION, 1), SHAPE, batch_size=BATCH, device="cpu", labelled=False)
