@@ -16,6 +16,7 @@ SUB_VALIDATION = FOLDER / "sub_validation.parquet"
 BASELINE = FOLDER / "baseline.safetensors"
 BASELINE_HISTORY = FOLDER / "baseline_history.parquet"
 STRATEGIES = FOLDER / "strategies.parquet"
+CANDIDATES = FOLDER / "candidates.parquet"
 GROUPS = FOLDER / "groups.parquet"
 SCORES = FOLDER / "scores.parquet"
 RANKING = FOLDER / "ranking.parquet"
@@ -27,10 +28,14 @@ REPORT = FOLDER / "report"
 PLOTS = FOLDER / "plots"
 METRICS = Path("metrics.json")
 
+# The origin of the evenly pruned network, which is scored for comparison and never ranked.
+REFERENCE = "even"
+
 # Progress of unfinished work, by content: outside the outputs, which DVC deletes before it runs a stage.
 CACHE = Path(".eagleeye")
 SCOREBOOK = CACHE / "scores.sqlite"
 DECODED = CACHE / "decoded"
+LATENCY = CACHE / "latency.json"
 
 # The library's sources: part of what determines a result.
 LIBRARY = Path(__file__).parents[1] / "eagleeye"
@@ -45,6 +50,7 @@ SCHEMAS = {
             pa.field("params", pa.int64(), nullable=False),
             pa.field("macs_fraction", pa.float64(), nullable=False),
             pa.field("params_fraction", pa.float64(), nullable=False),
+            pa.field("latency", pa.float64()),
             pa.field("rates", pa.list_(pa.float64()), nullable=False),
             pa.field("widths", pa.list_(pa.int64()), nullable=False),
         ]
@@ -70,6 +76,7 @@ SCHEMAS = {
         ]
     ),
 }
+SCHEMAS[CANDIDATES] = SCHEMAS[STRATEGIES]
 SCHEMAS[RANKING] = pa.schema(
     [
         pa.field("rank", pa.int64()),

@@ -16,6 +16,7 @@ from eagleeye.channels import Space
 from eagleeye.confidence import pack
 from eagleeye.data import Batches, decode_to
 from eagleeye.engine import GPU_LANES, Engine, Method, choose_precision
+from eagleeye.importance import criterion
 from eagleeye.prune import prune
 from eagleeye.racing import Rung, plan
 from eagleeye.strategies import Strategy
@@ -28,7 +29,7 @@ from tasks.scorebook import Scores
 from tasks.space import trace_network
 
 # The library's part in a score; an edit elsewhere leaves the scores on record valid.
-SOURCES = ("batchnorm.py", "channels", "data", "engine", "evaluate.py", "importance.py", "models", "prune.py")
+SOURCES = ("batchnorm.py", "channels", "data", "engine", "evaluate.py", "importance", "models", "prune.py")
 
 
 # Settings of evaluate that do not change a score: a candidate's images are part of its place on record.
@@ -92,7 +93,7 @@ class Bench:
 
     def prune(self, strategy: Strategy | Sequence[float]) -> nn.Module:
         """The pruned network, BN statistics as they were, channels last in memory like the images."""
-        small: nn.Module = prune(self.network, self.space, strategy)
+        small: nn.Module = prune(self.network, self.space, strategy, criterion=self.engine.method.criterion)
         return small.to(memory_format=torch.channels_last)
 
     def adapt(self, network: nn.Module) -> None:
@@ -130,11 +131,12 @@ def scoring_key(params: Params) -> str:
             "preprocess": settings["data"]["preprocess"],
             "model": {key: settings["model"][key] for key in ("name", "options")},
             "exclude": settings["strategies"]["exclude"],
+            "importance": settings["importance"],
             "evaluate": evaluate,
             # The same bits come out of the same kind of device alone.
             "arithmetic": [device.type, str(choose_precision(_precision(params), device))],
             "bench": Path(__file__),
-            **{source: LIBRARY / source for source in SOURCES},
+            **{f"eagleeye/{source}": LIBRARY / source for source in SOURCES},
         }
     )
 
@@ -150,12 +152,15 @@ def _open(settings: str, key: str) -> Bench:
     for stale in set(DECODED.glob("*.npy")) - set(files.values()):
         stale.unlink(missing_ok=True)
     calibration, sub_validation = (decode_to(file, open_subset(path), None, shape) for path, file in files.items())
+    labelled = Batches(calibration, shape, batch_size=size, device=device, labelled=True)
+    chosen = params.importance
+    importance = criterion(chosen.criterion, aggregate=chosen.aggregate, seed=chosen.seed, batches=labelled)
     engine = Engine(
         network,
         space,
         Batches(calibration, shape, batch_size=size, device=device, labelled=False),
         Batches(sub_validation, shape, batch_size=size, device=device, labelled=True),
-        method=Method(wanted.mode, wanted.iterations, _precision(params)),
+        method=Method(wanted.mode, wanted.iterations, _precision(params), importance),
         lanes=worker_count(params),
         say=logging.getLogger(__name__).warning,
     )

@@ -2,8 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 import pandas as pd
 import torch
@@ -12,9 +11,11 @@ from eagleeye.confidence import unpack
 from eagleeye.errors import EvaluationError
 from eagleeye.evaluate import Score
 from eagleeye.racing import Rung, Standing, survivors
-from eagleeye.strategies import Strategy
+from eagleeye.strategies import Strategy, sampler
 from tasks.artifacts import (
     CALIBRATION,
+    CANDIDATES,
+    REFERENCE,
     SCOREBOOK,
     SCORES,
     STRATEGIES,
@@ -23,11 +24,13 @@ from tasks.artifacts import (
     write_table,
 )
 from tasks.bench import Bench, open_bench, scoring_key, worker_count
+from tasks.candidates import strategies_of, table_of
 from tasks.context import Context
 from tasks.params import Params
 from tasks.preflight import check_best_score, check_network
 from tasks.scorebook import Scorebook, Scores
 from tasks.search import candidates, record_search
+from tasks.shell import generation_sizes, open_shell
 
 
 @dataclass(frozen=True)
@@ -72,13 +75,15 @@ def run(params: Params, context: Context) -> None:
     Raises:
         EvaluationError: The unpruned network does not reproduce its accuracy, or a candidate cannot be scored.
     """
-    key, table = scoring_key(params), read_table(STRATEGIES)
+    key, first = scoring_key(params), read_table(STRATEGIES)
     bench = open_bench(params, key)
     with _threads_restored(), Scorebook(SCOREBOOK) as book:
         bench.take_a_core()
         check_network(bench, context)
-        scores = _race(bench, Search(params, key, book, table, context))
-    rows = [{"id": name, **vars(scores[name][1]), **_images(scores[name][0])} for name in table["id"]]
+        search = _breed(bench, Search(params, key, book, first, context))
+        scores = _race(bench, search)
+    rows = [{"id": name, **vars(scores[name][1]), **_images(scores[name][0])} for name in search.table["id"]]
+    write_table(CANDIDATES, search.table)
     write_table(SCORES, pd.DataFrame(rows))
     check_best_score(bench, {name: found for name, (_, found) in scores.items()}, context)
 
@@ -104,22 +109,39 @@ def score_assignment(assignment: Assignment) -> Iterator[tuple[str, Scores]]:
             yield strategy.id, scores
 
 
+def _breed(bench: Bench, search: Search) -> Search:
+    """The search with all generations: each is proposed after the ones before have run the first rung."""
+    wanted = search.params.strategies
+    sizes = generation_sizes(search.params)
+    if len(sizes) == 1:
+        return search
+    shell, propose = open_shell(search.params, bench.network, bench.space), sampler(wanted.sampler)
+    rung = bench.rungs(wanted.count)[0]
+    for number, size in enumerate(sizes[1:], start=1):
+        scored = strategies_of(search.table, references=False)
+        found = _score_rung(search, rung, scored, f"generation {number}/{len(sizes)}")
+        ranked = [(strategy, found[strategy.id].accuracy) for strategy in scored]
+        bred = propose(shell, ranked, count=size, seed=wanted.seed, max_draws=wanted.max_draws)
+        table = pd.concat([search.table, table_of(bred, wanted.sampler, bench.space)])
+        search = replace(
+            search, table=table.sort_values("origin", key=lambda origin: origin == REFERENCE, kind="stable")
+        )
+    return search
+
+
 def _race(bench: Bench, search: Search) -> dict[str, tuple[Rung, Scores]]:
     """Every candidate's last rung and what it showed there."""
-    strategies = {row["id"]: _strategy(row) for row in search.table.to_dict("records")}
-    references = [
-        name for name, origin in zip(search.table["id"], search.table["origin"], strict=True) if origin == "even"
-    ]
-    running = [name for name in strategies if name not in references]
+    running, references = (strategies_of(search.table, references=wanted) for wanted in (False, True))
     scores: dict[str, tuple[Rung, Scores]] = {}
     rungs = bench.rungs(len(running))
     for number, rung in enumerate(rungs, start=1):
         # References do not race: they are to be compared with the winner, on all images.
         entries = running + (references if number == len(rungs) else [])
-        found = _score_rung(search, rung, [strategies[name] for name in entries], f"{number}/{len(rungs)}")
-        scores |= {name: (rung, found[name]) for name in entries}
-        running = survivors({name: _standing(found[name]) for name in running})
-        search.book.drop_statistics(search.key, [_place(strategies[name]) for name in entries if name not in running])
+        found = _score_rung(search, rung, entries, f"{number}/{len(rungs)}")
+        scores |= {entry.id: (rung, found[entry.id]) for entry in entries}
+        chosen = set(survivors({entry.id: _standing(found[entry.id]) for entry in running}))
+        search.book.drop_statistics(search.key, [_place(entry) for entry in entries if entry.id not in chosen])
+        running = [entry for entry in running if entry.id in chosen]
     return scores
 
 
@@ -159,11 +181,6 @@ def _threads_restored() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(threads)
-
-
-def _strategy(row: dict[str, Any]) -> Strategy:
-    rates, widths = tuple(map(float, row["rates"])), tuple(map(int, row["widths"]))
-    return Strategy(row["id"], rates, widths, int(row["macs"]), int(row["params"]))
 
 
 def _place(strategy: Strategy) -> str:

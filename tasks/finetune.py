@@ -24,6 +24,7 @@ from tasks.artifacts import (
     FINETUNE_HISTORY,
     PRUNED,
     RANKING,
+    REFERENCE,
     RESULTS,
     SUB_VALIDATION,
     read_table,
@@ -76,7 +77,7 @@ def run(params: Params, context: Context) -> None:
 
 def _chosen(ranking: pd.DataFrame, top_k: int) -> list[dict[str, Any]]:
     best = (ranking["rank"] <= top_k).fillna(False)
-    return ranking[best | (ranking["origin"] == "even")].to_dict("records")
+    return ranking[best | (ranking["origin"] == REFERENCE)].to_dict("records")
 
 
 def _start(params: Params, row: dict[str, Any]) -> dict[str, Any]:
@@ -92,7 +93,7 @@ def _tune(row: dict[str, Any], bench: Bench, workshop: Workshop, key: str, conte
 
 def _merit(entry: Tuned) -> tuple[bool, float, int]:
     # References do not compete; the test set does not choose.
-    competes = entry.row["origin"] == "uniform"
+    competes = entry.row["origin"] != REFERENCE
     return competes, entry.training.best_accuracy, -entry.row["rank"] if competes else 0
 
 

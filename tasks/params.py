@@ -97,38 +97,56 @@ class Training(Section):
 
 
 class Budget(Section):
-    """What the pruned network may cost: MACs, parameters or both."""
+    """What the pruned network may cost: MACs, parameters, latency, or several of them."""
 
     macs: float | int | None = Field(description="≤ 1: fraction of the full network's MACs; above 1: a count")
     params: float | int | None = Field(description="≤ 1: fraction of the full network's parameters; above 1: a count")
+    latency: float | int | None = Field(description="≤ 1: fraction of the full one's latency; above 1: milliseconds")
     tolerance: float = Field(gt=0, lt=1, description="allowed distance, as a fraction of the full network")
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if self.macs is None and self.params is None:
-            raise ValueError("macs and params are both null: set at least one of them")
-        for key, value in (("macs", self.macs), ("params", self.params)):
+        targets = {"macs": self.macs, "params": self.params, "latency": self.latency}
+        if not any(value is not None for value in targets.values()):
+            raise ValueError("macs, params and latency are all null: set at least one of them")
+        for key, value in targets.items():
             if value is not None and value <= 0:
                 raise ValueError(f"{key} is {value}: a fraction in (0, 1] or a count above 1 is allowed")
         return self
 
 
 class Strategies(Section):
-    """The candidates: one pruning rate per group of channels, drawn at random within the budget."""
+    """The candidates: one pruning rate per group of channels, within the budget."""
 
     budget: Budget
-    count: Count = Field(description="candidates")
+    latency_batch_size: Count = Field(description="images whose latency the budget is about")
+    sampler: str = Field(min_length=1, description="uniform | evolution | package.module:function")
+    generations: Count = Field(description="rounds in which the sampler sees the scores of the rounds before")
+    count: Count = Field(description="candidates, of all generations together")
+    multiple: Count = Field(description="channels are left in multiples of this")
     max_rate: float = Field(gt=0, le=1, description="rates are uniform in [0, max_rate]")
     seed: Seed = Field(description="seed of the draws")
-    max_draws: Count = Field(description="draws after which a rare budget is given up")
+    max_draws: Count = Field(description="draws in a row without a new candidate after which a budget is given up")
     even: bool = Field(description="also score and fine-tune the evenly pruned network, for comparison")
     exclude: tuple[str, ...] = Field(description="layers never to prune; patterns such as layer1.*")
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if self.max_draws < self.count:
-            raise ValueError(f"max_draws is {self.max_draws}: must be at least count, which is {self.count}")
+        if self.generations > self.count:
+            raise ValueError(f"generations is {self.generations}: must not exceed count, which is {self.count}")
+        if self.sampler == "evolution" and self.generations == 1:
+            raise ValueError("generations is 1: sampler evolution needs at least 2, for instance 10")
         return self
+
+
+class Importance(Section):
+    """Which channels of a group go first."""
+
+    criterion: str = Field(
+        min_length=1, description="l1 | l2 | bn_scale | geometric_median | taylor | random | package.module:function"
+    )
+    aggregate: Literal["sum", "mean", "max", "first"] = Field(description="one score from layers that share a channel")
+    seed: Seed = Field(description="of criterion random")
 
 
 class Evaluate(Section):
@@ -186,6 +204,7 @@ class Params(Section):
     subset: Subset
     baseline: Training
     strategies: Strategies
+    importance: Importance
     evaluate: Evaluate
     rank: Rank
     finetune: Training

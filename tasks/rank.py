@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from eagleeye.rank import judge, rank
-from tasks.artifacts import RANKING, SCORES, STRATEGIES, read_table, write_table
+from tasks.artifacts import CANDIDATES, RANKING, REFERENCE, SCORES, read_table, write_table
 from tasks.context import Context
 from tasks.params import Params
 from tasks.search import record_search
@@ -15,9 +15,9 @@ SHOWN = 5
 
 
 def run(params: Params, context: Context) -> None:
-    """Join strategies and scores, rank the drawn candidates, and put references without a rank below them."""
-    table = read_table(STRATEGIES).merge(read_table(SCORES), on="id", validate="one_to_one")
-    drawn = table["origin"] == "uniform"
+    """Join candidates and scores, rank those that compete, and put references without a rank below them."""
+    table = read_table(CANDIDATES).merge(read_table(SCORES), on="id", validate="one_to_one")
+    drawn = table["origin"] != REFERENCE
     ranked = judge(rank(table[drawn]))
     references = [judge(row.to_frame().T.assign(rank=pd.NA)) for _, row in table[~drawn].iterrows()]
     ranking = pd.concat([part.astype({"rank": "Int64"}) for part in (ranked, *references)])

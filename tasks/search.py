@@ -20,14 +20,18 @@ def record_search(params: Params) -> AbstractContextManager[SearchRun]:
     Raises:
         TrackingError: MLflow cannot be reached.
     """
-    key = content_key({"scoring": scoring_key(params), "strategies": STRATEGIES})
+    wanted = params.strategies
+    # Later generations follow from the first one, the scores and these.
+    bred = [wanted.sampler, wanted.generations, wanted.count] if wanted.generations > 1 else None
+    key = content_key({"scoring": scoring_key(params), "strategies": STRATEGIES, "bred": bred})
     name = f"{params.model.name} at {budget_text(params)}"
     return search_run(key, name, uri=params.tracking.uri, experiment=params.tracking.experiment)
 
 
 def budget_text(params: Params) -> str:
     """The budget in words."""
-    limits = [("MACs", params.strategies.budget.macs), ("parameters", params.strategies.budget.params)]
+    budget = params.strategies.budget
+    limits = [("MACs", budget.macs), ("parameters", budget.params), ("latency", budget.latency)]
     return ", ".join(f"{_amount(value)} {unit}" for unit, value in limits if value is not None)
 
 

@@ -3,11 +3,13 @@
 import pandas as pd
 
 from eagleeye.channels import Space
-from eagleeye.strategies import Budget, Strategy, even, sample
-from tasks.artifacts import GROUPS, STRATEGIES, write_table
+from eagleeye.strategies import even, sampler
+from tasks.artifacts import GROUPS, REFERENCE, STRATEGIES, write_table
+from tasks.candidates import table_of
 from tasks.context import Context
 from tasks.network import build_network
 from tasks.params import Params
+from tasks.shell import generation_sizes, open_shell
 from tasks.space import trace_network
 
 
@@ -19,40 +21,24 @@ def run(params: Params, context: Context) -> None:
         BudgetError: The budget is out of reach or too rare.
     """
     wanted = params.strategies
-    space = trace_network(params, build_network(params))
+    network = build_network(params)
+    space = trace_network(params, network)
     for reason in space.left_out:
         context.warn(f"left out: {reason}")
-    budget = Budget(macs=wanted.budget.macs, params=wanted.budget.params, tolerance=wanted.budget.tolerance)
-    drawn = sample(
-        space,
-        budget,
-        count=wanted.count,
-        max_rate=wanted.max_rate,
-        seed=wanted.seed,
-        max_draws=wanted.max_draws,
-    )
-    rows = [_row(strategy, "uniform", space) for strategy in drawn]
+    shell = open_shell(params, network, space)
+    first = generation_sizes(params)[0]
+    drawn = sampler(wanted.sampler)(shell, count=first, seed=wanted.seed, max_draws=wanted.max_draws)
+    tables = [table_of(drawn, wanted.sampler, space)]
     if wanted.even:
-        rows.append(_row(even(space, budget), "even", space))
+        reference = even(space, shell.budget, multiple=wanted.multiple, latency=shell.latency)
+        tables.append(table_of([reference], REFERENCE, space))
     write_table(GROUPS, _groups(space))
-    write_table(STRATEGIES, pd.DataFrame(rows))
+    write_table(STRATEGIES, pd.concat(tables))
+    more = f" of the first of {wanted.generations} generations" if wanted.generations > 1 else ""
     context.say(
-        f"strategies: {len(drawn)} candidates over {len(space.groups)} groups of channels; the full network has "
+        f"strategies: {len(drawn)} candidates{more} over {len(space.groups)} groups of channels; the full network has "
         f"{space.full_cost.macs:,} MACs and {space.full_cost.params:,} parameters"
     )
-
-
-def _row(strategy: Strategy, origin: str, space: Space) -> dict[str, object]:
-    return {
-        "id": strategy.id,
-        "origin": origin,
-        "macs": strategy.macs,
-        "params": strategy.params,
-        "macs_fraction": strategy.macs / space.full_cost.macs,
-        "params_fraction": strategy.params / space.full_cost.params,
-        "rates": list(strategy.rates),
-        "widths": list(strategy.widths),
-    }
 
 
 def _groups(space: Space) -> pd.DataFrame:

@@ -40,11 +40,11 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from eagleeye.errors import EagleEyeError
 from tasks import tracking_text as text
+from tasks.artifacts import REFERENCE
 from tasks.tracking_text import CANDIDATE, CHANGED, FINETUNE, OUTCOME, SEARCH, WINNER, Candidate
 
 VIEW = "mlflow.sharedViewState."
 PARENT, NOTE, TABLES = "mlflow.parentRunId", "mlflow.note.content", "mlflow.loggedArtifacts"
-REFERENCE = "even"  # the origin of a candidate that is scored for comparison and never wins
 BEST, EACH = "candidates/best_accuracy", "candidates/accuracy"  # a section of charts, and the first
 PARAMS_PER_BATCH, METRICS_PER_BATCH = 100, 1000  # MLflow's limits
 STEPS_PER_BATCH = METRICS_PER_BATCH // 2

@@ -24,7 +24,7 @@ from eagleeye.strategies import Strategy
 from eagleeye.train import TrainResult
 from tasks import artifacts, evaluate, finetune, training
 from tasks.artifacts import SCHEMAS
-from tasks.bench import Bench
+from tasks.bench import Bench, open_bench, scoring_key
 from tasks.console import Terminal
 from tasks.params import Params
 from tasks.settings import override
@@ -200,6 +200,55 @@ def test_another_way_of_scoring_scores_anew(search: Search) -> None:
     context = run_stage("evaluate", params)
     assert [len(batch.strategies) for batch in context.batches] == [4, 3]  # no race
     assert pd.read_parquet(artifacts.SCORES)["vanilla_accuracy"].isna().all()
+
+
+@pytest.mark.parametrize("criterion", ["taylor", "tests.tasks.networks:larger_last"])
+def test_another_importance_scores_anew_and_reaches_the_pruned_network(search: Search, criterion: str) -> None:
+    before = pd.read_parquet(artifacts.SCORES)
+    params = changed(search.params, importance={"criterion": criterion})
+    run_stage("evaluate", params)
+    assert not pd.read_parquet(artifacts.SCORES)["accuracy"].equals(before["accuracy"])
+    bench = open_bench(params, scoring_key(params))
+    widths = [group.channels // 2 for group in bench.space.groups]
+    rates = [1 - width / group.channels for width, group in zip(widths, bench.space.groups, strict=True)]
+    small, other = bench.prune(rates).state_dict(), eagleeye.prune(bench.network, bench.space, rates).state_dict()
+    assert any(not torch.equal(tensor, other[name]) for name, tensor in small.items())
+
+
+def test_later_generations_are_bred_from_the_scores_of_earlier_ones(search: Search) -> None:
+    params = changed(search.params, strategies={"sampler": "evolution", "generations": 3, "count": 11})
+    run_stage("strategies", params)
+    assert len(pd.read_parquet(artifacts.STRATEGIES)) == 4 + 1
+    context = run_stage("evaluate", params)
+    candidates, first = pd.read_parquet(artifacts.CANDIDATES), pd.read_parquet(artifacts.STRATEGIES)
+    assert list(candidates["id"]) == [*(f"s{n:04}" for n in range(11)), "even"]
+    pd.testing.assert_frame_equal(candidates[candidates["id"].isin(first["id"])].reset_index(drop=True), first)
+    assert len({tuple(widths) for widths in candidates["widths"][:-1]}) == 11
+    assert (abs(candidates["macs_fraction"][:-1] - 0.5) <= 0.005).all()
+    assert [title.split(" (")[0] for title in context.steps] == [
+        "evaluate generation 1/3",
+        "evaluate generation 2/3",
+        "evaluate 1/2",
+        "evaluate 2/2",
+    ]
+    wanted = [path.read_bytes() for path in (artifacts.CANDIDATES, artifacts.SCORES)]
+    again = run_stage("evaluate", params)
+    assert again.batches == []
+    assert [path.read_bytes() for path in (artifacts.CANDIDATES, artifacts.SCORES)] == wanted
+    run_stage("rank", params)
+    assert pd.read_parquet(artifacts.RANKING)["rank"].notna().sum() == 11
+
+
+def test_widths_are_multiples_and_latency_limits_them(search: Search) -> None:
+    budget = search.params.strategies.budget.model_copy(update={"macs": None, "latency": 0.9, "tolerance": 0.3})
+    params = changed(search.params, strategies={"multiple": 4, "budget": budget})
+    run_stage("strategies", params)
+    table = pd.read_parquet(artifacts.STRATEGIES)
+    assert {width % 4 for widths in table["widths"] for width in widths} == {0}
+    assert (table["latency"] > 0).all()
+    before = table["latency"].tolist()
+    run_stage("strategies", params)  # measured once, then read
+    assert pd.read_parquet(artifacts.STRATEGIES)["latency"].tolist() == before
 
 
 def test_a_killed_fine_tuning_continues_and_ends_the_same(search: Search, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,52 @@
+"""Candidates as rows of a table, and back."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import pandas as pd
+
+from eagleeye.channels import Space
+from eagleeye.strategies import Strategy
+from tasks.artifacts import REFERENCE
+
+
+def table_of(strategies: Iterable[Strategy], origin: str, space: Space) -> pd.DataFrame:
+    """Strategies as rows of strategies.parquet.
+
+    Args:
+        strategies: The strategies.
+        origin: Which sampler drew them.
+        space: The network's search space.
+    """
+    return pd.DataFrame([_row(strategy, origin, space) for strategy in strategies])
+
+
+def strategies_of(table: pd.DataFrame, *, references: bool) -> list[Strategy]:
+    """The strategies of a table.
+
+    Args:
+        table: Rows as `table_of` makes them.
+        references: Whether the references are wanted, or all others.
+    """
+    wanted = table[(table["origin"] == REFERENCE) == references]
+    return [_strategy(row) for row in wanted.to_dict("records")]
+
+
+def _row(strategy: Strategy, origin: str, space: Space) -> dict[str, object]:
+    return {
+        "id": strategy.id,
+        "origin": origin,
+        "macs": strategy.macs,
+        "params": strategy.params,
+        "macs_fraction": strategy.macs / space.full_cost.macs,
+        "params_fraction": strategy.params / space.full_cost.params,
+        "latency": strategy.latency,
+        "rates": list(strategy.rates),
+        "widths": list(strategy.widths),
+    }
+
+
+def _strategy(row: Mapping[Any, Any]) -> Strategy:
+    rates, widths = tuple(map(float, row["rates"])), tuple(map(int, row["widths"]))
+    latency = None if pd.isna(row["latency"]) else float(row["latency"])
+    return Strategy(row["id"], rates, widths, int(row["macs"]), int(row["params"]), latency)
