@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from eagleeye.batchnorm import adapt_batch_norm
+from eagleeye.batchnorm import adapt_batch_norm, batch_norm_layers
 from eagleeye.channels import Space
 from eagleeye.confidence import pack
 from eagleeye.data import Batches, decode_to
@@ -96,8 +96,15 @@ class Bench:
         small: nn.Module = prune(self.network, self.space, strategy, criterion=self.engine.method.criterion)
         return small.to(memory_format=torch.channels_last)
 
+    @property
+    def adapts(self) -> bool:
+        """Whether there are BN statistics to re-estimate."""
+        return bool(batch_norm_layers(self.network))
+
     def adapt(self, network: nn.Module) -> None:
-        """Re-estimate a network's BN statistics on the calibration images."""
+        """Re-estimate a network's BN statistics on the calibration images, if it has any."""
+        if not self.adapts:
+            return
         settings = self.params.evaluate
         adapt_batch_norm(network, self.engine.calibration, mode=settings.mode, iterations=settings.iterations)
 

@@ -3,9 +3,7 @@
 from collections.abc import Mapping
 
 import torch
-from torch import nn
 
-from eagleeye.batchnorm import batch_norm_layers
 from eagleeye.errors import EvaluationError
 from eagleeye.evaluate import evaluate
 from tasks.bench import Bench
@@ -16,6 +14,10 @@ from tasks.scorebook import Scores
 LARGEST_DIFFERENCE = 1e-3  # of the logits, relative to the largest: float32 rounding is far below, a mistake far above
 LARGEST_LOSS_OF_ACCURACY = 0.1
 LARGEST_CHANGE_BY_PRECISION = 0.02
+NOTHING_TO_ADAPT = (
+    "preflight: the network has no batch normalisation, so that nothing is recalibrated: candidates are scored as "
+    "pruning leaves them"
+)
 IMAGES = 1024  # sub-validation images looked at: enough for a check, which is not to delay the search
 
 
@@ -27,9 +29,10 @@ def check_network(bench: Bench, context: Context) -> None:
         context: Told the accuracies, and warned if recalibration costs the unpruned network much of its accuracy.
 
     Raises:
-        EvaluationError: The outputs differ, the network has no BN layer or is no better than chance.
+        EvaluationError: The outputs differ, or the network is no better than chance.
     """
-    _require_batch_norm(bench.network)
+    if not bench.adapts:
+        context.say(NOTHING_TO_ADAPT)
     _require_same_outputs(bench)
     images, labels = bench.engine.sub_validation.first(IMAGES), bench.engine.sub_validation.labels.cpu().numpy()
     exact = evaluate(bench.network, images).accuracy
@@ -62,14 +65,6 @@ def check_best_score(bench: Bench, scores: Mapping[str, Scores], context: Contex
     best = max(score.accuracy for score in scores.values())
     if best <= chance_level(bench.engine.sub_validation.labels.cpu().numpy()):
         context.warn(f"the best candidate is right on {best:.2%}, which is chance: {NEAR_CHANCE}")
-
-
-def _require_batch_norm(network: nn.Module) -> None:
-    if not batch_norm_layers(network):
-        raise EvaluationError(
-            f"{type(network).__name__} has no batch-normalisation layer, so there is nothing to recalibrate: use a "
-            "variant with BN (torchvision: vgg16_bn rather than vgg16)"
-        )
 
 
 @torch.no_grad()

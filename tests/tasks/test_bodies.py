@@ -291,13 +291,19 @@ def test_an_untrained_network_is_refused_with_likely_causes(search: Search) -> N
         run_stage("evaluate", search.params)
 
 
-def test_a_network_without_bn_is_refused_with_the_way_out(search: Search) -> None:
-    params = changed(search.params, model={"name": "tests.tasks.networks:without_batch_norm"})
+def test_a_network_without_bn_is_searched_as_pruning_leaves_it(search: Search) -> None:
+    params = changed(search.params, model={"name": "tests.tasks.networks:with_group_norm"}, rank={"top_k": 1})
     run_stage("baseline", params)
-    budget = params.strategies.budget.model_copy(update={"tolerance": 0.2})
-    run_stage("strategies", changed(params, strategies={"even": False, "count": 3, "budget": budget}))
-    with pytest.raises(EvaluationError, match=r"has no batch-normalisation layer.*use a variant with BN"):
-        run_stage("evaluate", params)
+    budget = params.strategies.budget.model_copy(update={"tolerance": 0.1})
+    params = changed(params, strategies={"even": False, "count": 4, "budget": budget}, finetune={"epochs": 1})
+    run_stage("strategies", params)
+    context = run_stage("evaluate", params)
+    assert context.said[0].startswith("preflight: the network has no batch normalisation")
+    scores = pd.read_parquet(artifacts.SCORES)
+    assert scores["accuracy"].tolist() == scores["vanilla_accuracy"].tolist()
+    run_stage("rank", params)
+    run_stage("finetune", params)
+    assert artifacts.PRUNED.is_file()
 
 
 @pytest.mark.parametrize(
