@@ -21,8 +21,9 @@ relative difference in float64 at most 1e-9; a normalisation over channels sees 
 - *groups*: rates a strategy has; *prunable*: the share of the MACs that goes if each group keeps one channel.
 - *half*: whether half of the MACs was reached (within two points), by torch's own counter on the thin network.
 - Torch-Pruning {version}: `MetaPruner`, group importance, one ratio for all layers, found by bisection; the same
-  criterion, for its own choice of channels. Standardised weights are standardised anew there, which the criterion
-  does not allow for: **no** then means nothing.
+  criterion, for its own choice of channels. Where weights are standardised or responses normalised over channels
+  (BiT, ConvNeXt V2) it does so over those that stay, which the criterion does not allow for: **no** means nothing
+  there.
 
 Seconds are those of one trace and of one pruning; the machine had other work.
 
