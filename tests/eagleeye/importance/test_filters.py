@@ -155,8 +155,8 @@ def test_scores_grow_with_the_weights_whatever_their_sign(factor: float, name: s
 
 def test_near_neighbours_of_large_norm_are_told_apart() -> None:
     """What products instead of differences would lose to rounding."""
-    rows = np.full((3, 100), 1e6) + np.array([[0.0], [1e-6], [3e-6]])
-    expected = [10 * abs(rows[own, 0] - rows[:, 0]).sum() for own in range(3)]
+    rows = np.full((30, 100), 1e6) + np.arange(30).reshape(30, 1) * 1e-6
+    expected = [10 * abs(rows[own, 0] - rows[:, 0]).sum() for own in range(30)]
     np.testing.assert_allclose(geometric_median(rows), expected, rtol=1e-12)
 
 
