@@ -16,6 +16,7 @@ from eagleeye.cost import cost
 from eagleeye.data import Batches, ImageSet, decode, read_subset
 from eagleeye.evaluate import Score, evaluate
 from eagleeye.onnx_export import export_onnx
+from eagleeye.program_export import export_program
 from eagleeye.train import TrainResult, current_share
 from eagleeye.train.distributed import process_group
 from tasks.artifacts import (
@@ -161,7 +162,9 @@ def _save(params: Params, network: nn.Module, result: dict[str, Any]) -> None:
     metadata = {**texts, "model": params.model.name, "preprocess": shape, "classes": classes}
     file = Path(result["file"])
     save(network, file, metadata)
-    export_onnx(network, example_input(params), file.with_suffix(".onnx"))
+    example = example_input(params)
+    export_onnx(network, example, file.with_suffix(".onnx"))
+    export_program(network, example, file.with_suffix(".pt2"))
 
 
 def _record(params: Params, tuned: list[Tuned], results: list[dict[str, Any]]) -> None:

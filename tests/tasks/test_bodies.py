@@ -90,6 +90,8 @@ def test_results_are_those_of_the_saved_networks(search: Search) -> None:
         assert row["macs"] * len(inputs) * 2 == counter.get_total_flops()
         assert row["macs"] == ranking.loc[name, "macs"]
         assert Path(row["file"]).with_suffix(".onnx").is_file()
+        program = torch.export.load(Path(row["file"]).with_suffix(".pt2")).module()
+        torch.testing.assert_close(program(inputs[:5]), outputs[:5], rtol=1e-3, atol=1e-4)
 
 
 def test_the_result_is_the_best_on_the_sub_validation_images_and_no_reference(search: Search) -> None:
@@ -257,6 +259,7 @@ def test_a_killed_fine_tuning_continues_and_ends_the_same(search: Search, monkey
         state.unlink()
     # The export takes seconds, and is no part of what is interrupted.
     monkeypatch.setattr("tasks.finetune.export_onnx", lambda *_: 0.0)
+    monkeypatch.setattr("tasks.finetune.export_program", lambda *_: 0.0)
     write = training._write
 
     def write_and_die(path: Path, state: dict[str, object]) -> None:

@@ -16,6 +16,7 @@ from eagleeye.engine import Engine, Method
 from eagleeye.engine.parent import Parent
 from eagleeye.engine.slot import Slot
 from eagleeye.errors import EvaluationError, StrategyError
+from eagleeye.models import build
 from tests.eagleeye import networks
 from tests.eagleeye.engine.conftest import BATCH, CALIBRATION, SUB_VALIDATION, Setting, make_setting
 
@@ -185,7 +186,7 @@ def test_memory_does_not_grow_with_the_candidates(setting: Setting) -> None:
 @pytest.mark.slow
 def test_a_candidate_of_resnet56_is_ready_in_ten_milliseconds() -> None:
     torch.manual_seed(0)
-    network = eagleeye.models.build("cifar_resnet56", num_classes=10).eval()
+    network = build("cifar_resnet56", num_classes=10).eval()
     space = eagleeye.trace(network, torch.randn(1, 3, 32, 32))
     strategies = eagleeye.sample(space, eagleeye.Budget(macs=0.5), count=10, max_rate=0.7, seed=0)
     slot = Slot(Parent(network, space), dtype=torch.bfloat16)
