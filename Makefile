@@ -12,7 +12,7 @@ export DVC_NO_ANALYTICS := true
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help install demo test test-all lint bench recipe serve ui
+.PHONY: help install demo test test-all lint check bench plots recipe serve ui
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -41,8 +41,13 @@ lint: $(STAMP) ## ruff and mypy
 	@$(IN_VENV) ruff format --check
 	@$(IN_VENV) mypy
 
+check: lint test-all ## everything that a change must pass
+
 bench: $(STAMP) ## speed, against the published protocol
 	@$(IN_VENV) python -m benchmarks
+
+plots: $(STAMP) ## pictures of what `make bench` measured last
+	@$(IN_VENV) python -m benchmarks.plots
 
 recipe: ## make recipe NAME=cifar10-resnet20: put a recipe in the place of params.yaml
 	@test -f "recipes/$(NAME).yaml" || { \

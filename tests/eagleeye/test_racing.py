@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -37,7 +39,7 @@ def test_rungs_end_with_whole_batches_and_with_what_there_is() -> None:
 def test_rungs_grow_and_can_be_gone_on_from(candidates: int, first: Rung, last: Rung, batch_size: int) -> None:
     rungs = plan(candidates, first, last, batch_size=batch_size)
     assert rungs[-1] == last
-    for one, following in zip(rungs, rungs[1:], strict=False):
+    for one, following in itertools.pairwise(rungs):
         assert one.sub_validation < following.sub_validation
         assert one.calibration <= following.calibration
         assert one.calibration % batch_size == 0 or one.calibration == last.calibration
