@@ -6,6 +6,7 @@ import operator
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from eagleeye.channels.space import Space
@@ -72,11 +73,12 @@ def l2(rows: Rows) -> Scores:
 
 def geometric_median(rows: Rows) -> Scores:
     """Sum of the distances to all other rows: small where others can stand in (He et al., FPGM, CVPR 2019, eq. 6)."""
-    filters = torch.from_numpy(rows)
-    # Differences are taken before they are squared: the faster way by products loses near neighbours to rounding.
-    distances = torch.cdist(filters, filters, compute_mode="donot_use_mm_for_euclid_dist")
+    # By differences: the usual way by products loses near neighbours to rounding and depends on the threads.
+    pairs = F.pdist(torch.from_numpy(rows)).numpy()
+    distances = np.zeros((len(rows), len(rows)))
+    distances[np.triu_indices(len(rows), 1)] = pairs
     # Sorted, so that the sum does not depend on the order of the filters.
-    return np.asarray(np.sort(distances.numpy(), axis=1).sum(axis=1))
+    return np.asarray(np.sort(distances + distances.T, axis=1).sum(axis=1))
 
 
 def _is_scale(model: nn.Module, space: Space, axis: Axis) -> bool:

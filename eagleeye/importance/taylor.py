@@ -23,7 +23,8 @@ LabelledBatches = Iterable[tuple[Tensor, Tensor]]
 def taylor_rows(batches: LabelledBatches, model: nn.Module, space: Space) -> list[list[Rows]]:
     """Weight times gradient, element by element (Molchanov et al., CVPR 2019, section 3.1).
 
-    The gradient is that of the mean cross-entropy over all images, in evaluation mode; how the images are divided
+    The paper squares the sum over a filter, where elements of opposite signs cancel; here absolute values are added,
+    so that layers can be joined, and weights whose effects cancel today count all the same. The gradient is that of the mean cross-entropy over all images, in evaluation mode; how the images are divided
     into batches does not matter.
 
     Args:
