@@ -23,9 +23,9 @@ LabelledBatches = Iterable[tuple[Tensor, Tensor]]
 def taylor_rows(batches: LabelledBatches, model: nn.Module, space: Space) -> list[list[Rows]]:
     """Weight times gradient, element by element (Molchanov et al., CVPR 2019, section 3.1).
 
-    The paper squares the sum over a filter, where elements of opposite signs cancel; here absolute values are added,
-    so that layers can be joined, and weights whose effects cancel today count all the same. The gradient is that of the mean cross-entropy over all images, in evaluation mode; how the images are divided
-    into batches does not matter.
+    The paper sums a filter's products and squares the sum, in which opposite signs cancel; these rows are meant for
+    sums of absolute values, in which every weight counts. The gradient is that of the mean cross-entropy over all
+    images, in evaluation mode; how the images are divided into batches does not matter.
 
     Args:
         batches: Pairs of normalised float tensors (n, C, H, W) and int64 labels (n,), on the network's device.
