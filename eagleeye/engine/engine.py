@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from eagleeye.batchnorm import adapt_batch_norm
 from eagleeye.channels.space import Space
 from eagleeye.data import Batches
-from eagleeye.engine.memory import choose_chunk
+from eagleeye.engine.memory import choose_chunk, is_full
 from eagleeye.engine.parent import Parent
 from eagleeye.engine.precision import choose_precision
 from eagleeye.engine.slot import Slot
@@ -148,7 +148,9 @@ class Engine:
             adapt_batch_norm(
                 slot.network, batches, mode=self.method.mode, iterations=self.method.iterations, seen=start
             )
-        except torch.OutOfMemoryError:
+        except (RuntimeError, MemoryError) as error:
+            if not is_full(error):
+                raise
             self._halve_calibration()
             slot.fill(widths)
             self._adapt(slot, widths, stop, None)
@@ -160,7 +162,9 @@ class Engine:
             try:
                 parts.append(predict(network, [self._part(start, min(start + chunk, stop), seen)]))
                 start += chunk
-            except torch.OutOfMemoryError:
+            except (RuntimeError, MemoryError) as error:
+                if not is_full(error):
+                    raise
                 self.chunk = self._half(chunk, "sub-validation images at a time; scores stay the same but for rounding")
         correct, losses = (np.concatenate(columns) for columns in zip(*parts, strict=True))
         return Predictions(correct, losses)

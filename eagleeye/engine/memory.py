@@ -40,6 +40,13 @@ def choose_chunk(network: fx.GraphModule, example: Tensor) -> int:
     return chunk
 
 
+def is_full(error: Exception) -> bool:
+    """Whether an error says that the device's memory is full; a CPU's allocator has no type of its own for that."""
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    return isinstance(error, RuntimeError) and "allocate memory" in str(error)
+
+
 def _room(device: torch.device) -> float:
     if device.type == "cuda":
         return GPU_SHARE * torch.cuda.get_device_properties(device).total_memory

@@ -36,3 +36,13 @@ def test_the_cache_is_as_large_as_the_system_says(tmp_path, monkeypatch: pytest.
         assert memory._cache_bytes() == wanted
     monkeypatch.setattr(memory, "_CACHE_SIZE", tmp_path / "missing")
     assert memory._cache_bytes() == memory.CPU_CACHE
+
+
+def test_a_full_memory_is_told_from_other_errors() -> None:
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(2**50)
+    assert memory.is_full(caught.value)
+    assert memory.is_full(torch.OutOfMemoryError("CUDA out of memory"))
+    assert memory.is_full(MemoryError())
+    assert not memory.is_full(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
+    assert not memory.is_full(ValueError("cannot allocate memory"))
