@@ -142,7 +142,7 @@ def _pad(net: Labelled, node: fx.Node) -> Replacement | None:
     if node.target not in rules.PADDING:
         return None
     source = node.all_input_nodes[0]
-    axes = varying_axes(net.labels[source])
+    axes = varying_axes(net.labels[node])
     if len(axes) != 1:
         return None
     before, after = _channel_padding(net, node)
@@ -155,7 +155,8 @@ def _pad(net: Labelled, node: fx.Node) -> Replacement | None:
 
 
 def _channel_padding(net: Labelled, node: fx.Node) -> tuple[int, int]:
-    labels = net.labels[node.all_input_nodes[0]]
+    # The result tells the axis: what is padded may hold nothing but channels that stay, all alike.
+    labels = net.labels[node]
     axes = varying_axes(labels)
     return rules.padding_along(axes[0], labels.dim(), argument_of(node, 1, "pad")) if axes else (0, 0)
 

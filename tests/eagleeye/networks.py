@@ -75,6 +75,18 @@ class PaddedShortcut(nn.Module):
         return self.head(x + self.last(x))
 
 
+class PaddedWhole(nn.Module):
+    """Zero channels beside channels that cannot go: the zeros can, with the filters they are added to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.conv, self.head = conv_bn(3, 4), conv_bn(4, 10), Head(10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        return self.head(F.pad(x, (0, 0, 0, 0, 2, 4)) + self.conv(x)) + x.mean(dim=(1, 2, 3))[:, None]
+
+
 class Shuffle(nn.Module):
     """A ShuffleNet unit: half of the channels pass, the rest is convolved, then both are interleaved."""
 
@@ -431,7 +443,7 @@ class TwoInputs(nn.Module):
 CONSTRUCTS: tuple[Callable[[], nn.Module], ...] = (
     Plain, Residual, Concatenation, PaddedShortcut, Shuffle, Slices, Depthwise, Grouped, Gate, OneChannel, Flattened,
     ConvolutionHead, Twice, Sizes, Transposed, ChannelsLast, GroupNorms, Functional, Standardised, SplitAttention,
-    Expanded, EvenGroups, GroupedTransposed, Blur,
+    Expanded, EvenGroups, GroupedTransposed, Blur, PaddedWhole,
 )  # fmt: skip
 
 OTHER_INPUTS: tuple[Callable[[], nn.Module], ...] = (Sequence, Volume, TwoInputs)

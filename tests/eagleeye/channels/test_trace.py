@@ -87,6 +87,7 @@ def test_gates_are_tied_to_what_they_scale_but_an_attention_map_is_not() -> None
         (networks.EvenGroups, [(6, ("stem.0",)), (8, ("grouped.0",)), (10, ("point.0",))]),
         (networks.GroupedTransposed, [(3, ("stem.0", "up", "twice")), (5, ("after.0",))]),
         (networks.Blur, [(8, ("stem.0",)), (6, ("after.0",))]),
+        (networks.PaddedWhole, [(6, ("conv.0",))]),
         (networks.Sequence, [(4, ("a",)), (3, ("b",))]),
         (networks.Volume, [(8, ("a", "b")), (6, ("c",))]),
         (networks.TwoInputs, [(8, ("fine.0", "coarse.0")), (6, ("joint.0",))]),
