@@ -225,6 +225,9 @@ def _free_of_sizes(graph: fx.Graph, node: fx.Node) -> None:
     if node.target == "expand":
         missing = len(shape) - source.dim()
         sizes: Any = node.args[1] if isinstance(node.args[1], (tuple, list)) else node.args[1:]
+        if len(sizes) != len(shape):
+            # Another tensor's size as a whole: it reads the channels there, which then stay.
+            return
         # An axis of length 1 may be expanded to a batch that was one picture on the example alone.
         same = [axis >= missing and 1 < source.shape[axis - missing] == size for axis, size in enumerate(shape)]
         node.args = (node.args[0], *(-1 if kept else size for kept, size in zip(same, sizes, strict=True)))

@@ -162,6 +162,21 @@ def test_a_weight_that_is_also_used_directly_stays_whole_unless_its_use_can_be_f
         traced(Again(directly=True))
 
 
+def test_expanding_to_the_size_of_another_tensor_keeps_its_channels() -> None:
+    class ToSize(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b, self.head = conv_bn(3, 8), conv_bn(8, 6), Head(6)
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = self.a(x)
+            return self.head(self.b(x + x.mean((2, 3), keepdim=True).expand(x.shape)))
+
+    space = traced(ToSize())
+    assert members(space)[-1] == (6, ("b.0",))
+    assert eagleeye.check(ToSize(), space, [0.5] * len(space.groups), torch.randn(2, 3, 12, 12)) < 1e-9
+
+
 def test_reading_the_number_of_channels_for_arithmetic_fixes_them() -> None:
     class Scaled(nn.Module):
         def __init__(self) -> None:
