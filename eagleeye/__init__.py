@@ -8,10 +8,11 @@ from eagleeye.cost import cost
 from eagleeye.engine import Engine, Method
 from eagleeye.errors import EagleEyeError
 from eagleeye.evaluate import Score, evaluate
+from eagleeye.importance import criterion
 from eagleeye.prune import prune
 from eagleeye.rank import rank
 from eagleeye.search import search
-from eagleeye.strategies import Budget, Strategy, even, sample
+from eagleeye.strategies import Budget, Shell, Strategy, even, evolve, sample, sampler
 
 __all__ = [
     "Budget",
@@ -22,18 +23,22 @@ __all__ = [
     "Group",
     "Method",
     "Score",
+    "Shell",
     "Space",
     "Strategy",
     "adapt_batch_norm",
     "check",
     "cost",
+    "criterion",
     "evaluate",
     "even",
+    "evolve",
     "load",
     "prune",
     "rank",
     "read_metadata",
     "sample",
+    "sampler",
     "save",
     "search",
     "trace",

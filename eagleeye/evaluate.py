@@ -69,7 +69,7 @@ def predict(model: nn.Module, labelled_batches: Iterable[tuple[Tensor, Tensor]])
     with evaluating(model), torch.inference_mode():
         for batch, labels in labelled_batches:
             outputs = model(batch)
-            _check(outputs, labels)
+            check_outputs(outputs, labels)
             correct.append(outputs.argmax(dim=1) == labels)
             # In float64, so that a mean over 10,000 images does not depend on the batches.
             losses.append(F.cross_entropy(outputs.double(), labels, reduction="none"))
@@ -79,7 +79,16 @@ def predict(model: nn.Module, labelled_batches: Iterable[tuple[Tensor, Tensor]])
     return Predictions(torch.cat(correct).cpu().numpy(), torch.cat(losses).cpu().numpy())
 
 
-def _check(outputs: Tensor, labels: Tensor) -> None:
+def check_outputs(outputs: Tensor, labels: Tensor) -> None:
+    """Check that a network's outputs are class scores of the labels' classes.
+
+    Args:
+        outputs: What the network returned, for n images.
+        labels: int64 (n,).
+
+    Raises:
+        EvaluationError: They are no tensor (n, classes), not finite, or a label is beyond the classes.
+    """
     if not isinstance(outputs, Tensor) or outputs.dim() != 2:
         shape = tuple(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
         raise EvaluationError(f"network output: {shape} is no table of class scores; it must be a tensor (n, classes)")
