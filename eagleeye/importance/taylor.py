@@ -13,7 +13,7 @@ from torch.func import functional_call
 
 from eagleeye.channels.space import Space
 from eagleeye.errors import EvaluationError
-from eagleeye.evaluate import check_outputs as check_outputs
+from eagleeye.evaluate import check_outputs
 from eagleeye.importance.rows import Rows, channel_rows, filter_axes
 from eagleeye.modes import evaluating
 
