@@ -96,6 +96,10 @@ def build_thin(model: nn.Module, space: Space, chosen: Sequence[npt.NDArray[np.b
             parts[name] = space.steps[name].build(kept)
         elif node.op == "call_module" and name not in parts:
             parts[name] = _thin_layer(space, name, space.layer(model, name), kept, memo)
+    for name, layer in space.lifted.items():
+        for key in layer.computed:
+            if f"{name}.{key}" in parts:  # its size is read: that of the computed one is the same
+                parts[f"{name}.{key}"] = parts[name].get_parameter(key)
     thin = fx.GraphModule(parts, graph, class_name=type(model).__name__)
     for name in space.steps:
         thin.get_submodule(name).to(_device_of(model))

@@ -138,7 +138,12 @@ def _layer_for(root: nn.Module, node: fx.Node) -> Lifted | None:
         if isinstance(getattr(module, "num_batches_tracked", None), Tensor):
             tensors["num_batches_tracked"] = f"{owner}.num_batches_tracked".removeprefix(".")
     computed = {key: _computation(tensor) for key, tensor in nodes.items() if tensor.op != "get_attr"}
-    return Lifted(kind, arguments, tensors, computed)
+    raw = {tensors[key] for key in computed}
+    readers = [
+        user for other in node.graph.nodes if other.op == "get_attr" and other.target in raw for user in other.users
+    ]
+    # A tensor that takes part as it is, too, would be hidden behind the one computed from it.
+    return Lifted(kind, arguments, tensors, computed) if all(user.meta[CONSTANT] for user in readers) else None
 
 
 def _name_of(root: nn.Module, node: fx.Node, key: str) -> str | None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, fx, nn
 
@@ -81,12 +82,23 @@ def _fix_direct_uses(net: Labelled) -> None:
     used = {
         id(node.meta[VALUE]): str(node.target)
         for node in net.graph.nodes
-        if node.op == "get_attr" and _whole(net.labels[node]) and set(node.users) - set(net.functions)
+        if node.op == "get_attr" and _whole(net.labels[node]) and any(_needs_whole(net, user) for user in node.users)
     }
     for name, axis in net.ties.axes.items():
         use = used.get(id(operator.attrgetter(name[0])(net.root)))
         if use is not None:
             net.ties.fix(axis.ids, f"'{use}' is also used as it is")
+
+
+def _needs_whole(net: Labelled, user: fx.Node) -> bool:
+    """Whether a reader of a weight sees its channels: not if it convolves with it, or reads the kernel's size alone."""
+    if user in net.functions or (user.target is getattr and user.args[1] in ("dtype", "device", "ndim")):
+        return False
+    if user.target is not getattr or user.args[1] != "shape":
+        return True
+    axes: Any = np.arange(len(user.meta[VALUE]))
+    picks = [reader.args[1] if reader.target is operator.getitem else slice(None) for reader in user.users]
+    return any(np.min(axes[pick]) < 2 for pick in picks)
 
 
 def _whole(label: Any) -> bool:

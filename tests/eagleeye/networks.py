@@ -310,7 +310,8 @@ class StandardConv(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         flat = self.weight.reshape(1, self.out_channels, -1)
         weight = self.gain * F.batch_norm(flat, None, None, training=True, momentum=0.0).reshape_as(self.weight)
-        pad = max((math.ceil(x.shape[-1] / self.stride[0]) - 1) * self.stride[0] + 3 - x.shape[-1], 0)
+        size, stride = self.weight.shape[-2:][0], self.stride[0]
+        pad = max((math.ceil(x.shape[-1] / stride) - 1) * stride + size - x.shape[-1], 0)
         x = F.pad(x, [pad // 2, pad - pad // 2, pad // 2, pad - pad // 2])
         return F.conv2d(x, weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
 
