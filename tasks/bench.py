@@ -119,12 +119,6 @@ def open_bench(params: Params, key: str) -> Bench:
     return _open(params.model_dump_json(), key)
 
 
-def worker_count(params: Params) -> int:
-    """How many candidates to score at a time."""
-    on_cpu = choose_device(params.evaluate.device).type == "cpu"
-    return params.evaluate.workers or (torch.get_num_threads() if on_cpu else GPU_LANES)
-
-
 def scoring_key(params: Params) -> str:
     """Hash of everything but its widths that determines a candidate's scores."""
     require(BASELINE, CALIBRATION, SUB_VALIDATION)
@@ -168,10 +162,16 @@ def _open(settings: str, key: str) -> Bench:
         Batches(calibration, shape, batch_size=size, device=device, labelled=False),
         Batches(sub_validation, shape, batch_size=size, device=device, labelled=True),
         method=Method(wanted.mode, wanted.iterations, _precision(params), importance),
-        lanes=worker_count(params),
+        lanes=_lanes(params),
         say=logging.getLogger(__name__).warning,
     )
     return Bench(params, network, space, engine)
+
+
+def _lanes(params: Params) -> int:
+    """How many candidates to score at a time."""
+    on_cpu = choose_device(params.evaluate.device).type == "cpu"
+    return params.evaluate.workers or (torch.get_num_threads() if on_cpu else GPU_LANES)
 
 
 def _precision(params: Params) -> str:

@@ -23,7 +23,7 @@ from tasks.artifacts import (
     read_table,
     write_table,
 )
-from tasks.bench import Bench, open_bench, scoring_key, worker_count
+from tasks.bench import Bench, open_bench, scoring_key
 from tasks.candidates import strategies_of, table_of
 from tasks.context import Context
 from tasks.params import Params
@@ -60,6 +60,7 @@ class Search:
         book: The record of scores.
         table: The strategies, as they are on disk.
         context: The runner's side.
+        workers: Candidates scored at a time.
     """
 
     params: Params
@@ -67,6 +68,7 @@ class Search:
     book: Scorebook
     table: pd.DataFrame
     context: Context
+    workers: int
 
 
 def run(params: Params, context: Context) -> None:
@@ -80,7 +82,7 @@ def run(params: Params, context: Context) -> None:
     with _threads_restored(), Scorebook(SCOREBOOK) as book:
         bench.take_a_core()
         check_network(bench, context)
-        search = _breed(bench, Search(params, key, book, first, context))
+        search = _breed(bench, Search(params, key, book, first, context, bench.engine.lanes))
         scores = _race(bench, search)
     rows = [{"id": name, **vars(scores[name][1]), **_images(scores[name][0])} for name in search.table["id"]]
     write_table(CANDIDATES, search.table)
@@ -159,7 +161,7 @@ def _score_rung(search: Search, rung: Rung, strategies: Sequence[Strategy], numb
         record.log_candidates(candidates(search.table, known, rung))
         title = f"evaluate {number} ({rung.calibration} + {rung.sub_validation} images)"
         with context.progress(title, len(strategies), "candidates", len(known)) as advance:
-            for row in context.map(score_assignment, _assignments(params, key, rung, missing), worker_count(params)):
+            for row in context.map(score_assignment, _assignments(params, key, rung, missing), search.workers):
                 record.log_candidates(candidates(search.table, dict([row]), rung))
                 advance()
     return _known(search.book, key, rung, strategies)

@@ -22,7 +22,7 @@ from eagleeye.errors import ArtifactError, EagleEyeError, EvaluationError
 from eagleeye.racing import Rung
 from eagleeye.strategies import Strategy
 from eagleeye.train import TrainResult
-from tasks import artifacts, evaluate, finetune, training
+from tasks import artifacts, bench, evaluate, finetune, training
 from tasks.artifacts import SCHEMAS
 from tasks.bench import Bench, open_bench, scoring_key
 from tasks.console import Terminal
@@ -176,6 +176,21 @@ def test_a_score_does_not_depend_on_grouping_or_workers(search: Search, settings
     assert artifacts.SCORES.read_bytes() == wanted
 
 
+def test_candidates_are_scored_on_every_core(search: Search, monkeypatch: pytest.MonkeyPatch) -> None:
+    artifacts.SCOREBOOK.unlink()
+    workers: list[int] = []
+    mapped = Recorder.map
+    monkeypatch.setattr(
+        Recorder, "map", lambda self, work, batches, count=1: workers.append(count) or mapped(self, work, batches)
+    )
+    threads = torch.get_num_threads()
+    torch.set_num_threads(3)
+    bench._open.cache_clear()
+    run_stage("evaluate", search.params)
+    torch.set_num_threads(threads)
+    assert set(workers) == {3}
+
+
 def test_without_racing_every_candidate_sees_every_image(search: Search) -> None:
     raced = pd.read_parquet(artifacts.SCORES)
     context = run_stage("evaluate", changed(search.params, evaluate={"racing": "off"}))
@@ -210,10 +225,10 @@ def test_another_importance_scores_anew_and_reaches_the_pruned_network(search: S
     params = changed(search.params, importance={"criterion": criterion})
     run_stage("evaluate", params)
     assert not pd.read_parquet(artifacts.SCORES)["accuracy"].equals(before["accuracy"])
-    bench = open_bench(params, scoring_key(params))
-    widths = [group.channels // 2 for group in bench.space.groups]
-    rates = [1 - width / group.channels for width, group in zip(widths, bench.space.groups, strict=True)]
-    small, other = bench.prune(rates).state_dict(), eagleeye.prune(bench.network, bench.space, rates).state_dict()
+    opened = open_bench(params, scoring_key(params))
+    widths = [group.channels // 2 for group in opened.space.groups]
+    rates = [1 - width / group.channels for width, group in zip(widths, opened.space.groups, strict=True)]
+    small, other = opened.prune(rates).state_dict(), eagleeye.prune(opened.network, opened.space, rates).state_dict()
     assert any(not torch.equal(tensor, other[name]) for name, tensor in small.items())
 
 
