@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from eagleeye.batchnorm import adapt_batch_norm
 from eagleeye.channels.space import Space
 from eagleeye.data import Batches
-from eagleeye.engine.memory import choose_chunk, is_full
+from eagleeye.engine.memory import choose_chunk, is_full, keep_freed_memory
 from eagleeye.engine.parent import Parent
 from eagleeye.engine.precision import choose_precision
 from eagleeye.engine.slot import Slot
@@ -90,6 +90,8 @@ class Engine:
         self.calibration, self.sub_validation, self.method, self.say = calibration, sub_validation, method, say
         self.dtype = choose_precision(method.precision, self.parent.device)
         self.lanes = lanes or (_cores() if self.parent.device.type == "cpu" else GPU_LANES)
+        if self.parent.device.type == "cpu":
+            keep_freed_memory()
         self._start = self._set_apart()
         self._streams: dict[int, torch.cuda.Stream] = {}
         self._slots: queue.SimpleQueue[Slot | None] = queue.SimpleQueue()
