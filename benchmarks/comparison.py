@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from benchmarks.process import WAYS, Worker
+from benchmarks.process import VARIANTS, WAYS, Worker
 
 BLOCKS = 4
 """Rounds: the ways take turns, so that all of them see the machine's good and bad moments."""
@@ -22,12 +22,14 @@ def compare(subject: str, count: int) -> pd.DataFrame:
     Returns:
         One row per way, candidate and round: subject, way, id, accuracy, images, macs, seconds, memory, limit, and for
         the engine place and scored. Ways that score one candidate at a time see each once, the engine all in every
-        round.
+        round, its variants all in the first one.
     """
     workers = {way: Worker(way, subject, count) for way in WAYS}
     rows = []
     for number, block in enumerate(np.array_split(np.arange(count), BLOCKS)):
         for way, worker in workers.items():
+            if number and way in VARIANTS:
+                continue
             places = range(count) if way.startswith("engine") else block.tolist()
             rows += [{"way": way, "round": number, **row} for row in worker.score(places)]
             each = sum(row["seconds"] for row in rows[-len(places) :]) / max(len(places), 1)

@@ -13,8 +13,16 @@ import torch
 from benchmarks.hardware import large_convolution
 from benchmarks.subjects import open_subject
 from benchmarks.ways import Plain, Published, Raced, Row, Way
+from eagleeye.racing import Rung
 
-WAYS = ("published", "plain", "engine", "engine, no race", "engine, float32")
+FEWER = Rung(256, 512)
+VARIANTS: dict[str, dict[str, Any]] = {
+    "engine, fewer images": {"first": FEWER},
+    "engine, no race": {"first": None},
+    "engine, float32": {"precision": "float32"},
+}
+"""The engine with other settings than the default ones."""
+WAYS = ("published", "plain", "engine", *VARIANTS)
 
 
 class Worker:
@@ -58,9 +66,7 @@ def make(way: str, subject: Any) -> Way:
         return Published(subject)
     if way == "plain":
         return Plain(subject)
-    if way == "engine, no race":
-        return Raced(subject, first=None)
-    return Raced(subject, "float32" if "float32" in way else "auto")
+    return Raced(subject, **VARIANTS.get(way, {}))
 
 
 def _serve(pipe: Connection, way: str, name: str, count: int) -> None:
