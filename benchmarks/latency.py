@@ -1,4 +1,4 @@
-"""`python -m benchmarks.latency`: how much faster networks with half of their MACs are, and how well that is predicted."""
+"""`python -m benchmarks.latency`: how fast networks with half of their MACs are, and how well that is predicted."""
 
 from __future__ import annotations
 
