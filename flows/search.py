@@ -85,7 +85,7 @@ def run_stage(name: str, root: str) -> State[Any]:
 @task(name="publish", persist_result=False)
 def publish() -> None:
     """Show the ranking and the result as artifacts."""
-    columns = ["rank", "id", "accuracy", "loss", "vanilla_accuracy", "macs_fraction", "params_fraction"]
+    columns = ["rank", "id", "accuracy", "images", "beats_next", "vanilla_accuracy", "macs_fraction", "params_fraction"]
     ranking = read_table(RANKING)[columns]
     shown = pd.concat([ranking.head(SHOWN), ranking[ranking["rank"].isna()]]).drop_duplicates("id")
     rows = shown.astype(object).where(shown.notna(), None).to_dict("records")
