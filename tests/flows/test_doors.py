@@ -53,7 +53,7 @@ def dvc(folder: Path, *arguments: str) -> subprocess.Popen[bytes]:
 def scored(folder: Path) -> int:
     try:
         book = sqlite3.connect(f"file:{folder}/.eagleeye/scores.sqlite?mode=ro", uri=True)
-        return int(book.execute("SELECT count(*) FROM scores").fetchone()[0])
+        return int(book.execute("SELECT count(*) FROM evaluations").fetchone()[0])
     except sqlite3.Error:
         return 0
 
