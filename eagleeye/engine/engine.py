@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import os
 import queue
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -93,6 +94,7 @@ class Engine:
         if self.parent.device.type == "cpu":
             keep_freed_memory()
         self._start = self._set_apart()
+        self._halving = threading.Lock()
         self._streams: dict[int, torch.cuda.Stream] = {}
         self._slots: queue.SimpleQueue[Slot | None] = queue.SimpleQueue()
         for _ in range(self.lanes):
@@ -118,11 +120,12 @@ class Engine:
             sub_validation: So many of the first sub-validation images; None: all there are.
             begun: Calibration images that an earlier evaluation of this candidate has used (a multiple of the batch
                 size) and the statistics it ended with: only the images after them are run through the network, with
-                the same result.
+                the same result. Of more images than are wanted now, they are no use and left aside.
             vanilla: Whether to score the candidate with the trained network's statistics, too.
 
         Returns:
-            The scores, with what it takes to compare and to go on. The same for the same images, whatever else ran.
+            The scores, with what it takes to compare and to go on. The same bits for the same images on the same number
+            of threads, whatever else ran.
 
         Raises:
             StrategyError: The strategy does not fit the space.
@@ -140,11 +143,12 @@ class Engine:
 
     def _adapt(self, slot: Slot, widths: Sequence[int], stop: int, begun: tuple[int, Tensor] | None) -> None:
         start = 0
-        if begun is not None:
+        if begun is not None and begun[0] <= stop:
             start = begun[0]
             slot.restore(begun[1])
         if start >= stop or not slot.norms:
             return
+        size = self.calibration.batch_size
         try:
             batches = self.calibration if self.method.mode == "paper" else self._source.between(start, stop)
             adapt_batch_norm(
@@ -153,7 +157,7 @@ class Engine:
         except (RuntimeError, MemoryError) as error:
             if not is_full(error):
                 raise
-            self._halve_calibration()
+            self._halve_calibration(size)
             slot.fill(widths)
             self._adapt(slot, widths, stop, None)
 
@@ -193,10 +197,15 @@ class Engine:
             return self._start.part(start, stop, seen)
         return self.sub_validation.part(start, stop)
 
-    def _halve_calibration(self) -> None:
+    def _halve_calibration(self, size: int) -> None:
         said = "calibration images per batch; candidates scored from here on are compared with others less exactly"
-        self.calibration = copy.copy(self.calibration)
-        self.calibration.batch_size = self._half(self.calibration.batch_size, said)
+        with self._halving:
+            # Several candidates may have met the same limit: one of them halves the batch.
+            if self.calibration.batch_size == size:
+                self.calibration = copy.copy(self.calibration)
+                self.calibration.batch_size = self._half(size, said)
+                if self._start is not None:
+                    self._start.regroup(self.calibration)
 
     def _half(self, size: int, what: str) -> int:
         if size == 1:
@@ -222,7 +231,7 @@ class Engine:
         if self.parent.device.type != "cuda":
             return nullcontext()
         # Small networks do not fill a GPU: candidates on streams of their own run side by side.
-        stream = self._streams.setdefault(id(slot), torch.cuda.Stream(self.parent.device))  # type: ignore[no-untyped-call]
+        stream = self._streams.setdefault(id(slot), torch.cuda.Stream(self.parent.device))
         stream.wait_stream(torch.cuda.default_stream(self.parent.device))
         return torch.cuda.stream(stream)
 

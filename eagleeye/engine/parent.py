@@ -108,8 +108,10 @@ class Parent:
 
     def _cuts(self) -> list[Cut]:
         axes: dict[str, list[tuple[int, int]]] = {name: [] for name in self._statistics()}
+        grouped = np.zeros(self.space.id_count, dtype=bool)
+        grouped[np.concatenate(self.space.ids)] = True
         for axis in self.space.axes:
-            if any(np.isin(ids, axis.ids).any() for ids in self.space.ids):
+            if grouped[axis.ids].any():
                 axes.setdefault(axis.tensor, []).append((axis.axis, self._place(axis.ids)))
         find = {name: operator.attrgetter(name)(self.full) for name in axes}
         return [Cut(name, find[name].detach(), tuple(places)) for name, places in axes.items()]

@@ -48,7 +48,8 @@ class Start:
         """The activations of calibration images, batch by batch; see `Batches.between`."""
         with self._lock:
             self._recalibrate(stop)
-            return iter([self._batches[place] for place in self._places(stop) if place[0] >= start])
+            # Copies: what follows may compute in place, and every candidate is to find the same.
+            return (self._batches[place].clone() for place in self._places(stop) if place[0] >= start)
 
     def part(self, start: int, stop: int, seen: int) -> tuple[Tensor, Tensor]:
         """The activations of sub-validation images with their labels; see `Batches.part`.
@@ -68,7 +69,18 @@ class Start:
                 inputs, _ = self._sub_validation.part(start, stop)
                 with torch.inference_mode():
                     self._parts[start, stop] = self._finished(self._layers.fold()(inputs))
-            return self._parts[start, stop], self._sub_validation.labels[start:stop]
+            return self._parts[start, stop].clone(), self._sub_validation.labels[start:stop]
+
+    def regroup(self, calibration: Batches[Tensor]) -> None:
+        """Take other calibration batches, of fewer images, and forget what was computed with the former ones.
+
+        Args:
+            calibration: The same images in other batches.
+        """
+        with self._lock:
+            self._calibration = calibration
+            self._statistics = {0: self._statistics[0]}
+            self._batches, self._parts = {}, {}
 
     def _recalibrate(self, stop: int) -> None:
         """Run calibration images through the layers as far as that has not been done."""

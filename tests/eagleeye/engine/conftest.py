@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
@@ -10,6 +11,8 @@ from torch import Tensor, nn
 
 import eagleeye
 from eagleeye.data import Batches, Images, Preprocess
+from eagleeye.engine import Engine
+from eagleeye.engine.slot import Slot
 from tests.eagleeye import networks
 
 SHAPE = Preprocess(mean=(0.5, 0.4, 0.3), std=(0.2, 0.3, 0.25))
@@ -55,3 +58,21 @@ def make_setting(network: nn.Module, count: int = 3, exclude: tuple[str, ...] = 
 @pytest.fixture
 def setting() -> Setting:
     return make_setting(networks.Residual())
+
+
+def cramped(engine: Engine, room: int) -> None:
+    """Put the engine on a device that holds the activations of so many images only."""
+    slot = Slot(engine.parent)
+    for network in (slot.network, slot.folded):
+        network.forward = crowded(network.forward, room)
+    engine._slots.get()
+    engine._slots.put(slot)
+
+
+def crowded(forward: Callable[[Tensor], Tensor], room: int) -> Callable[[Tensor], Tensor]:
+    def attempt(x: Tensor) -> Tensor:
+        if len(x) > room:
+            raise torch.OutOfMemoryError("the device is full")
+        return forward(x)
+
+    return attempt

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 import eagleeye
 from eagleeye.engine import Engine, Method
@@ -18,7 +17,7 @@ from eagleeye.engine.slot import Slot
 from eagleeye.errors import EvaluationError, StrategyError
 from eagleeye.models import build
 from tests.eagleeye import networks
-from tests.eagleeye.engine.conftest import BATCH, CALIBRATION, SUB_VALIDATION, Setting, make_setting
+from tests.eagleeye.engine.conftest import BATCH, CALIBRATION, SUB_VALIDATION, Setting, cramped, make_setting
 
 EXACT = Method(precision="float32")
 KINDS = [kind for kind in networks.CONSTRUCTS if any(isinstance(m, nn.BatchNorm2d) for m in kind().modules())]
@@ -82,6 +81,22 @@ def test_fewer_images_are_the_first_ones(setting: Setting) -> None:
     assert outcome.correct.mean() == outcome.score.accuracy
 
 
+def test_statistics_of_more_images_than_wanted_are_left_aside(setting: Setting) -> None:
+    engine, strategy = engine_of(setting), setting.strategies[1]
+    whole = engine.score(strategy)
+    fewer = engine.score(strategy, calibration=16)
+    assert engine.score(strategy, calibration=16, begun=(CALIBRATION, whole.statistics)).score == fewer.score
+    assert fewer.score != whole.score
+
+
+def test_several_candidates_that_meet_a_limit_halve_the_batch_once(setting: Setting) -> None:
+    engine, said = engine_of(setting), []
+    engine.say = said.append
+    for _ in range(3):
+        engine._halve_calibration(BATCH)
+    assert (engine.calibration.batch_size, len(said)) == (BATCH // 2, 1)
+
+
 def test_going_on_gives_the_same_bits_as_starting_anew(setting: Setting) -> None:
     engine, strategy = engine_of(setting), setting.strategies[2]
     first = engine.score(strategy, calibration=16, sub_validation=20)
@@ -115,24 +130,6 @@ def test_sixteen_bits_stay_near(setting: Setting) -> None:
     engine = engine_of(setting, Method(precision="bfloat16"))
     for strategy in setting.strategies:
         assert engine.score(strategy).score.loss == pytest.approx(setting.plain(strategy).loss, rel=0.05)
-
-
-def cramped(engine: Engine, room: int) -> None:
-    """Put the engine on a device that holds the activations of so many images only."""
-    slot = Slot(engine.parent)
-    for network in (slot.network, slot.folded):
-        network.forward = crowded(network.forward, room)
-    engine._slots.get()
-    engine._slots.put(slot)
-
-
-def crowded(forward: Callable[[Tensor], Tensor], room: int) -> Callable[[Tensor], Tensor]:
-    def attempt(x: Tensor) -> Tensor:
-        if len(x) > room:
-            raise torch.OutOfMemoryError("the device is full")
-        return forward(x)
-
-    return attempt
 
 
 def test_a_small_device_halves_the_chunk_says_so_and_changes_no_prediction(setting: Setting) -> None:

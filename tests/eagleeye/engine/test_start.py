@@ -7,11 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import torch
+from torch import Tensor, nn
 
 import eagleeye
 from eagleeye.engine import Engine, Method, start
 from tests.eagleeye import networks
-from tests.eagleeye.engine.conftest import CALIBRATION, SUB_VALIDATION, Setting, make_setting
+from tests.eagleeye.engine.conftest import BATCH, CALIBRATION, SUB_VALIDATION, Setting, cramped, make_setting
 
 EXACT = Method(precision="float32")
 
@@ -70,6 +71,42 @@ def test_going_on_and_threads_do_not_change_a_bit(partly: Setting) -> None:
     for outcome, wanted in zip(found, alone, strict=True):
         assert outcome.score == wanted.score
         assert torch.equal(outcome.statistics, wanted.statistics)
+
+
+class InPlace(nn.Module):
+    """What follows the layers set apart writes into their output."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a = networks.conv_bn(3, 8)
+        self.inner, self.outer, self.head = networks.conv_bn(8, 6), networks.conv_bn(6, 8), networks.Head(8)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.a(x)
+        return self.head(x.add_(self.outer(self.inner(x))))
+
+
+def test_what_follows_may_compute_in_place() -> None:
+    setting = make_setting(InPlace(), exclude=("a.*", "outer.*"))
+    engine = engine_of(setting)
+    assert engine._start is not None
+    for _ in range(2):
+        for strategy in setting.strategies:
+            found = engine.score(strategy, vanilla=True).score
+            assert found.loss == pytest.approx(setting.plain(strategy).loss, rel=1e-4)
+
+
+def test_a_full_device_regroups_the_calibration_images() -> None:
+    setting = make_setting(networks.Plain(), exclude=("a.*",))
+    engine, said = engine_of(setting, lanes=1), []
+    engine.say = said.append
+    engine.chunk = BATCH // 2
+    cramped(engine, BATCH // 2)
+    found = engine.score(setting.strategies[0]).score
+    thin = eagleeye.prune(setting.network, setting.space, setting.strategies[0])
+    eagleeye.adapt_batch_norm(thin, [half for whole in setting.calibration for half in whole.split(BATCH // 2)])
+    assert found.loss == pytest.approx(eagleeye.evaluate(thin, setting.sub_validation).loss, rel=1e-4)
+    assert len(said) == 1
 
 
 def test_layers_without_batch_norm_are_set_apart_as_well() -> None:
