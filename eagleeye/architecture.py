@@ -14,7 +14,6 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
-from torchvision.ops import StochasticDepth
 
 from eagleeye.channels import layers as channel_layers
 from eagleeye.errors import ArtifactError
@@ -161,7 +160,11 @@ def _build_layer(name: str, kind: str, settings: dict[str, Any]) -> nn.Module:
 def _layer_class(kind: str) -> type[nn.Module] | None:
     if kind in _CHANNEL_LAYERS:
         return _CHANNEL_LAYERS[kind]
-    cls = StochasticDepth if kind == "StochasticDepth" else getattr(nn, kind, None)
+    if kind == "StochasticDepth":
+        from torchvision.ops import StochasticDepth
+
+        return StochasticDepth
+    cls = getattr(nn, kind, None)
     return cls if isinstance(cls, type) and issubclass(cls, nn.Module) else None
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+from scipy import special
 
 LEVEL = 0.95
 
@@ -20,6 +20,8 @@ def interval(accuracy: float, images: int) -> tuple[float, float]:
         Lower and upper end, in [0, 1]: where the accuracy on ever more such images is to be expected. It is one
         candidate's own; differences between candidates scored on the same images are surer (`chance_to_beat`).
     """
+    from scipy import stats
+
     found = stats.binomtest(round(accuracy * images), images).proportion_ci(LEVEL, method="wilson")
     return float(found.low), float(found.high)
 
@@ -40,7 +42,7 @@ def chance_to_beat(correct: npt.NDArray[np.bool_], other: npt.NDArray[np.bool_])
     shared = min(len(correct), len(other))
     mine, theirs = correct[:shared], other[:shared]
     won, lost = int((mine & ~theirs).sum()), int((theirs & ~mine).sum())
-    return float(stats.beta.sf(0.5, won + 1, lost + 1))
+    return float(special.betaincc(won + 1, lost + 1, 0.5))
 
 
 def pack(correct: npt.NDArray[np.bool_]) -> bytes:

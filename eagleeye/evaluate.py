@@ -8,9 +8,9 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from eagleeye import scores
 from eagleeye.errors import EvaluationError
 from eagleeye.modes import evaluating
 
@@ -29,6 +29,16 @@ class Predictions(NamedTuple):
     """Whether the largest output is the label's, (n,)."""
     losses: npt.NDArray[np.float64]
     """Cross-entropy in nats, (n,)."""
+    agrees: npt.NDArray[np.bool_] | None = None
+    """Whether the class is the unpruned network's, (n,); None where there was none to compare with."""
+    divergences: npt.NDArray[np.float64] | None = None
+    """Kullback-Leibler divergence from the unpruned network's probabilities in nats, (n,); None as above."""
+
+    @classmethod
+    def joined(cls, parts: Iterable[Predictions]) -> Predictions:
+        """The predictions of several batches of images as one."""
+        columns = zip(*parts, strict=True)
+        return cls(*(None if column[0] is None else np.concatenate(column) for column in columns))  # type: ignore[arg-type]
 
     @property
     def score(self) -> Score:
@@ -52,12 +62,15 @@ def evaluate(model: nn.Module, labelled_batches: Iterable[tuple[Tensor, Tensor]]
     return predict(model, labelled_batches).score
 
 
-def predict(model: nn.Module, labelled_batches: Iterable[tuple[Tensor, Tensor]]) -> Predictions:
+def predict(
+    model: nn.Module, labelled_batches: Iterable[tuple[Tensor, Tensor]], *, full: Tensor | None = None
+) -> Predictions:
     """Image by image, whether a classifier is right in evaluation mode, and its cross-entropy.
 
     Args:
         model: As for `evaluate`.
         labelled_batches: As for `evaluate`.
+        full: Logits of the unpruned network for the same images (n, classes), to compare the model with.
 
     Returns:
         The predictions, in the images' order.
@@ -65,18 +78,22 @@ def predict(model: nn.Module, labelled_batches: Iterable[tuple[Tensor, Tensor]])
     Raises:
         EvaluationError: As for `evaluate`.
     """
-    correct, losses = [], []
+    found: list[tuple[Tensor, ...]] = []
+    seen = 0
     with evaluating(model), torch.inference_mode():
         for batch, labels in labelled_batches:
             outputs = model(batch)
             check_outputs(outputs, labels)
-            correct.append(outputs.argmax(dim=1) == labels)
-            # In float64, so that a mean over 10,000 images does not depend on the batches.
-            losses.append(F.cross_entropy(outputs.double(), labels, reduction="none"))
-    if not correct:
+            columns: tuple[Tensor, ...] = (scores.correct(outputs, labels), scores.cross_entropy(outputs, labels))
+            if full is not None:
+                part = full[seen : seen + len(labels)]
+                columns += scores.agreement(outputs, part), scores.divergence(outputs, part)
+            found.append(columns)
+            seen += len(labels)
+    if not found:
         raise EvaluationError("evaluation: there are no images; give at least one batch")
     # Copied from the device once, at the end: a copy per batch would wait for each of them.
-    return Predictions(torch.cat(correct).cpu().numpy(), torch.cat(losses).cpu().numpy())
+    return Predictions(*(torch.cat(parts).cpu().numpy() for parts in zip(*found, strict=True)))
 
 
 def check_outputs(outputs: Tensor, labels: Tensor) -> None:

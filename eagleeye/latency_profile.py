@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from sklearn.linear_model import LinearRegression
 from torch import Tensor, nn
 
 from eagleeye.channels.space import Space
@@ -112,6 +111,8 @@ def _fit(
     networks = {str(row): prune(model, space, vector) for row, vector in enumerate(rates.tolist())}
     measured = _fastest(networks, example, repeats)
     features = np.stack([np.ones(_WHOLE), *alone.features(space.widths(rates))], axis=1)
+    from sklearn.linear_model import LinearRegression
+
     fit = LinearRegression(fit_intercept=False, positive=True).fit(features / measured[:, None], np.ones(_WHOLE))
     base, factor, rest = (float(value) for value in fit.coef_)
     return base, factor, rest

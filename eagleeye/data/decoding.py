@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from PIL import Image
-from torchvision.transforms.v2 import functional
 
 from eagleeye.data.images import Images, ImageSet, Labels, Preprocess, is_wide, read, where
 from eagleeye.errors import DataError
@@ -136,14 +135,16 @@ def _decode_one(images: ImageSet, row: int, data: bytes, preprocess: Preprocess)
 
 def _resized(picture: Image.Image, preprocess: Preprocess, images: ImageSet, row: int) -> Image.Image:
     size, resize = preprocess.size, preprocess.resize
+    if resize is None and (size is None or picture.size == (size, size)):
+        return picture
+    from torchvision.transforms.v2 import functional
+
     result: Image.Image
     if resize is not None:
         result = functional.resize(picture, [resize], antialias=True)
         if size is not None:
             result = functional.center_crop(result, [size, size])
         return result
-    if size is None or picture.size == (size, size):
-        return picture
     if picture.width != picture.height:
         raise DataError(
             f"{where(images, row)} is {picture.width}x{picture.height} pixels, not square: set resize (the "

@@ -2,8 +2,6 @@
 
 import numpy as np
 from PIL import Image
-from sklearn.datasets import load_digits
-from sklearn.model_selection import train_test_split
 
 from eagleeye.data.images import ImageSet
 from eagleeye.data.pictures import PictureImages
@@ -14,6 +12,9 @@ def open_digits() -> tuple[ImageSet, ImageSet]:
 
     Source: Alpaydin and Kaynak 1998, the test part of "Optical Recognition of Handwritten Digits" (UCI).
     """
+    from sklearn.datasets import load_digits
+    from sklearn.model_selection import train_test_split
+
     found = load_digits()
     # Ink is counted from 0 to 16.
     pixels = np.rint(found.images * (255 / 16)).astype(np.uint8)

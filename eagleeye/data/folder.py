@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import numpy as np
-from torchvision.datasets.folder import IMG_EXTENSIONS, find_classes, make_dataset
 
 from eagleeye.data.images import Labels
 from eagleeye.errors import DataError
@@ -64,6 +63,8 @@ def open_folders(train: str | Path, test: str | Path) -> tuple[FolderImages, Fol
 
 
 def _listed(folder: Path) -> FolderImages:
+    from torchvision.datasets.folder import IMG_EXTENSIONS, find_classes, make_dataset
+
     if not folder.is_dir():
         raise DataError(f"{folder} is not a folder: give the one that holds a sub-folder per class")
     try:

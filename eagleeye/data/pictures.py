@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-from torchvision.datasets.folder import DatasetFolder, default_loader
 
 from eagleeye.data.folder import FolderImages
 from eagleeye.data.images import ImageSet, Labels, check_labels, is_wide
@@ -75,6 +74,8 @@ def _image_set(dataset: Any, classes: tuple[str, ...], labels: Labels, name: str
     checked = check_labels(labels, classes, name)
     if isinstance(dataset, ImageSet):
         return dataset
+    from torchvision.datasets.folder import DatasetFolder, default_loader
+
     if isinstance(dataset, DatasetFolder) and dataset.transforms is None and dataset.loader is default_loader:
         return FolderImages(dataset.samples, classes)
     return PictureImages(dataset, classes, checked, name)

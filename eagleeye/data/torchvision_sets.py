@@ -5,8 +5,6 @@ import inspect
 from pathlib import Path
 from typing import Any
 
-from torchvision import datasets
-
 from eagleeye.data.images import ImageSet
 from eagleeye.data.pictures import open_pictures
 from eagleeye.errors import ConfigError, DataError
@@ -71,6 +69,8 @@ def open_torchvision(
 
 
 def _class_of(name: str) -> type[Any]:
+    from torchvision import datasets
+
     known = [entry for entry in datasets.__all__ if inspect.isclass(getattr(datasets, entry))]
     if name not in known:
         close = difflib.get_close_matches(name, known, n=3, cutoff=0.4) or known[:3]

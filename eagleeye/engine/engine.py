@@ -8,10 +8,8 @@ import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from typing import TypeVar
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
@@ -19,43 +17,17 @@ from eagleeye.batchnorm import adapt_batch_norm
 from eagleeye.channels.space import Space
 from eagleeye.data import Batches
 from eagleeye.engine.memory import choose_chunk, is_full, keep_freed_memory
+from eagleeye.engine.method import ADAPTIVE, Method, Outcome
 from eagleeye.engine.parent import Parent
 from eagleeye.engine.precision import choose_precision
 from eagleeye.engine.slot import Slot
 from eagleeye.engine.start import Start, fits
 from eagleeye.errors import EvaluationError
-from eagleeye.evaluate import Predictions, Score, predict
-from eagleeye.importance import Criterion, l1_norm
+from eagleeye.evaluate import Predictions, predict
 from eagleeye.strategies import Strategy
 
 GPU_LANES = 4
-
-
-@dataclass(frozen=True)
-class Method:
-    """How candidates are evaluated."""
-
-    mode: str = "reset"
-    """Adaptive BN: `reset` or `paper`, as in `adapt_batch_norm`."""
-    iterations: int | None = None
-    """Calibration batches of `paper`; None: the published 100."""
-    precision: str = "auto"
-    """Of convolutions and linear layers, as in `choose_precision`."""
-    criterion: Criterion = l1_norm
-    """Importance of every group's channels."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What the evaluation of one candidate found."""
-
-    score: Score
-    correct: npt.NDArray[np.bool_]
-    """Per sub-validation image whether the candidate is right, in the images' order: what comparisons are made of."""
-    vanilla: Score | None
-    """The score with the trained network's statistics, where asked for."""
-    statistics: Tensor
-    """The candidate's BN statistics, float32 (count,), to go on from with more calibration images."""
+Part = TypeVar("Part")
 
 
 class Engine:
@@ -83,7 +55,7 @@ class Engine:
         calibration: Batches[Tensor],
         sub_validation: Batches[tuple[Tensor, Tensor]],
         *,
-        method: Method = Method(),
+        method: Method = ADAPTIVE,
         lanes: int | None = None,
         say: Callable[[str], None] = lambda line: None,
     ) -> None:
@@ -94,6 +66,8 @@ class Engine:
         if self.parent.device.type == "cpu":
             keep_freed_memory()
         self._start = self._set_apart()
+        self._full_outputs: Tensor | None = None
+        self._comparing = threading.Lock()
         self._halving = threading.Lock()
         self._streams: dict[int, torch.cuda.Stream] = {}
         self._slots: queue.SimpleQueue[Slot | None] = queue.SimpleQueue()
@@ -111,6 +85,7 @@ class Engine:
         sub_validation: int | None = None,
         begun: tuple[int, Tensor] | None = None,
         vanilla: bool = False,
+        compare: bool = False,
     ) -> Outcome:
         """Evaluate a candidate: cut its tensors, re-estimate its BN statistics, look at its predictions.
 
@@ -122,6 +97,7 @@ class Engine:
                 size) and the statistics it ended with: only the images after them are run through the network, with
                 the same result. Of more images than are wanted now, they are no use and left aside.
             vanilla: Whether to score the candidate with the trained network's statistics, too.
+            compare: Whether to compare the candidate's predictions with the unpruned network's, too.
 
         Returns:
             The scores, with what it takes to compare and to go on. The same bits for the same images on the same number
@@ -134,12 +110,24 @@ class Engine:
         widths = strategy.widths if isinstance(strategy, Strategy) else strategy
         wanted, look = len(self.calibration.labels), len(self.sub_validation.labels)
         wanted, look = min(calibration or wanted, wanted), min(sub_validation or look, look)
+        full = self.full_outputs() if compare else None
         with self._lane() as slot:
             slot.fill(widths)
-            before = self._predict(slot, look, 0).score if vanilla else None
+            before = self._predict(slot, look, 0, full) if vanilla else None
             self._adapt(slot, widths, wanted, begun)
-            predictions = self._predict(slot, look, wanted)
-            return Outcome(predictions.score, predictions.correct, before, slot.statistics())
+            return Outcome(self._predict(slot, look, wanted, full), before, slot.statistics())
+
+    def full_outputs(self) -> Tensor:
+        """The unpruned network's logits for all sub-validation images, float32 (images, classes); computed once."""
+        with self._comparing:
+            if self._full_outputs is None:
+                with self._lane() as slot, torch.inference_mode():
+                    slot.fill([group.channels for group in self.parent.space.groups])
+                    network, count = slot.fold(), len(self.sub_validation.labels)
+                    parts = self._in_chunks(count, lambda start, stop: network(self._part(start, stop, 0)[0]).float())
+                    # On the CPU first: other streams of a GPU must not read what is still being computed.
+                    self._full_outputs = torch.cat(parts).cpu().to(self.parent.device)
+            return self._full_outputs
 
     def _adapt(self, slot: Slot, widths: Sequence[int], stop: int, begun: tuple[int, Tensor] | None) -> None:
         start = 0
@@ -161,19 +149,27 @@ class Engine:
             slot.fill(widths)
             self._adapt(slot, widths, stop, None)
 
-    def _predict(self, slot: Slot, stop: int, seen: int) -> Predictions:
-        network, start, parts = slot.fold(), 0, list[Predictions]()
+    def _predict(self, slot: Slot, stop: int, seen: int, full: Tensor | None) -> Predictions:
+        network = slot.fold()
+
+        def look(start: int, end: int) -> Predictions:
+            return predict(network, [self._part(start, end, seen)], full=None if full is None else full[start:end])
+
+        return Predictions.joined(self._in_chunks(stop, look))
+
+    def _in_chunks(self, stop: int, work: Callable[[int, int], Part]) -> list[Part]:
+        """Do the work on images from and to, as many at a time as fit into memory."""
+        start, parts = 0, list[Part]()
         while start < stop:
             chunk = self.chunk
             try:
-                parts.append(predict(network, [self._part(start, min(start + chunk, stop), seen)]))
+                parts.append(work(start, min(start + chunk, stop)))
                 start += chunk
             except (RuntimeError, MemoryError) as error:
                 if not is_full(error):
                     raise
                 self.chunk = self._half(chunk, "sub-validation images at a time; scores stay the same but for rounding")
-        correct, losses = (np.concatenate(columns) for columns in zip(*parts, strict=True))
-        return Predictions(correct, losses)
+        return parts
 
     def _set_apart(self) -> Start | None:
         # The published protocol runs over its images again and again: there is no state to go on from.

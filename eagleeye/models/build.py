@@ -5,7 +5,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-import torchvision
 from torch import nn
 
 from eagleeye.errors import EagleEyeError, ModelError
@@ -45,7 +44,7 @@ def build(name: str, *, num_classes: int, **options: Any) -> nn.Module:
     elif name in _OWN:
         factory = _OWN[name]
     elif name in _from_torchvision():
-        factory = partial(torchvision.models.get_model, name, weights=None)
+        factory = partial(_torchvision().get_model, name, weights=None)
         options = {**_DEFAULTS.get(name, {}), **options}
     else:
         close = difflib.get_close_matches(name, names(), n=4, cutoff=0.5) or list(_OWN)
@@ -70,4 +69,10 @@ def names() -> tuple[str, ...]:
 
 def _from_torchvision() -> list[str]:
     # Those of the module itself; its submodules hold networks for other tasks.
-    return list(torchvision.models.list_models(module=torchvision.models))
+    return list(_torchvision().list_models(module=_torchvision()))
+
+
+def _torchvision() -> Any:
+    from torchvision import models
+
+    return models

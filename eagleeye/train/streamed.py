@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
-from torchvision.transforms import v2
 
 from eagleeye.data import ImageSet, Preprocess, decode
 from eagleeye.errors import ConfigError, DataError
@@ -85,6 +84,8 @@ class _Decoder(Dataset[Batch | DataError]):
         size = self.preprocess.size
         if size is None:
             raise ConfigError("augment 'resized_crop' needs the size of the network's input, but size is None")
+        from torchvision.transforms import v2
+
         with torch.random.fork_rng(devices=[]):
             torch.set_rng_state(augment.generator(self.recipe.seed, self.epoch, position).get_state())
             cut = v2.Compose([v2.RandomResizedCrop(size, antialias=True), v2.RandomHorizontalFlip()])

@@ -1,0 +1,56 @@
+"""How candidates are evaluated, and what that finds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor
+
+from eagleeye.evaluate import Predictions, Score
+from eagleeye.importance import Criterion, l1_norm
+
+
+@dataclass(frozen=True)
+class Method:
+    """How candidates are evaluated."""
+
+    mode: str = "reset"
+    """Adaptive BN: `reset` or `paper`, as in `adapt_batch_norm`."""
+    iterations: int | None = None
+    """Calibration batches of `paper`; None: the published 100."""
+    precision: str = "auto"
+    """Of convolutions and linear layers, as in `choose_precision`."""
+    criterion: Criterion = l1_norm
+    """Importance of every group's channels."""
+
+
+ADAPTIVE = Method()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the evaluation of one candidate found."""
+
+    predictions: Predictions
+    """Image by image, in the images' order: what comparisons are made of."""
+    vanilla_predictions: Predictions | None
+    """The same with the trained network's statistics, where asked for."""
+    statistics: Tensor
+    """The candidate's BN statistics, float32 (count,), to go on from with more calibration images."""
+
+    @property
+    def score(self) -> Score:
+        """The score after adaptive BN."""
+        return self.predictions.score
+
+    @property
+    def correct(self) -> npt.NDArray[np.bool_]:
+        """Per sub-validation image whether the candidate is right."""
+        return self.predictions.correct
+
+    @property
+    def vanilla(self) -> Score | None:
+        """The score with the trained network's statistics, where asked for."""
+        return None if self.vanilla_predictions is None else self.vanilla_predictions.score

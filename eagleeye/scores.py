@@ -1,0 +1,62 @@
+"""What a candidate's logits say about it, image by image; means over the images are its scores.
+
+Two of the four need no labels: they compare the candidate with the unpruned network on the same images.
+"""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def correct(logits: Tensor, labels: Tensor) -> Tensor:
+    """Whether the largest logit is the label's; the mean is top-1 accuracy.
+
+    Args:
+        logits: Of the candidate, float (n, classes).
+        labels: int64 (n,).
+
+    Returns:
+        bool (n,).
+    """
+    return logits.argmax(dim=1) == labels
+
+
+def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    """Minus the log-probability of the label, in nats.
+
+    Args:
+        logits: Of the candidate, float (n, classes).
+        labels: int64 (n,).
+
+    Returns:
+        float64 (n,), so that a mean over 10,000 images does not depend on the batches they came in.
+    """
+    return F.cross_entropy(logits.double(), labels, reduction="none")
+
+
+def agreement(logits: Tensor, full: Tensor) -> Tensor:
+    """Whether the candidate chooses the class that the unpruned network chooses, right or wrong.
+
+    Args:
+        logits: Of the candidate, float (n, classes).
+        full: Of the unpruned network for the same images, float (n, classes).
+
+    Returns:
+        bool (n,).
+    """
+    return logits.argmax(dim=1) == full.argmax(dim=1)
+
+
+def divergence(logits: Tensor, full: Tensor) -> Tensor:
+    """Kullback-Leibler divergence of the candidate's class probabilities from the unpruned network's, in nats.
+
+    Args:
+        logits: Of the candidate, float (n, classes).
+        full: Of the unpruned network for the same images, float (n, classes).
+
+    Returns:
+        float64 (n,), at least 0; 0 where both give the same probabilities.
+    """
+    mine, wanted = (F.log_softmax(each.double(), dim=1) for each in (logits, full))
+    return F.kl_div(mine, wanted, reduction="none", log_target=True).sum(dim=1).clamp(min=0)
