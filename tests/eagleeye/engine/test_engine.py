@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 import eagleeye
+from eagleeye import scores
 from eagleeye.engine import Engine, Method
 from eagleeye.engine.parent import Parent
 from eagleeye.engine.slot import Slot
@@ -71,6 +72,36 @@ def test_vanilla_scores_have_the_trained_statistics(setting: Setting) -> None:
     assert found.vanilla is not None
     assert_close(found.vanilla, eagleeye.evaluate(thin, setting.sub_validation))
     assert_close(found.score, setting.plain(strategy))
+
+
+@pytest.mark.parametrize("kind", KINDS[:4], ids=lambda kind: kind.__name__)
+def test_candidates_are_compared_with_the_unpruned_network(kind: type[nn.Module]) -> None:
+    setting = make_setting(kind())
+    strategy, (inputs, _) = setting.strategies[0], setting.sub_validation.part(0, SUB_VALIDATION)
+    engine = engine_of(setting, lanes=1)
+    found = engine.score(strategy, sub_validation=40, vanilla=True, compare=True)
+    with torch.no_grad():
+        full = setting.network(inputs)
+    torch.testing.assert_close(engine.full_outputs(), full, rtol=1e-3, atol=1e-3)
+    thin = eagleeye.prune(setting.network, setting.space, strategy)
+    for predictions, adapted in ((found.vanilla_predictions, False), (found.predictions, True)):
+        if adapted:
+            eagleeye.adapt_batch_norm(thin, setting.calibration)
+        with torch.no_grad():
+            outputs = thin(inputs)
+        assert len(predictions.agrees) == 40
+        assert (predictions.agrees != scores.agreement(outputs, full)[:40].numpy()).sum() <= 1
+        wanted = scores.divergence(outputs, full)[:40].numpy()
+        np.testing.assert_allclose(predictions.divergences, wanted, rtol=1e-2, atol=1e-3)
+    assert engine.score(strategy).predictions.agrees is None
+
+
+def test_the_unpruned_network_does_not_diverge_from_itself(setting: Setting) -> None:
+    engine = engine_of(setting, Method(precision="bfloat16"))
+    whole = engine.score([group.channels for group in setting.space.groups], vanilla=True, compare=True)
+    assert whole.vanilla_predictions.agrees.all()
+    assert whole.vanilla_predictions.divergences.max() < 1e-9
+    assert whole.predictions.divergences.max() > 1e-6
 
 
 def test_fewer_images_are_the_first_ones(setting: Setting) -> None:

@@ -1,0 +1,47 @@
+"""Scores of logits against scikit-learn and SciPy."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.special import rel_entr, softmax
+from sklearn.metrics import accuracy_score, log_loss
+
+from eagleeye import scores
+
+
+@st.composite
+def cases(draw: st.DrawFn) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Logits of a candidate and of the unpruned network, and labels."""
+    images, classes = draw(st.integers(1, 8)), draw(st.integers(2, 6))
+    generator = torch.Generator().manual_seed(draw(st.integers(0, 10_000)))
+    scale = draw(st.sampled_from([0.1, 1.0, 30.0]))
+    logits, full = (scale * torch.randn(images, classes, generator=generator) for _ in range(2))
+    return logits, full, torch.randint(0, classes, (images,), generator=generator)
+
+
+@given(cases())
+def test_means_are_those_of_scikit_learn_and_scipy(case: tuple[torch.Tensor, torch.Tensor, torch.Tensor]) -> None:
+    logits, full, labels = case
+    mine, wanted = (softmax(each.double().numpy(), axis=1) for each in (logits, full))
+    assert scores.correct(logits, labels).double().mean().item() == accuracy_score(labels, mine.argmax(1))
+    agreed = scores.agreement(logits, full).double().mean().item()
+    assert agreed == accuracy_score(wanted.argmax(1), mine.argmax(1))
+    if mine.min() > 1e-15:  # below, scikit-learn clips
+        loss = log_loss(labels, mine, labels=range(logits.shape[1]))
+        np.testing.assert_allclose(scores.cross_entropy(logits, labels).mean(), loss, rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(scores.divergence(logits, full), rel_entr(wanted, mine).sum(1), rtol=1e-6, atol=1e-9)
+
+
+@given(cases())
+def test_a_network_agrees_with_itself(case: tuple[torch.Tensor, torch.Tensor, torch.Tensor]) -> None:
+    logits, full, _ = case
+    assert scores.agreement(full, full).all()
+    assert scores.divergence(full, full).abs().max() < 1e-12
+    assert (scores.divergence(logits, full) >= 0).all()
+    # Only differences between logits are probabilities.
+    torch.testing.assert_close(
+        scores.divergence(logits + 3, full - 2), scores.divergence(logits, full), atol=1e-4, rtol=1e-4
+    )
