@@ -1,16 +1,12 @@
 """`python -m flows`: serves the deployment `eagleeye/search` from this folder until it is stopped."""
 
 import sys
-import time
 
-from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
 from prefect.deployments.runner import EntrypointType
-from prefect.settings import get_current_settings
 
+from flows.ready import server_answers
 from flows.search import search
-
-PATIENCE = 90.0  # seconds that a server may take to start on a busy machine
 
 
 def main() -> int:
@@ -19,12 +15,7 @@ def main() -> int:
     Returns:
         Exit status: 1 if there is no server.
     """
-    address = get_current_settings().api.url
-    if not address or not _answers():
-        print(
-            f"no Prefect server at {address}: start one with `prefect server start`, or use `make serve`",
-            file=sys.stderr,
-        )
+    if not server_answers():
         return 1
     search.serve(
         "search",
@@ -35,16 +26,6 @@ def main() -> int:
         entrypoint_type=EntrypointType.MODULE_PATH,
     )
     return 0
-
-
-def _answers() -> bool:
-    deadline = time.monotonic() + PATIENCE
-    with get_client(sync_client=True) as client:
-        while client.api_healthcheck() is not None:
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(1)
-    return True
 
 
 if __name__ == "__main__":

@@ -1,0 +1,31 @@
+"""Waits for the Prefect server, which takes its time to start."""
+
+import sys
+import time
+
+from prefect.client.orchestration import get_client
+from prefect.settings import get_current_settings
+
+PATIENCE = 90.0  # seconds that a server may take to start on a busy machine
+
+
+def server_answers() -> bool:
+    """Wait until the Prefect server answers; say how to start one if it does not."""
+    address = get_current_settings().api.url
+    if address and _answers():
+        return True
+    print(
+        f"no Prefect server at {address}: start one with `prefect server start`, or everything with `make up`",
+        file=sys.stderr,
+    )
+    return False
+
+
+def _answers() -> bool:
+    deadline = time.monotonic() + PATIENCE
+    with get_client(sync_client=True) as client:
+        while client.api_healthcheck() is not None:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(1)
+    return True
