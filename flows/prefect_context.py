@@ -4,24 +4,25 @@ import logging
 import re
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 from uuid import UUID
 
 import torch
-from prefect import task, unmapped
+from prefect import runtime, task
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.client.schemas.objects import State, TaskRun
-from prefect.futures import PrefectConcurrentFuture, PrefectFuture
 from prefect.logging import get_run_logger
-from prefect.states import Failed, get_state_exception
+from prefect.states import Cancelled, Completed, Failed, get_state_exception
 from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.tasks import Task
 
 from eagleeye.errors import EagleEyeError
 from tasks.console import Lines
-from tasks.context import Advance, Batch, Row
+from tasks.context import Advance, Item, Keep, Row, Work
+from tasks.mapping import Batch, Job
+from tasks.parcel import Parcel
 from tasks.tracking import TrackingError
 
 # What may pass by itself: files and connections, a database that is locked, a device that others fill. Everything else
@@ -50,25 +51,28 @@ def failed(error: EagleEyeError, where: str = "") -> State[Any]:
     name="batch",
     task_run_name="{label}",
     retries=len(DELAYS),
-    retry_delay_seconds=DELAYS,
     retry_condition_fn=may_pass,
     persist_result=False,
 )
-def run_batch(work: Callable[[Batch], Iterable[Row]], batch: Batch, label: str) -> list[Row] | State[Any]:
-    """Do a stage's work on one batch.
+def run_batch(batch: Batch[Any, Any], label: str) -> State[Any]:
+    """Do a stage's work on the items of a batch that are left.
 
     Args:
-        work: The stage's function; what an interrupted attempt has done it does not do again.
-        batch: Its argument.
+        batch: The batch; what an interrupted attempt has done it does not do again.
         label: Name of the task run.
 
     Returns:
-        The rows of the batch; a failed state where the user has something to mend.
+        Completed; cancelled if the flow ends meanwhile; failed where the user has something to mend.
     """
+    attempt = runtime.task_run.run_count
+    if attempt > 1:
+        # Not as a delay of Prefect's, which nothing can interrupt.
+        batch.job.stopped.wait(DELAYS[attempt - 2])
     try:
-        return list(work(batch))
+        batch.run()
     except EagleEyeError as error:
         return failed(error)
+    return Completed(message=label) if batch.finished else Cancelled(message="the flow ended meanwhile")
 
 
 class FlowContext:
@@ -79,19 +83,24 @@ class FlowContext:
         self._stage = stage
         self._logger: logging.Logger | logging.LoggerAdapter[logging.Logger] = get_run_logger()
 
-    def map(self, work: Callable[[Batch], Iterable[Row]], batches: Sequence[Batch], workers: int = 1) -> Iterator[Row]:
+    def map(
+        self,
+        work: Work[Item, Row],
+        items: Sequence[Item],
+        shared: Parcel,
+        *,
+        keep: Keep[Item, Row],
+        batch: int = 1,
+        workers: int = 1,
+    ) -> Iterator[Row]:
         """Do the work as one Prefect task per batch; see `tasks.context.Context`."""
-        if not batches:
-            return
+        job = Job(work, items, shared, keep)
+        batches = job.batches(batch, workers)
         labels = [f"{self._stage} {number} of {len(batches)}" for number in range(1, len(batches) + 1)]
-        with ThreadPoolTaskRunner(max_workers=workers) as runner:
-            parameters = {"work": unmapped(work), "batch": list(batches), "label": labels}
-            futures: Sequence[PrefectFuture[Any]] = runner.map(run_batch, parameters)
-            try:
-                for future in futures:
-                    yield from future.result()
-            finally:
-                _drop(futures)
+        threads: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=workers)
+        with threads as runner:
+            futures = runner.map(run_batch, {"batch": batches, "label": labels})
+            yield from job.rows({future.wrapped_future: future.result for future in futures})
 
     @contextmanager
     def progress(self, title: str, total: int, unit: str, done: int = 0) -> Iterator[Advance]:
@@ -118,13 +127,6 @@ class FlowContext:
         self.say(f"{title}: " + " | ".join(columns))
         for row in rows:
             self.say("  " + " | ".join(row))
-
-
-def _drop(futures: Sequence[PrefectFuture[Any]]) -> None:
-    # A failed batch fails the stage at once: the batches behind it must not go on beside another attempt.
-    for future in futures:
-        if isinstance(future, PrefectConcurrentFuture):
-            future.wrapped_future.cancel()
 
 
 class _Bar:

@@ -1,12 +1,9 @@
 """Runs a stage for a terminal user: progress bars with rates and remaining time, a short table at the end."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from queue import SimpleQueue
-from threading import Event
-from typing import Any
 
 from rich.console import Console
 from rich.progress import (
@@ -22,10 +19,11 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from tasks.context import Advance, Batch, Row
+from tasks.context import Advance, Item, Keep, Row, Work
+from tasks.mapping import Job
+from tasks.parcel import Parcel
 
 SECONDS_BETWEEN_LINES = 10.0
-_END = object()
 
 
 class Terminal:
@@ -35,33 +33,21 @@ class Terminal:
         """Report to a console; standard output by default."""
         self._console = console or Console(highlight=False, soft_wrap=True)
 
-    def map(self, work: Callable[[Batch], Iterable[Row]], batches: Sequence[Batch], workers: int = 1) -> Iterator[Row]:
+    def map(
+        self,
+        work: Work[Item, Row],
+        items: Sequence[Item],
+        shared: Parcel,
+        *,
+        keep: Keep[Item, Row],
+        batch: int = 1,
+        workers: int = 1,
+    ) -> Iterator[Row]:
         """Do the work in threads; see `tasks.context.Context`."""
-        rows: SimpleQueue[Any] = SimpleQueue()
-        stop = Event()
-
-        def run(batch: Batch) -> None:
-            try:
-                for row in work(batch):
-                    rows.put(row)
-                    if stop.is_set():
-                        return
-            finally:
-                rows.put(_END)
-
+        job = Job(work, items, shared, keep)
         with ThreadPoolExecutor(workers) as pool:
-            futures = [pool.submit(run, batch) for batch in batches]
-            try:
-                for _ in futures:
-                    yield from iter(rows.get, _END)
-                    _raise_first(futures)
-                for future in futures:
-                    future.result()
-            finally:
-                # After a failure or Ctrl-C every worker ends with the row at hand.
-                stop.set()
-                for future in futures:
-                    future.cancel()
+            futures = [pool.submit(part.run) for part in job.batches(batch, workers)]
+            yield from job.rows({future: future.result for future in futures})
 
     @contextmanager
     def progress(self, title: str, total: int, unit: str, done: int = 0) -> Iterator[Advance]:
@@ -103,12 +89,6 @@ class Terminal:
     def _say_if(self, line: str | None) -> None:
         if line:
             self.say(line)
-
-
-def _raise_first(futures: Sequence[Future[None]]) -> None:
-    for future in futures:
-        if future.done() and not future.cancelled():
-            future.result()
 
 
 class Lines:

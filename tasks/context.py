@@ -1,30 +1,48 @@
-"""What a stage body is given by whoever runs it: something to map batches with, and a way to be heard.
+"""What a stage body is given by whoever runs it: something to map items with, and a way to be heard.
 
 `tasks.console` serves a terminal (`dvc repro`), `flows.prefect_context` a Prefect flow.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol, TypeVar
 
-Batch = TypeVar("Batch")
+from tasks.parcel import Parcel
+
+Item = TypeVar("Item")
 Row = TypeVar("Row")
+Work = Callable[[Parcel, Item], Row]
+Keep = Callable[[Item, Row], None]
 Advance = Callable[[], None]
 
 
 class Context(Protocol):
     """The runner's side of a stage."""
 
-    def map(self, work: Callable[[Batch], Iterable[Row]], batches: Sequence[Batch], workers: int = 1) -> Iterator[Row]:
-        """Do the work on every batch.
+    def map(
+        self,
+        work: Work[Item, Row],
+        items: Sequence[Item],
+        shared: Parcel,
+        *,
+        keep: Keep[Item, Row],
+        batch: int = 1,
+        workers: int = 1,
+    ) -> Iterator[Row]:
+        """Do the work on every item.
 
         Args:
-            work: A module-level function; it may run in another thread, process or machine, and again after a fault.
-            batches: Its arguments: small and picklable, paths and ids rather than tensors.
-            workers: Batches to work on at a time.
+            work: A module-level function of the parcel and one item, with no state but caches: it runs in another
+                thread, process or machine, in the folder that holds the parcel's files, and again after a fault.
+            items: Its second arguments: small and picklable. Each is looked up when its turn comes.
+            shared: Its first argument.
+            keep: Puts a row on durable record. Called here, from several threads, as soon as the row is: what is kept
+                is not worked on again, whatever happens to the rest of its batch.
+            batch: Items that travel together and are tried again together; one task in Prefect.
+            workers: Items to work on at a time, where they are worked on here.
 
         Returns:
-            The rows of all batches, as they become known.
+            The rows of all items, each once, as they become known. Whoever stops listening stops the work.
         """
         ...
 

@@ -3,12 +3,12 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pandas as pd
 import torch
 
 from eagleeye.confidence import unpack
-from eagleeye.errors import EvaluationError
 from eagleeye.evaluate import Score
 from eagleeye.racing import Rung, Standing, survivors
 from eagleeye.strategies import Strategy, sampler
@@ -27,27 +27,12 @@ from tasks.bench import Bench, open_bench, scoring_key
 from tasks.candidates import strategies_of, table_of
 from tasks.context import Context
 from tasks.params import Params
+from tasks.parcel import Parcel, parcel
 from tasks.preflight import check_best_score, check_network
 from tasks.scorebook import Scorebook, Scores
-from tasks.search import candidates, record_search
+from tasks.scoring import FILES, Entry, Scored, score
+from tasks.search import Recorder, record_search
 from tasks.shell import generation_sizes, open_shell
-
-
-@dataclass(frozen=True)
-class Assignment:
-    """A batch of candidates, as it travels to whoever scores it.
-
-    Attributes:
-        params: The settings.
-        key: From `tasks.bench.scoring_key`.
-        rung: With how many images the candidates are scored.
-        strategies: The candidates.
-    """
-
-    params: Params
-    key: str
-    rung: Rung
-    strategies: tuple[Strategy, ...]
 
 
 @dataclass(frozen=True)
@@ -55,20 +40,20 @@ class Search:
     """What the rungs of a race have in common.
 
     Attributes:
-        params: The settings.
-        key: From `tasks.bench.scoring_key`.
+        shared: The settings, the key of `tasks.bench.scoring_key` and the files that a score is made from.
         book: The record of scores.
         table: The strategies, as they are on disk.
         context: The runner's side.
-        workers: Candidates scored at a time.
+        bench: What scores candidates here.
+        record: The search's record in MLflow.
     """
 
-    params: Params
-    key: str
+    shared: Parcel
     book: Scorebook
     table: pd.DataFrame
     context: Context
-    workers: int
+    bench: Bench
+    record: Recorder
 
 
 def run(params: Params, context: Context) -> None:
@@ -82,42 +67,38 @@ def run(params: Params, context: Context) -> None:
     with _threads_restored(), Scorebook(SCOREBOOK) as book:
         bench.take_a_core()
         check_network(bench, context)
-        search = _breed(bench, Search(params, key, book, first, context, bench.engine.lanes))
-        scores = _race(bench, search)
+        with record_search(params, context) as recorder:
+            _record_inputs(params, recorder)
+            search = _breed(Search(parcel(params, key, *FILES), book, first, context, bench, recorder))
+            scores = _race(search)
     rows = [{"id": name, **vars(scores[name][1]), **_images(scores[name][0])} for name in search.table["id"]]
     write_table(CANDIDATES, search.table)
     write_table(SCORES, pd.DataFrame(rows))
     check_best_score(bench, {name: found for name, (_, found) in scores.items()}, context)
 
 
-def score_assignment(assignment: Assignment) -> Iterator[tuple[str, Scores]]:
-    """Score a batch of candidates and put each on record at once; those on record are not scored again.
-
-    Args:
-        assignment: The batch.
-
-    Yields:
-        Candidate id and scores, in the order of the batch.
-    """
-    bench, key, rung = open_bench(assignment.params, assignment.key), assignment.key, assignment.rung
-    with Scorebook(SCOREBOOK) as book:
-        known = _known(book, key, rung, assignment.strategies)
-        for strategy in assignment.strategies:
-            scores = known.get(strategy.id)
-            if scores is None:
-                begun = book.statistics(key, _place(strategy), rung)
-                scores, statistics = _score(bench, strategy, rung, begun)
-                book.record(key, _place(strategy), rung, scores, None if rung == bench.everything else statistics)
-            yield strategy.id, scores
+def record(params: Params, recorder: Recorder) -> None:
+    """Record what the stage's artefacts say; while the stage runs, each candidate is recorded as it is scored."""
+    _record_inputs(params, recorder)
+    rows = read_table(SCORES).astype(object).where(lambda table: table.notna(), None).to_dict("records")
+    figures = ("accuracy", "loss", "correct", "vanilla_accuracy", "vanilla_loss")
+    scored = {row["id"]: (row["images"], Scores(**{name: row[name] for name in figures})) for row in rows}
+    recorder.log_candidates(read_table(CANDIDATES), scored)
 
 
-def _breed(bench: Bench, search: Search) -> Search:
+def _record_inputs(params: Params, recorder: Recorder) -> None:
+    recorder.log_settings(params)
+    recorder.log_dataset("calibration", CALIBRATION, use="calibration")
+    recorder.log_dataset("sub-validation", SUB_VALIDATION, use="sub-validation")
+
+
+def _breed(search: Search) -> Search:
     """The search with all generations: each is proposed after the ones before have run the first rung."""
-    wanted = search.params.strategies
-    sizes = generation_sizes(search.params)
+    params, bench = search.shared.params, search.bench
+    wanted, sizes = params.strategies, generation_sizes(params)
     if len(sizes) == 1:
         return search
-    shell, propose = open_shell(search.params, bench.network, bench.space), sampler(wanted.sampler)
+    shell, propose = open_shell(params, bench.network, bench.space), sampler(wanted.sampler)
     rung = bench.rungs(wanted.count)[0]
     for number, size in enumerate(sizes[1:], start=1):
         scored = strategies_of(search.table, references=False)
@@ -131,40 +112,62 @@ def _breed(bench: Bench, search: Search) -> Search:
     return search
 
 
-def _race(bench: Bench, search: Search) -> dict[str, tuple[Rung, Scores]]:
+def _race(search: Search) -> dict[str, tuple[Rung, Scores]]:
     """Every candidate's last rung and what it showed there."""
     running, references = (strategies_of(search.table, references=wanted) for wanted in (False, True))
     scores: dict[str, tuple[Rung, Scores]] = {}
-    rungs = bench.rungs(len(running))
+    rungs = search.bench.rungs(len(running))
     for number, rung in enumerate(rungs, start=1):
         # References do not race: they are to be compared with the winner, on all images.
         entries = running + (references if number == len(rungs) else [])
         found = _score_rung(search, rung, entries, f"{number}/{len(rungs)}")
         scores |= {entry.id: (rung, found[entry.id]) for entry in entries}
         chosen = set(survivors({entry.id: _standing(found[entry.id]) for entry in running}))
-        search.book.drop_statistics(search.key, [_place(entry) for entry in entries if entry.id not in chosen])
+        search.book.drop_statistics(search.shared.key, [_place(entry) for entry in entries if entry.id not in chosen])
         running = [entry for entry in running if entry.id in chosen]
     return scores
 
 
 def _score_rung(search: Search, rung: Rung, strategies: Sequence[Strategy], number: str) -> dict[str, Scores]:
-    params, key, context = search.params, search.key, search.context
+    key, context = search.shared.key, search.context
     known = _known(search.book, key, rung, strategies)
     if known:
         context.say(f"evaluate: {len(known)} of {len(strategies)} candidates are on record already")
     missing = [strategy for strategy in strategies if strategy.id not in known]
-    with record_search(params) as record:
-        record.log_settings(params.model_dump(mode="json"))
-        record.log_dataset("calibration", CALIBRATION, context="calibration")
-        record.log_dataset("sub-validation", SUB_VALIDATION, context="sub-validation")
-        # Candidates that MLflow has not seen: scored in another search, or just before this one was killed.
-        record.log_candidates(candidates(search.table, known, rung))
-        title = f"evaluate {number} ({rung.calibration} + {rung.sub_validation} images)"
-        with context.progress(title, len(strategies), "candidates", len(known)) as advance:
-            for row in context.map(score_assignment, _assignments(params, key, rung, missing), search.workers):
-                record.log_candidates(candidates(search.table, dict([row]), rung))
-                advance()
+    images = rung.sub_validation
+    # Candidates that MLflow has not seen: scored in another search, or just before this one was killed.
+    search.record.log_candidates(search.table, {name: (images, scores) for name, scores in known.items()})
+    title = f"evaluate {number} ({rung.calibration} + {rung.sub_validation} images)"
+    with context.progress(title, len(strategies), "candidates", len(known)) as advance:
+        for row in _score(search, rung, missing):
+            search.record.log_candidates(search.table, {row.id: (images, row.scores)})
+            advance()
     return _known(search.book, key, rung, strategies)
+
+
+def _score(search: Search, rung: Rung, missing: Sequence[Strategy]) -> Iterator[Scored]:
+    bench, book, shared = search.bench, search.book, search.shared
+
+    def keep(entry: Entry, row: Scored) -> None:
+        statistics = None if rung == bench.everything else row.statistics
+        book.record(shared.key, _place(entry.strategy), rung, row.scores, statistics)
+
+    entries, size = _Entries(book, shared.key, rung, missing), shared.params.evaluate.candidates_per_task
+    return search.context.map(score, entries, shared, keep=keep, batch=size, workers=bench.engine.lanes)
+
+
+class _Entries(Sequence[Entry]):
+    """Candidates of a rung; the statistics, large for a large network, are read when a candidate's turn comes."""
+
+    def __init__(self, book: Scorebook, key: str, rung: Rung, strategies: Sequence[Strategy]) -> None:
+        self._book, self._key, self._rung, self._strategies = book, key, rung, strategies
+
+    def __len__(self) -> int:
+        return len(self._strategies)
+
+    def __getitem__(self, place: Any) -> Any:
+        strategy = self._strategies[place]
+        return Entry(strategy, self._rung, self._book.statistics(self._key, _place(strategy), self._rung))
 
 
 def _images(rung: Rung) -> dict[str, int]:
@@ -193,16 +196,3 @@ def _place(strategy: Strategy) -> str:
 def _known(book: Scorebook, key: str, rung: Rung, strategies: Sequence[Strategy]) -> dict[str, Scores]:
     found = book.known(key, rung)
     return {entry.id: found[_place(entry)] for entry in strategies if _place(entry) in found}
-
-
-def _score(bench: Bench, strategy: Strategy, rung: Rung, begun: tuple[int, bytes] | None) -> tuple[Scores, bytes]:
-    try:
-        return bench.score(strategy, rung, begun)
-    except EvaluationError as error:
-        raise EvaluationError(f"candidate {strategy.id}: {error}") from error
-
-
-def _assignments(params: Params, key: str, rung: Rung, missing: Sequence[Strategy]) -> list[Assignment]:
-    size = params.evaluate.candidates_per_task
-    parts = [tuple(missing[start : start + size]) for start in range(0, len(missing), size)]
-    return [Assignment(params, key, rung, part) for part in parts]

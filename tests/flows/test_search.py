@@ -4,7 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -16,29 +16,37 @@ from prefect.client.schemas.objects import FlowRun, State, TaskRun
 
 from eagleeye.errors import BudgetError
 from flows import search as module
-from flows.prefect_context import TRANSIENT, run_batch
+from flows.prefect_context import TRANSIENT
 from flows.search import run_stage, search
 from tasks.context import Context
 from tasks.params import Params
+from tasks.parcel import Parcel, parcel
 
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
 
-def double(batch: list[int]) -> Iterator[int]:
-    for number in batch:
-        if number < 0:
-            raise BudgetError("a number is below 0:\nuse larger ones")
-        yield 2 * number
+def double(_shared: Parcel, number: int) -> int:
+    if number < 0:
+        raise BudgetError("a number is below 0:\nuse larger ones")
+    return 2 * number
+
+
+def mapped(params: Params, context: Context, work: Callable[[Parcel, int], int], items: Sequence[int]) -> list[int]:
+    kept: dict[int, int] = {}
+    rows = list(context.map(work, items, parcel(params, "key"), keep=kept.__setitem__, batch=2, workers=1))
+    assert kept == {item: work(parcel(params, "key"), item) for item in items}
+    return rows
 
 
 def first(params: Params, context: Context) -> None:
     numbers = list(range(params.strategies.count))
     with context.progress("doubling", len(numbers), "numbers") as advance:
         doubled = []
-        for row in context.map(double, [numbers[:2], numbers[2:]]):
+        for row in context.map(double, numbers, parcel(params, "key"), keep=lambda *_: None, batch=3, workers=2):
             doubled.append(row)
             advance()
+    doubled.sort()
     Path("first.txt").write_text(json.dumps(doubled))
 
 
@@ -64,8 +72,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     put_stage(monkeypatch, "second", second)
     monkeypatch.setattr(module, "publish", lambda: None)
     monkeypatch.setattr(module, "headline", lambda: "done")
-    for task in (run_stage, run_batch):
-        monkeypatch.setattr(task, "retry_delay_seconds", [0])
+    monkeypatch.setattr(run_stage, "retry_delay_seconds", [0])
+    monkeypatch.setattr("flows.prefect_context.DELAYS", [0, 0, 0])
     return tmp_path
 
 
@@ -133,7 +141,7 @@ def test_a_mistake_fails_at_once_and_says_what_to_do(project: Path, monkeypatch:
 
     def refuse(params: Params, context: Context) -> None:
         calls.append(1)
-        list(context.map(double, [[1], [-1]]))
+        mapped(params, context, double, [1, -1])
 
     put_stage(monkeypatch, "first", refuse)
     state = run()
@@ -153,20 +161,25 @@ def test_a_wrong_override_fails_and_changes_nothing(project: Path, overrides: di
 
 @pytest.mark.parametrize("fault", TRANSIENT)
 def test_what_may_pass_is_tried_again(project: Path, monkeypatch: pytest.MonkeyPatch, fault: type[Exception]) -> None:
-    attempts = []
+    attempts, kept = [], []
 
-    def shaky(batch: list[int]) -> Iterator[int]:
-        attempts.append(batch)
-        if len(attempts) == 1:
+    def shaky(_shared: Parcel, item: int) -> int:
+        attempts.append(item)
+        if attempts == [1, 2]:
             raise fault("not now")
-        yield from batch
+        return item
 
     def body(params: Params, context: Context) -> None:
-        Path("first.txt").write_text(json.dumps(list(context.map(shaky, [[1], [2]]))))
+        shared = parcel(params, "key")
+        rows = context.map(shaky, [1, 2, 3, 4], shared, keep=lambda *row: kept.append(row), batch=3)
+        Path("first.txt").write_text(json.dumps(list(rows)))
 
     put_stage(monkeypatch, "first", body)
     assert run().is_completed()
-    assert attempts == [[1], [1], [2]]
+    # What the first attempt had kept is not done again, and every row counts once.
+    assert attempts == [1, 2, 2, 3, 4]
+    assert kept == [(1, 1), (2, 2), (3, 3), (4, 4)]
+    assert json.loads(Path("first.txt").read_text()) == [1, 2, 3, 4]
 
 
 def test_a_defect_is_not_tried_again(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,7 @@
 
 import importlib
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +12,7 @@ import pytest
 
 from tasks.__main__ import STAGES
 from tasks.params import Params
+from tasks.parcel import Parcel
 from tasks.settings import override, read_params
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -38,18 +39,27 @@ class Recorder:
     said: list[str] = field(default_factory=list)
     warned: list[str] = field(default_factory=list)
     tables: dict[str, Sequence[Sequence[str]]] = field(default_factory=dict)
-    batches: list[Any] = field(default_factory=list)
+    items: list[Any] = field(default_factory=list)
     steps: dict[str, tuple[int, int]] = field(default_factory=dict)
 
-    def map(self, work: Callable[[Any], Iterable[Any]], batches: Sequence[Any], workers: int = 1) -> Iterator[Any]:
-        self.batches += batches
-        rows = 0
-        for batch in batches:
-            for row in work(batch):
-                rows += 1
-                yield row
-                if rows == self.stop_after:
-                    raise KeyboardInterrupt
+    def map(
+        self,
+        work: Callable[[Parcel, Any], Any],
+        items: Sequence[Any],
+        shared: Parcel,
+        *,
+        keep: Callable[[Any, Any], None],
+        batch: int = 1,
+        workers: int = 1,
+    ) -> Iterator[Any]:
+        for rows, place in enumerate(range(len(items)), start=1):
+            item = items[place]
+            self.items.append(item)
+            row = work(shared, item)
+            keep(item, row)
+            yield row
+            if rows == self.stop_after:
+                raise KeyboardInterrupt
 
     @contextmanager
     def progress(self, title: str, total: int, unit: str, done: int = 0) -> Iterator[Callable[[], None]]:

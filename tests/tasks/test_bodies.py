@@ -3,10 +3,13 @@
 import io
 import json
 import os
+import pickle
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,11 +25,12 @@ from eagleeye.errors import ArtifactError, EagleEyeError, EvaluationError
 from eagleeye.racing import Rung
 from eagleeye.strategies import Strategy
 from eagleeye.train import TrainResult
-from tasks import artifacts, bench, evaluate, finetune, training
+from tasks import artifacts, bench, evaluate, finetune, scoring, training
 from tasks.artifacts import SCHEMAS
 from tasks.bench import Bench, open_bench, scoring_key
 from tasks.console import Terminal
 from tasks.params import Params
+from tasks.parcel import parcel
 from tasks.settings import override
 from tests.tasks.conftest import ROOT, Recorder, Search, run_stage
 
@@ -180,9 +184,12 @@ def test_candidates_are_scored_on_every_core(search: Search, monkeypatch: pytest
     artifacts.SCOREBOOK.unlink()
     workers: list[int] = []
     mapped = Recorder.map
-    monkeypatch.setattr(
-        Recorder, "map", lambda self, work, batches, count=1: workers.append(count) or mapped(self, work, batches)
-    )
+
+    def count(self: Recorder, *arguments: Any, **options: Any) -> Iterator[Any]:
+        workers.append(options["workers"])
+        return mapped(self, *arguments, **options)
+
+    monkeypatch.setattr(Recorder, "map", count)
     threads = torch.get_num_threads()
     torch.set_num_threads(3)
     bench._open.cache_clear()
@@ -198,7 +205,7 @@ def test_without_racing_every_candidate_sees_every_image(search: Search) -> None
     assert set(zip(scores["calibration_images"], scores["images"], strict=True)) == {(48, 287)}
     # Finalists of the race have their scores already, and they are the same.
     finalists = raced[raced["images"] == 287]
-    assert sum(len(batch.strategies) for batch in context.batches) == 7 - len(finalists)
+    assert len(context.items) == 7 - len(finalists)
     pd.testing.assert_frame_equal(scores[scores["id"].isin(finalists["id"])], finalists)
 
 
@@ -206,16 +213,14 @@ def test_a_larger_search_scores_only_the_new_candidates(search: Search) -> None:
     params = changed(search.params, strategies={"count": 9})
     run_stage("strategies", params)
     context = run_stage("evaluate", params)
-    first = [
-        strategy.id for batch in context.batches if batch.rung.sub_validation == 100 for strategy in batch.strategies
-    ]
+    first = [entry.strategy.id for entry in context.items if entry.rung.sub_validation == 100]
     assert first == ["s0006", "s0007", "s0008"]
 
 
 def test_another_way_of_scoring_scores_anew(search: Search) -> None:
     params = changed(search.params, evaluate={"mode": "paper", "iterations": 2, "vanilla": False})
     context = run_stage("evaluate", params)
-    assert [len(batch.strategies) for batch in context.batches] == [4, 3]  # no race
+    assert len(context.items) == 7  # no race
     assert pd.read_parquet(artifacts.SCORES)["vanilla_accuracy"].isna().all()
 
 
@@ -250,7 +255,7 @@ def test_later_generations_are_bred_from_the_scores_of_earlier_ones(search: Sear
     ]
     wanted = [path.read_bytes() for path in (artifacts.CANDIDATES, artifacts.SCORES)]
     again = run_stage("evaluate", params)
-    assert again.batches == []
+    assert again.items == []
     assert [path.read_bytes() for path in (artifacts.CANDIDATES, artifacts.SCORES)] == wanted
     run_stage("rank", params)
     assert pd.read_parquet(artifacts.RANKING)["rank"].notna().sum() == 11
@@ -353,22 +358,24 @@ def test_a_network_that_does_not_fit_leaves_no_artefact(search: Search) -> None:
     assert not artifacts.BASELINE.exists()
 
 
-def test_a_batch_that_is_done_again_scores_nothing_again(search: Search, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_item_scored_again_from_its_pickle_gives_the_same_bits(search: Search) -> None:
     artifacts.SCOREBOOK.unlink()
     context = run_stage("evaluate", search.params)
-    monkeypatch.setattr(Bench, "score", lambda *_: pytest.fail("scored again"))
-    again = {name: scores for batch in context.batches for name, scores in evaluate.score_assignment(batch)}
-    table = pd.read_parquet(artifacts.SCORES)
-    assert {name: scores.accuracy for name, scores in again.items()} == dict(
-        zip(table["id"], table["accuracy"], strict=True)
-    )
+    table = pd.read_parquet(artifacts.SCORES).set_index("id")
+    shared = pickle.dumps(parcel(search.params, scoring_key(search.params), *scoring.FILES))
+    final = [entry for entry in context.items if entry.rung == Rung(48, 287)]
+    assert [entry.begun[0] for entry in final if entry.begun] == [16] * (len(final) - 1)  # the reference starts there
+    for entry in final:
+        row = scoring.score(pickle.loads(shared), pickle.loads(pickle.dumps(entry)))  # noqa: S301 - our own
+        assert (row.scores.accuracy, row.scores.loss) == (table["accuracy"][row.id], table["loss"][row.id])
+        assert row.scores.correct == table["correct"][row.id]
 
 
 def test_the_same_widths_under_another_id_have_a_score_already(search: Search) -> None:
     table = artifacts.read_table(artifacts.STRATEGIES)
     artifacts.write_table(artifacts.STRATEGIES, table.assign(id="x" + table["id"]))
     before = pd.read_parquet(artifacts.SCORES)
-    assert run_stage("evaluate", search.params).batches == []
+    assert run_stage("evaluate", search.params).items == []
     pd.testing.assert_frame_equal(pd.read_parquet(artifacts.SCORES), before.assign(id="x" + before["id"]))
 
 

@@ -5,70 +5,102 @@ from __future__ import annotations
 import io
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from rich.console import Console
 
 from eagleeye.errors import EvaluationError
 from tasks import console
 from tasks.console import Lines, Terminal
+from tasks.parcel import Parcel
+from tasks.settings import read_params
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.mark.parametrize("workers", [1, 2, 5])
-def test_every_row_of_every_batch_arrives_once(workers: int) -> None:
-    batches = [range(start, start + 4) for start in range(0, 40, 4)]
-    assert sorted(Terminal().map(iter, batches, workers)) == list(range(40))
-    assert list(Terminal().map(iter, [], workers)) == []
+PARCEL = Parcel(read_params(ROOT / "params.yaml"), "key", (), "cpu")
 
 
-def test_so_many_batches_are_worked_on_at_a_time() -> None:
+def mapped(work: Callable[[Parcel, int], Any], items: Sequence[int], **options: Any) -> Iterator[Any]:
+    return Terminal().map(work, items, PARCEL, **{"keep": lambda *_: None, **options})
+
+
+def square(_shared: Parcel, item: int) -> int:
+    return item**2
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 40), st.integers(1, 50), st.integers(1, 5))
+def test_every_row_arrives_once_and_is_kept_before(items: int, batch: int, workers: int) -> None:
+    kept: dict[int, int] = {}
+    arrived = []
+    for row in mapped(square, range(items), keep=kept.__setitem__, batch=batch, workers=workers):
+        assert row in kept.values()
+        arrived.append(row)
+    assert sorted(arrived) == [item**2 for item in range(items)]
+    assert kept == {item: item**2 for item in range(items)}
+
+
+def test_so_many_items_are_worked_on_at_a_time_even_if_they_would_fit_into_one_batch() -> None:
     meeting = threading.Barrier(3, timeout=20)
 
-    def work(batch: int) -> Iterator[int]:
-        meeting.wait()
-        yield batch
+    def work(_shared: Parcel, _item: int) -> int:
+        return meeting.wait()
 
-    assert sorted(Terminal().map(work, range(3), 3)) == [0, 1, 2]
+    assert sorted(mapped(work, range(3), batch=10, workers=3)) == [0, 1, 2]
 
 
 def test_rows_arrive_while_their_batch_is_under_way() -> None:
     seen = threading.Event()
 
-    def work(_batch: int) -> Iterator[bool]:
-        yield True
-        yield seen.wait(20)
+    def work(_shared: Parcel, item: int) -> bool:
+        return item == 0 or seen.wait(20)
 
-    for row in Terminal().map(work, [0]):
+    for row in mapped(work, range(2), batch=2):
         assert row
         seen.set()
 
 
-def test_a_failure_ends_the_map_and_what_has_not_begun_never_begins() -> None:
-    begun = []
+def test_work_waits_for_a_reader_that_is_slower(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tasks.mapping.MOST_WAITING", 5)
+    made: list[int] = []
+    rows = mapped(lambda _, item: made.append(item), range(1000), batch=1000)
+    next(rows)
+    time.sleep(0.5)
+    assert len(made) <= 8
+    rows.close()
 
-    def work(batch: int) -> Iterator[int]:
-        begun.append(batch)
-        if batch == 1:
+
+def test_a_failure_ends_the_map_and_what_has_not_begun_never_begins() -> None:
+    begun, kept = [], []
+
+    def work(_shared: Parcel, item: int) -> int:
+        begun.append(item)
+        if item == 1:
             raise EvaluationError("candidate 1: no")
-        yield batch
         time.sleep(0.05)
+        return item
 
     with pytest.raises(EvaluationError, match="candidate 1: no"):
-        list(Terminal().map(work, range(100), 2))
+        list(mapped(work, range(100), batch=1, workers=2, keep=lambda item, _: kept.append(item)))
     assert len(begun) < 10
+    assert set(begun) - set(kept) == {1}
 
 
-def test_whoever_stops_listening_stops_the_workers_at_the_next_row() -> None:
+def test_whoever_stops_listening_stops_the_workers_at_the_row_at_hand() -> None:
     made = []
 
-    def work(_batch: int) -> Iterator[int]:
-        for row in range(1000):
-            made.append(row)
-            yield row
-            time.sleep(0.001)
+    def work(_shared: Parcel, item: int) -> int:
+        made.append(item)
+        time.sleep(0.001)
+        return item
 
-    rows = Terminal().map(work, [0, 1], 2)
+    rows = mapped(work, range(2000), batch=1000, workers=2)
     next(rows)
     rows.close()
     assert len(made) < 100
