@@ -17,6 +17,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from eagleeye.errors import EvaluationError
+from eagleeye.scores import SIGNS
 
 Array = npt.NDArray[np.float64]
 Coefficient = Callable[[Array, Array], Array]
@@ -144,6 +145,22 @@ def mean_rank(scores: Sequence[Array]) -> Array:
     from scipy import stats
 
     return np.asarray(np.mean([stats.rankdata(score) for score in scores], axis=0))
+
+
+def oriented(table: pd.DataFrame) -> dict[str, Array]:
+    """All scores of a table so that larger is better, and their common rank.
+
+    Args:
+        table: One row per candidate; columns named as in `eagleeye.scores.SIGNS`, with `vanilla_` before those without
+            recalibration. Others are left aside.
+
+    Returns:
+        By column. `mean_rank` joins the scores with recalibration, if there are several.
+    """
+    signs = SIGNS | {f"vanilla_{name}": sign for name, sign in SIGNS.items()}
+    found = {name: sign * table[name].to_numpy(np.float64) for name, sign in signs.items() if name in table}
+    adaptive = [found[name] for name in SIGNS if name in found]
+    return found | ({"mean_rank": mean_rank(adaptive)} if len(adaptive) > 1 else {})
 
 
 def summarise(scores: Mapping[str, Array], accuracies: Array, bootstrap: Bootstrap) -> pd.DataFrame:

@@ -45,6 +45,12 @@ class Predictions(NamedTuple):
         """Their means; the order of the images decides nothing, the batches they came in neither."""
         return Score(float(self.correct.mean()), float(self.losses.mean()))
 
+    @property
+    def scores(self) -> dict[str, float]:
+        """All means, named as in `eagleeye.scores.SIGNS`; comparisons only where there was something to compare with."""
+        columns = zip(scores.SIGNS, self, strict=True)
+        return {name: float(column.mean()) for name, column in columns if column is not None}
+
 
 def evaluate(model: nn.Module, labelled_batches: Iterable[tuple[Tensor, Tensor]]) -> Score:
     """Top-1 accuracy and mean cross-entropy in evaluation mode.

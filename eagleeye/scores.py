@@ -8,6 +8,9 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
+SIGNS = {"accuracy": 1, "loss": -1, "agreement": 1, "divergence": -1}
+"""The scores by name; -1 where smaller is better."""
+
 
 def correct(logits: Tensor, labels: Tensor) -> Tensor:
     """Whether the largest logit is the label's; the mean is top-1 accuracy.

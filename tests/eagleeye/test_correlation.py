@@ -6,6 +6,7 @@ import itertools
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -126,6 +127,17 @@ def test_the_mean_of_ranks_keeps_an_order_that_all_scores_share(case: tuple[list
     x = np.array(case[0])
     for joined in (correlation.mean_rank([x, x]), correlation.mean_rank([x, 3 * x + 1])):
         assert (np.sign(joined[:, None] - joined) == np.sign(x[:, None] - x)).all()
+
+
+def test_scores_are_turned_so_that_larger_is_better() -> None:
+    table = pd.DataFrame(
+        {"id": list("abc"), "accuracy": [0.1, 0.2, 0.3], "loss": [1.0, 3.0, 2.0], "vanilla_divergence": [5.0, 6.0, 7.0]}
+    )
+    found = correlation.oriented(table)
+    assert sorted(found) == ["accuracy", "loss", "mean_rank", "vanilla_divergence"]
+    assert [int(found[name].argmax()) for name in ("accuracy", "loss", "vanilla_divergence")] == [2, 0, 0]
+    assert found["mean_rank"].tolist() == [2.0, 1.5, 2.5]
+    assert "mean_rank" not in correlation.oriented(table[["accuracy"]])
 
 
 def test_the_summary_holds_every_measure_of_every_score() -> None:

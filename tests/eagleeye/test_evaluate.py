@@ -8,7 +8,9 @@ from sklearn.metrics import accuracy_score, log_loss
 from torch import nn
 
 import eagleeye
+from eagleeye import scores
 from eagleeye.errors import EvaluationError
+from eagleeye.evaluate import predict
 from tests.eagleeye.networks import Residual, lively
 
 
@@ -45,3 +47,17 @@ def test_outputs_that_are_no_scores_are_refused(network: nn.Module, label: int, 
 def test_no_images_are_refused() -> None:
     with pytest.raises(EvaluationError, match="there are no images"):
         eagleeye.evaluate(nn.Flatten(), [])
+
+
+def test_all_scores_have_their_names() -> None:
+    network, x, labels = lively(Residual()), torch.randn(20, 3, 12, 12), torch.randint(0, 5, (20,))
+    batches = list(zip(x.split(7), labels.split(7), strict=True))
+    alone = predict(network, batches)
+    assert alone.scores == {"accuracy": alone.score.accuracy, "loss": alone.score.loss}
+    with torch.no_grad():
+        full = network(x).roll(1, dims=1)
+    compared = predict(network, batches, full=full).scores
+    assert list(compared) == list(scores.SIGNS)
+    with torch.no_grad():
+        assert compared["agreement"] == scores.agreement(network(x), full).double().mean().item()
+        assert compared["divergence"] == pytest.approx(scores.divergence(network(x), full).mean().item(), rel=1e-4)
