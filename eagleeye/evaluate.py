@@ -47,7 +47,7 @@ class Predictions(NamedTuple):
 
     @property
     def scores(self) -> dict[str, float]:
-        """All means, named as in `eagleeye.scores.SIGNS`; comparisons only where there was something to compare with."""
+        """All means, named as in `eagleeye.scores.SIGNS`; comparisons where there was something to compare with."""
         columns = zip(scores.SIGNS, self, strict=True)
         return {name: float(column.mean()) for name, column in columns if column is not None}
 
