@@ -1,8 +1,6 @@
 """The pictures of a report, as matplotlib figures; every one of them in a light and a dark theme."""
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -11,31 +9,13 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from eagleeye.report.data import EVEN, ReportData
+from eagleeye.report.drawing import Picture
 from eagleeye.report.theme import Theme, label, legend, new_figure
 from eagleeye.report.units import percent
 
 SCORE = "Top-1 on the sub-validation images (%)"
 ROWS_PER_COLUMN = 30
 LONGEST_NAME = 28
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A figure with the words around it.
-
-    Attributes:
-        name: Name of its file, without suffix.
-        title: Heading.
-        caption: How to read it.
-        alt: What it shows, for those who do not see it.
-        draw: Makes it in a theme.
-    """
-
-    name: str
-    title: str
-    caption: str
-    alt: str
-    draw: Callable[[Theme], Figure]
 
 
 def pictures(data: ReportData) -> list[Picture]:

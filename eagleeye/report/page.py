@@ -1,20 +1,15 @@
 """The report as one self-contained page, with its figures and numbers beside it as files."""
 
-import base64
-import io
 import json
 from pathlib import Path
 from typing import Any
 
-import jinja2
-from matplotlib.figure import Figure
-
 from eagleeye.files import written_whole
 from eagleeye.report import units
 from eagleeye.report.data import EVEN, Network, ReportData
+from eagleeye.report.drawing import draw, fill
 from eagleeye.report.figures import pictures
 from eagleeye.report.metrics import metrics
-from eagleeye.report.theme import DARK, LIGHT
 
 LEADERS = 10
 
@@ -34,12 +29,8 @@ def write_report(data: ReportData, folder: str | Path) -> dict[str, float]:
     Raises:
         ArtifactError: A file cannot be written.
     """
-    folder, figures = Path(folder), []
-    for picture in pictures(data):
-        light, dark = (_png(picture.draw(theme)) for theme in (LIGHT, DARK))
-        with written_whole(folder / f"{picture.name}.png") as path:
-            path.write_bytes(light)
-        figures.append({"picture": picture, "light": _embedded(light), "dark": _embedded(dark)})
+    folder = Path(folder)
+    figures = draw(pictures(data), folder)
     page = render(data, figures)
     with written_whole(folder / "report.html") as path:
         path.write_text(page, encoding="utf-8")
@@ -59,15 +50,8 @@ def render(data: ReportData, figures: list[dict[str, Any]]) -> str:
     Returns:
         HTML.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("eagleeye.report", "."),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {name: getattr(units, name) for name in ("percent", "points", "quantity", "milliseconds")}
-    return environment.get_template("report.html").render(
+    return fill(
+        "report.html",
         data=data,
         figures=figures,
         metrics=metrics(data),
@@ -103,14 +87,3 @@ def _observations(data: ReportData) -> list[str]:
             "Measure on the target device, with its batch size."
         )
     return found
-
-
-def _png(figure: Figure) -> bytes:
-    file = io.BytesIO()
-    # Without the version of matplotlib in it, the same report is the same file.
-    figure.savefig(file, format="png", dpi=200, metadata={"Software": None})
-    return file.getvalue()
-
-
-def _embedded(png: bytes) -> str:
-    return "data:image/png;base64," + base64.b64encode(png).decode("ascii")

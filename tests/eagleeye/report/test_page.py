@@ -6,8 +6,9 @@ from html.parser import HTMLParser
 import pytest
 
 from eagleeye.report import Network, metrics, write_report
+from eagleeye.report.drawing import as_png
 from eagleeye.report.figures import score_distribution
-from eagleeye.report.page import _png, render
+from eagleeye.report.page import render
 from eagleeye.report.theme import LIGHT
 
 VOID = {"meta", "link", "img", "source", "br"}
@@ -146,6 +147,6 @@ def test_what_was_not_measured_is_left_out(make_report):
 
 
 def test_the_same_report_is_the_same_file(written, make_report):
-    drawn = _png(score_distribution(make_report(), LIGHT))
+    drawn = as_png(score_distribution(make_report(), LIGHT))
     assert drawn == (written[0] / "scores.png").read_bytes()
     assert render(make_report(), []) == render(make_report(), [])
