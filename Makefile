@@ -12,7 +12,7 @@ export DVC_NO_ANALYTICS := true
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help install demo test test-all lint check bench plots recipe serve ui
+.PHONY: help install demo test test-all lint check bench plots recipe up down serve ui
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -57,6 +57,12 @@ recipe: ## make recipe NAME=cifar10-resnet20: put a recipe in the place of param
 		echo "params.yaml has changes that are in no commit: commit them, or add FORCE=1 to lose them"; exit 1; }
 	@cp "recipes/$(NAME).yaml" params.yaml
 	@echo "params.yaml is now recipes/$(NAME).yaml; \`git checkout params.yaml\` brings the former back"
+
+up: $(STAMP) ## Prefect server, a worker and MLflow's pages, in the background
+	@$(IN_VENV) python -m flows.servers up
+
+down: $(STAMP) ## stop what `make up` started
+	@$(IN_VENV) python -m flows.servers down
 
 serve: $(STAMP) ## Prefect server and the deployment eagleeye/search, until Ctrl-C
 	@mkdir -p .prefect; $(IN_VENV); export PATH; \

@@ -163,7 +163,8 @@ def _layer_class(kind: str) -> type[nn.Module] | None:
     if kind == "StochasticDepth":
         from torchvision.ops import StochasticDepth
 
-        return StochasticDepth
+        layer: type[nn.Module] = StochasticDepth
+        return layer
     cls = getattr(nn, kind, None)
     return cls if isinstance(cls, type) and issubclass(cls, nn.Module) else None
 

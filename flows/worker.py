@@ -1,0 +1,35 @@
+"""`python -m flows.worker`: registers the deployments of prefect.yaml and works for their pool."""
+
+import os
+import subprocess
+import sys
+from contextlib import suppress
+
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.exceptions import ObjectAlreadyExists
+
+from flows.ready import server_answers
+
+POOL = "local"  # as in prefect.yaml
+PREFECT = [sys.executable, "-m", "prefect"]
+
+
+def main() -> int:
+    """Wait for the server, register, then become a worker; several may serve one pool.
+
+    Returns:
+        Exit status: 1 if there is no server, or a deployment is refused.
+    """
+    if not server_answers():
+        return 1
+    with get_client(sync_client=True) as client, suppress(ObjectAlreadyExists):
+        client.create_work_pool(WorkPoolCreate(name=POOL, type="process"))
+    deployed = subprocess.run([*PREFECT, "--no-prompt", "deploy", "--all"], check=False).returncode  # noqa: S603
+    if deployed == 0:
+        os.execv(sys.executable, [*PREFECT, "worker", "start", "--pool", POOL])  # noqa: S606
+    return deployed
+
+
+if __name__ == "__main__":
+    sys.exit(main())
