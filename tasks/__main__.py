@@ -2,13 +2,16 @@
 
 import argparse
 import importlib
+import os
 import sys
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from rich.console import Console
 
 from eagleeye.errors import EagleEyeError
 from tasks.console import Terminal
+from tasks.lock import only_run
 from tasks.settings import read_params
 
 STAGES = ("subset", "baseline", "strategies", "evaluate", "rank", "finetune", "report")
@@ -24,10 +27,19 @@ def main(arguments: list[str] | None = None) -> int:
         Exit status: 0, or 1 after one red line that says what to mend.
     """
     parser = argparse.ArgumentParser(prog="python -m tasks", description="Run one stage of the pipeline.")
-    parser.add_argument("stage", choices=STAGES, help="what to run; `dvc repro` runs all that is out of date")
-    stage = parser.parse_args(arguments).stage
+    told = "what to run; `dvc repro` runs all that is out of date; `record` tells MLflow what is in artifacts/"
+    parser.add_argument("stage", choices=(*STAGES, "record"), help=told)
+    parser.add_argument("--drop", action="store_true", help="with record: forget what waits for MLflow instead")
+    options = parser.parse_args(arguments)
+    stage = options.stage
+    if options.drop and stage != "record":
+        parser.error(f"--drop goes with record, not with {stage}")
     try:
-        importlib.import_module(f"tasks.{stage}").run(read_params(Path("params.yaml")), Terminal())
+        with _alone(stage):
+            if options.drop:
+                importlib.import_module("tasks.record").drop(Terminal())
+            else:
+                importlib.import_module(f"tasks.{stage}").run(read_params(Path("params.yaml")), Terminal())
     except EagleEyeError as error:
         line = " ".join(str(error).split())
         Console(stderr=True, highlight=False, soft_wrap=True).print(f"{stage}: {line}", style="red", markup=False)
@@ -36,6 +48,11 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"{stage}: interrupted; run the same command again to continue", file=sys.stderr)
         return 130
     return 0
+
+
+def _alone(stage: str) -> AbstractContextManager[None]:
+    # Under torchrun the first process speaks for its fellows.
+    return only_run(f"stage {stage}") if os.environ.get("RANK", "0") == "0" else nullcontext()
 
 
 if __name__ == "__main__":
