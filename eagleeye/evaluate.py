@@ -10,9 +10,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from eagleeye import scores
 from eagleeye.errors import EvaluationError
 from eagleeye.modes import evaluating
+from eagleeye.scores import SIGNS, agreement, correct, cross_entropy, divergence
 
 
 class Score(NamedTuple):
@@ -48,7 +48,7 @@ class Predictions(NamedTuple):
     @property
     def scores(self) -> dict[str, float]:
         """All means, named as in `eagleeye.scores.SIGNS`; comparisons where there was something to compare with."""
-        columns = zip(scores.SIGNS, self, strict=True)
+        columns = zip(SIGNS, self, strict=True)
         return {name: float(column.mean()) for name, column in columns if column is not None}
 
 
@@ -90,10 +90,10 @@ def predict(
         for batch, labels in labelled_batches:
             outputs = model(batch)
             check_outputs(outputs, labels)
-            columns: tuple[Tensor, ...] = (scores.correct(outputs, labels), scores.cross_entropy(outputs, labels))
+            columns: tuple[Tensor, ...] = (correct(outputs, labels), cross_entropy(outputs, labels))
             if full is not None:
                 part = full[seen : seen + len(labels)]
-                columns += scores.agreement(outputs, part), scores.divergence(outputs, part)
+                columns += agreement(outputs, part), divergence(outputs, part)
             found.append(columns)
             seen += len(labels)
     if not found:

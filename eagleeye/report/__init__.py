@@ -1,7 +1,9 @@
-"""The report of a search: numbers, pictures and a page."""
+"""The reports of a search and of a correlation study: numbers, pictures and pages."""
 
 from eagleeye.report.data import Network, ReportData
 from eagleeye.report.metrics import metrics
 from eagleeye.report.page import write_report
+from eagleeye.report.study import answer, coefficient_rows, write_study
+from eagleeye.report.study_data import StudyData
 
-__all__ = ["Network", "ReportData", "metrics", "write_report"]
+__all__ = ["Network", "ReportData", "StudyData", "answer", "coefficient_rows", "metrics", "write_report", "write_study"]

@@ -34,21 +34,22 @@ LIGHT = Theme("#ffffff", "#1c2330", "#5a6474", "#dfe3ea", "#0072b2", "#d55e00", 
 DARK = Theme("#181d26", "#e8ecf3", "#a3adbd", "#333c4b", "#56b4e9", "#e69f00", "#2fc79a")
 
 
-def new_figure(theme: Theme, width: float, height: float, columns: int = 1) -> tuple[Figure, list[Axes]]:
-    """An empty figure with its axes in a row, made without pyplot's global state.
+def new_figure(theme: Theme, width: float, height: float, columns: int = 1, rows: int = 1) -> tuple[Figure, list[Axes]]:
+    """An empty figure with its axes in rows, made without pyplot's global state.
 
     Args:
         theme: Colours.
         width: In inches.
         height: In inches.
-        columns: Number of axes.
+        columns: Axes side by side.
+        rows: Rows of them.
 
     Returns:
-        The figure and its axes.
+        The figure and its axes, row by row.
     """
     spacing = ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.05, wspace=0.04)
     figure = Figure(figsize=(width, height), layout=spacing, facecolor=theme.paper)
-    axes = list(figure.subplots(1, columns, squeeze=False)[0])
+    axes = list(figure.subplots(rows, columns, squeeze=False).flat)
     for each in axes:
         _dress(each, theme)
     return figure, axes

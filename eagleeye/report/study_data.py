@@ -1,0 +1,77 @@
+"""What the page of a correlation study shows: plain values and tables."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import pandas as pd
+
+from eagleeye.correlation import CEILING, Estimate
+from eagleeye.scores import SIGNS
+
+WITHOUT = "vanilla_"
+_NAMES = {
+    "accuracy": "top-1 accuracy",
+    "loss": "cross-entropy",
+    "agreement": "agreement with the full network",
+    "divergence": "divergence from the full network",
+}
+NAMES = {
+    **{name: f"{words}, adaptive BN" for name, words in _NAMES.items()},
+    "mean_rank": "mean rank of these four",
+    **{WITHOUT + name: f"{words}, vanilla" for name, words in _NAMES.items()},
+    CEILING: "another fine-tuning",
+}
+"""What scores are called, in the order in which they are listed."""
+assert set(_NAMES) == set(SIGNS)
+
+
+@dataclass(frozen=True)
+class StudyData:
+    """Everything the page shows; nothing is measured or read while it is written.
+
+    Attributes:
+        title: Heading of the page.
+        candidates: One row per fine-tuned candidate: id, `reference` (bool), a column per score, and `test_accuracy`,
+            `test_low` and `test_high`: mean, lowest and highest over the seeds.
+        coefficients: From `eagleeye.correlation.summarise`.
+        statistics: One row per fine-tuning and BN layer: id, seed, layer, and distances of its statistics to the
+            fine-tuned ones, `vanilla_mean`, `adaptive_mean`, `vanilla_variance`, `adaptive_variance`.
+        weights: Of one fine-tuning, one row per layer, as `eagleeye.drift.weight_histograms` gives them.
+        shown: Whose weights they are.
+        seeds: Fine-tunings per candidate.
+        level: Of the intervals.
+        settings: Further facts by name.
+    """
+
+    title: str
+    candidates: pd.DataFrame
+    coefficients: pd.DataFrame
+    statistics: pd.DataFrame
+    weights: pd.DataFrame
+    shown: str
+    seeds: int
+    level: float
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def drawn(self) -> pd.DataFrame:
+        """The candidates that the coefficients are of."""
+        return self.candidates[~self.candidates["reference"]]
+
+    @property
+    def references(self) -> pd.DataFrame:
+        """The networks that are shown for comparison."""
+        return self.candidates[self.candidates["reference"]]
+
+    @property
+    def scores(self) -> list[str]:
+        """The scores that were studied, in order; the noise ceiling last."""
+        found = set(self.coefficients["score"])
+        return [name for name in NAMES if name in found]
+
+    def estimate(self, score: str, measure: str) -> Estimate:
+        """A measure of a score; regret in points."""
+        table = self.coefficients
+        found = table[(table["score"] == score) & (table["measure"] == measure)].iloc[0]
+        scale = 100 if measure == "regret" else 1
+        return Estimate(*(scale * float(found[key]) for key in Estimate._fields))
