@@ -15,6 +15,7 @@ from tasks.lock import only_run
 from tasks.settings import read_params
 
 STAGES = ("subset", "baseline", "strategies", "evaluate", "rank", "finetune", "report")
+STUDIES = ("correlation",)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -28,7 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
     """
     parser = argparse.ArgumentParser(prog="python -m tasks", description="Run one stage of the pipeline.")
     told = "what to run; `dvc repro` runs all that is out of date; `record` tells MLflow what is in artifacts/"
-    parser.add_argument("stage", choices=(*STAGES, "record"), help=told)
+    parser.add_argument("stage", choices=(*STAGES, *STUDIES, "record"), help=told)
     parser.add_argument("--drop", action="store_true", help="with record: forget what waits for MLflow instead")
     options = parser.parse_args(arguments)
     stage = options.stage

@@ -27,6 +27,16 @@ PRUNED = FINETUNE / "pruned.safetensors"
 REPORT = FOLDER / "report"
 PLOTS = FOLDER / "plots"
 METRICS = Path("metrics.json")
+CORRELATION = FOLDER / "correlation"
+STUDIED = CORRELATION / "candidates.parquet"
+FITS = CORRELATION / "fits.parquet"
+COEFFICIENTS = CORRELATION / "coefficients.parquet"
+DISTANCES = CORRELATION / "distances.parquet"
+WEIGHTS = CORRELATION / "weights.parquet"
+CORRELATION_PLOT = FOLDER / "correlation.csv"
+CORRELATION_METRICS = Path("correlation.json")
+# Candidates that were fine-tuned apart from the pipeline: no stage's output.
+EXTRA = FOLDER / "extra"
 
 # The origin of the evenly pruned network, which is scored for comparison and never ranked.
 REFERENCE = "even"
@@ -34,7 +44,9 @@ REFERENCE = "even"
 # Progress of unfinished work, by content: outside the outputs, which DVC deletes before it runs a stage.
 CACHE = Path(".eagleeye")
 SCOREBOOK = CACHE / "scores.sqlite"
+OUTBOX = CACHE / "outbox.sqlite"
 DECODED = CACHE / "decoded"
+STUDIES = CACHE / "studies"
 LATENCY = CACHE / "latency.json"
 
 # The library's sources: part of what determines a result.
@@ -109,6 +121,60 @@ SCHEMAS[RESULTS] = pa.schema(
         pa.field("validation_accuracy", pa.float64(), nullable=False),
         pa.field("test_accuracy", pa.float64(), nullable=False),
         pa.field("test_loss", pa.float64(), nullable=False),
+    ]
+)
+SCHEMAS[STUDIED] = pa.schema(
+    [
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("origin", pa.string(), nullable=False),
+        pa.field("rank", pa.int64()),
+        *(
+            pa.field(f"{kind}{score}", pa.float64(), nullable=False)
+            for kind in ("", "vanilla_")
+            for score in ("accuracy", "loss", "agreement", "divergence")
+        ),
+        pa.field("test_accuracy", pa.float64(), nullable=False),
+        pa.field("test_low", pa.float64(), nullable=False),
+        pa.field("test_high", pa.float64(), nullable=False),
+    ]
+)
+SCHEMAS[FITS] = pa.schema(
+    [
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("seed", pa.int64(), nullable=False),
+        *(SCHEMAS[RESULTS].field(name) for name in ("best_epoch", "validation_accuracy", "test_accuracy", "test_loss")),
+    ]
+)
+SCHEMAS[COEFFICIENTS] = pa.schema(
+    [
+        pa.field("score", pa.string(), nullable=False),
+        pa.field("measure", pa.string(), nullable=False),
+        pa.field("value", pa.float64()),
+        pa.field("low", pa.float64()),
+        pa.field("high", pa.float64()),
+    ]
+)
+SCHEMAS[DISTANCES] = pa.schema(
+    [
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("seed", pa.int64(), nullable=False),
+        pa.field("layer", pa.string(), nullable=False),
+        *(
+            pa.field(f"{kind}_{moment}", pa.float64(), nullable=False)
+            for kind in ("vanilla", "adaptive")
+            for moment in ("mean", "variance")
+        ),
+    ]
+)
+SCHEMAS[WEIGHTS] = pa.schema(
+    [
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("seed", pa.int64(), nullable=False),
+        pa.field("layer", pa.string(), nullable=False),
+        pa.field("edges", pa.list_(pa.float64()), nullable=False),
+        pa.field("before", pa.list_(pa.int64()), nullable=False),
+        pa.field("after", pa.list_(pa.int64()), nullable=False),
+        pa.field("shift", pa.float64(), nullable=False),
     ]
 )
 

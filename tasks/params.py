@@ -189,6 +189,17 @@ class Report(Section):
     )
 
 
+class Correlation(Section):
+    """The study of how well scores tell the accuracy after fine-tuning."""
+
+    candidates: Annotated[int, Field(ge=3)] = Field(description="to fine-tune, spread evenly over the ranking")
+    seeds: Count = Field(description="fine-tunings of each, with the seeds training.seed, training.seed + 1, …")
+    resamples: Annotated[int, Field(ge=100)] = Field(description="of the bootstrap, for the confidence intervals")
+    level: float = Field(gt=0, lt=1, description="of the confidence intervals")
+    seed: Seed = Field(description="seed of the bootstrap")
+    training: Training
+
+
 class Tracking(Section):
     """Where MLflow records the search."""
 
@@ -209,6 +220,8 @@ class Params(Section):
     rank: Rank
     finetune: Training
     report: Report
+    studies: tuple[Literal["correlation"], ...] = Field(description="studies beside the search: [] or [correlation]")
+    correlation: Correlation
     tracking: Tracking
 
     @model_validator(mode="after")

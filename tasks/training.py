@@ -124,6 +124,11 @@ def forget_all_but(stage: str, keys: Iterable[str]) -> None:
                 path.unlink(missing_ok=True)
 
 
+def forget(stage: str, key: str) -> None:
+    """Delete the state of a run whose result is kept elsewhere."""
+    (CACHE / "training" / stage / f"{key}.pt").unlink(missing_ok=True)
+
+
 def _read(path: Path) -> State | None:
     if not path.is_file():
         return None

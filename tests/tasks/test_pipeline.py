@@ -1,22 +1,29 @@
 """dvc.yaml against the code: the same stages, sources, settings and files in both."""
 
+import shutil
+import subprocess
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
+from dvc.repo import Repo
 from ruamel.yaml import YAML
 
 import tasks.artifacts as artifacts
-from tasks.__main__ import STAGES
+from tasks.__main__ import STAGES, STUDIES
 from tasks.params import Params
+from tasks.settings import override
 from tasks.stages import stage_names
 from tests.imports import ROOT, closure
 
-PIPELINE: dict[str, Any] = YAML(typ="safe").load(ROOT / "dvc.yaml")
+DEFINED: dict[str, Any] = YAML(typ="safe").load(ROOT / "dvc.yaml")
+# A study is an item of a list in params.yaml, and no stage where the list is empty.
+STUDY = DEFINED["stages"].pop("study")
+PIPELINE = {"stages": DEFINED["stages"] | dict.fromkeys(STUDIES, STUDY["do"])}
 # What is said and recorded about a run does not change its results.
 TELLING = frozenset(ROOT / "tasks" / f"{name}.py" for name in ("context", "search", "tracking", "tracking_text"))
 # Used by no stage's results: how many candidates a Prefect task takes, and where MLflow is.
-SETTINGS_WITHOUT_STAGE = {"tracking"}
+SETTINGS_WITHOUT_STAGE = {"tracking", "studies"}
 
 
 def covered(path: Path, deps: list[str]) -> bool:
@@ -24,11 +31,11 @@ def covered(path: Path, deps: list[str]) -> bool:
 
 
 def outputs(stage: dict[str, Any]) -> list[str]:
-    entries = stage.get("outs", []) + stage.get("metrics", [])
+    entries = stage.get("outs", []) + stage.get("metrics", []) + stage.get("plots", [])
     return [entry if isinstance(entry, str) else next(iter(entry)) for entry in entries]
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", [*STAGES, *STUDIES])
 def test_a_stage_depends_on_every_source_it_is_made_of(stage: str) -> None:
     deps = PIPELINE["stages"][stage]["deps"]
     sources = closure(ROOT / "tasks" / f"{stage}.py", without=TELLING)
@@ -37,7 +44,7 @@ def test_a_stage_depends_on_every_source_it_is_made_of(stage: str) -> None:
     assert [path for path in sorted(sources) if not covered(path, deps) and path.name != "__init__.py"] == []
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", [*STAGES, *STUDIES])
 def test_a_stage_depends_on_nothing_that_it_does_not_use(stage: str) -> None:
     sources = closure(ROOT / "tasks" / f"{stage}.py", without=TELLING)
     written = {path for other in PIPELINE["stages"].values() for path in outputs(other)}
@@ -47,12 +54,27 @@ def test_a_stage_depends_on_nothing_that_it_does_not_use(stage: str) -> None:
 
 def test_stages_come_in_the_order_of_the_walk() -> None:
     assert tuple(stage_names(ROOT)) == STAGES
-    assert set(PIPELINE["stages"]) == set(STAGES)
+    assert set(PIPELINE["stages"]) == {*STAGES, *STUDIES}
+
+
+def test_studies_are_stages_where_the_settings_name_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert STUDY["foreach"] == "${studies}"
+    assert get_args(get_args(Params.model_fields["studies"].annotation)[0]) == STUDIES
+    for name in ("dvc.yaml", "params.yaml"):
+        shutil.copy(ROOT / name, tmp_path)
+    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+    Repo.init(str(tmp_path)).close()
+    assert tuple(stage_names(tmp_path)) == STAGES
+    override(tmp_path / "params.yaml", {"studies": list(STUDIES)})
+    found = stage_names(tmp_path)
+    assert set(found) == {*STAGES, *(f"study@{name}" for name in STUDIES)}
+    assert found.index("study@correlation") > found.index("rank")
 
 
 def test_every_stage_runs_its_own_module() -> None:
     for name, stage in PIPELINE["stages"].items():
-        assert stage["cmd"] == f"python -m tasks {name}"
+        assert stage["cmd"].replace("${item}", name) == f"python -m tasks {name}"
         assert (ROOT / "tasks" / f"{name}.py").is_file()
 
 
@@ -60,7 +82,7 @@ def test_every_setting_drives_a_stage() -> None:
     keys = {key for stage in PIPELINE["stages"].values() for key in stage["params"]}
     sections = set(Params.model_fields)
     assert {key.split(".")[0] for key in keys} == sections - SETTINGS_WITHOUT_STAGE
-    for section in ("baseline", "subset", "strategies", "evaluate", "rank", "finetune", "report"):
+    for section in ("baseline", "subset", "strategies", "evaluate", "rank", "finetune", "report", "correlation"):
         assert section in PIPELINE["stages"][section]["params"]
 
 
@@ -73,7 +95,7 @@ def test_outputs_are_the_artefacts_of_the_code() -> None:
     }
     inside = {path for path in named if any(Path(path).is_relative_to(folder) for folder in written)}
     cache = {path for path in named if Path(path).is_relative_to(artifacts.CACHE)}
-    assert named - inside - cache == {"artifacts"}
+    assert named - inside - cache == {"artifacts", artifacts.EXTRA.as_posix()}
     assert written <= named
 
 
