@@ -1,6 +1,6 @@
 """evaluate: a score for every candidate, by adaptive BN on the calibration images (paper, section 3)."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -80,10 +80,8 @@ def run(params: Params, context: Context) -> None:
 def record(params: Params, recorder: Recorder) -> None:
     """Record what the stage's artefacts say; while the stage runs, each candidate is recorded as it is scored."""
     _record_inputs(params, recorder)
-    rows = read_table(SCORES).astype(object).where(lambda table: table.notna(), None).to_dict("records")
-    figures = ("accuracy", "loss", "correct", "vanilla_accuracy", "vanilla_loss")
-    scored = {row["id"]: (row["images"], Scores(**{name: row[name] for name in figures})) for row in rows}
-    recorder.log_candidates(read_table(CANDIDATES), scored)
+    rows = read_table(SCORES).to_dict("records")
+    recorder.log_candidates(read_table(CANDIDATES), {row["id"]: (row["images"], _on_file(row)) for row in rows})
 
 
 def _record_inputs(params: Params, recorder: Recorder) -> None:
@@ -186,6 +184,12 @@ def _threads_restored() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(threads)
+
+
+def _on_file(row: Mapping[Any, Any]) -> Scores:
+    is_measured = pd.notna(row["vanilla_accuracy"])
+    vanilla = (row["vanilla_accuracy"], row["vanilla_loss"]) if is_measured else (None, None)
+    return Scores(row["accuracy"], row["loss"], row["correct"], *vanilla)
 
 
 def _place(strategy: Strategy) -> str:

@@ -1,20 +1,17 @@
 """finetune: the best candidates, and the evenly pruned network for comparison, trained on and tested once."""
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
-import torch
 from torch import nn
 
 from eagleeye.artifact import save
 from eagleeye.cost import cost
-from eagleeye.data import Batches, ImageSet, decode, read_subset
-from eagleeye.evaluate import Score, evaluate
+from eagleeye.data import ImageSet, read_subset
+from eagleeye.evaluate import evaluate
 from eagleeye.onnx_export import export_onnx
 from eagleeye.program_export import export_program
 from eagleeye.train import TrainResult, current_share
@@ -33,14 +30,13 @@ from tasks.artifacts import (
 )
 from tasks.bench import Bench, open_bench, scoring_key
 from tasks.context import Context
-from tasks.images import open_images, preprocess
+from tasks.images import open_images
 from tasks.network import load_network
 from tasks.params import Params
-from tasks.search import record_search
+from tasks.search import Recorder, budget_text, record_search, registered_name
 from tasks.space import example_input
+from tasks.testing import score_on_test
 from tasks.training import Workshop, forget_all_but, open_workshop, training_key
-
-TEST_CHUNK = 2000  # test images decoded at a time: an ImageNet test set would not fit into memory
 
 
 @dataclass(frozen=True)
@@ -73,7 +69,21 @@ def run(params: Params, context: Context) -> None:
         _save(params, entry.network, result)
     write_table(RESULTS, pd.DataFrame(results))
     write_table(FINETUNE_HISTORY, pd.concat([_history(entry) for entry in tuned]))
-    _record(params, tuned, results)
+    with record_search(params, context) as recorder:
+        record(params, recorder)
+
+
+def record(params: Params, recorder: Recorder) -> None:
+    """Record what the stage's artefacts say."""
+    settings, history = params.finetune.model_dump(mode="json"), read_table(FINETUNE_HISTORY)
+    for row in read_table(RESULTS).to_dict("records"):
+        figures = {"final_accuracy": row["test_accuracy"], "final_loss": row["test_loss"]}
+        if row["role"] != "baseline":
+            curves = history[history["id"] == row["id"]].drop(columns="id")
+            recorder.log_finetuned(row["id"], settings, curves, figures)
+        if row["role"] == "pruned":
+            facts = {"candidate": row["id"], "budget": budget_text(params), "macs": row["macs"], **figures}
+            recorder.log_model(PRUNED, PRUNED.with_suffix(".onnx"), registered_name(params), facts)
 
 
 def _chosen(ranking: pd.DataFrame, top_k: int) -> list[dict[str, Any]]:
@@ -100,11 +110,6 @@ def _merit(entry: Tuned) -> tuple[bool, float, int]:
 
 def _history(entry: Tuned) -> pd.DataFrame:
     return entry.training.history.assign(id=entry.row["id"])
-
-
-def _curves(entry: Tuned) -> pd.DataFrame:
-    # Speed is never the same twice; a run in MLflow is found by what it shows.
-    return entry.training.history.drop(columns="images_per_second")
 
 
 def _test_all(params: Params, tuned: list[Tuned], workshop: Workshop, context: Context) -> list[dict[str, Any]]:
@@ -139,20 +144,10 @@ def _facts(entry: Tuned, *, is_winner: bool) -> dict[str, Any]:
 def _result(
     params: Params, network: nn.Module, test: ImageSet, workshop: Workshop, facts: dict[str, Any]
 ) -> dict[str, Any]:
-    score = _score(params, network, test, workshop)
+    score = score_on_test(params, network, test, device=workshop.device, batch_size=workshop.settings.batch_size)
     costs = cost(network, example_input(params).to(workshop.device))
     figures = {"macs": costs.macs, "params": costs.params, "test_accuracy": score.accuracy, "test_loss": score.loss}
     return {**facts, **figures, "file": facts["file"].as_posix()}
-
-
-def _score(params: Params, network: nn.Module, test: ImageSet, workshop: Workshop) -> Score:
-    def batches() -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        shape, size = preprocess(params), params.finetune.batch_size
-        for rows in np.array_split(np.arange(len(test)), -(-len(test) // TEST_CHUNK)):
-            images = decode(test, rows.tolist(), shape)
-            yield from Batches(images, shape, batch_size=size, device=workshop.device, labelled=True)
-
-    return evaluate(network, batches())
 
 
 def _save(params: Params, network: nn.Module, result: dict[str, Any]) -> None:
@@ -165,12 +160,3 @@ def _save(params: Params, network: nn.Module, result: dict[str, Any]) -> None:
     example = example_input(params)
     export_onnx(network, example, file.with_suffix(".onnx"))
     export_program(network, example, file.with_suffix(".pt2"))
-
-
-def _record(params: Params, tuned: list[Tuned], results: list[dict[str, Any]]) -> None:
-    settings = params.finetune.model_dump(mode="json")
-    with record_search(params) as record:
-        for entry, result in zip(tuned, results[1:], strict=True):
-            figures = {"final_accuracy": result["test_accuracy"], "final_loss": result["test_loss"]}
-            record.log_finetuned(result["id"], settings, _curves(entry), figures)
-        record.log_model(PRUNED, PRUNED.with_suffix(".onnx"))

@@ -9,7 +9,7 @@ from eagleeye.rank import judge, rank
 from tasks.artifacts import CANDIDATES, RANKING, REFERENCE, SCORES, read_table, write_table
 from tasks.context import Context
 from tasks.params import Params
-from tasks.search import record_search
+from tasks.search import Recorder, record_search
 
 SHOWN = 5
 
@@ -22,12 +22,17 @@ def run(params: Params, context: Context) -> None:
     references = [judge(row.to_frame().T.assign(rank=pd.NA)) for _, row in table[~drawn].iterrows()]
     ranking = pd.concat([part.astype({"rank": "Int64"}) for part in (ranked, *references)])
     write_table(RANKING, ranking)
-    with record_search(params) as record:
-        record.log_ranking(RANKING)
+    with record_search(params, context) as recorder:
+        record(params, recorder)
     shown = pd.concat([ranked.head(SHOWN), *references])
     columns = ["rank", "id", "accuracy", "95 %", "images", "beats next", "vanilla", "MACs"]
     context.table("ranking", columns, [_cells(row) for row in shown.to_dict("records")])
     context.say(_verdict(ranked))
+
+
+def record(_params: Params, recorder: Recorder) -> None:
+    """Record what the stage's artefacts say."""
+    recorder.log_ranking(RANKING)
 
 
 def _verdict(ranked: pd.DataFrame) -> str:

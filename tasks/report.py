@@ -31,7 +31,7 @@ from tasks.context import Context
 from tasks.images import choose_device
 from tasks.network import load_network
 from tasks.params import Params
-from tasks.search import budget_text, record_search
+from tasks.search import Recorder, budget_text, record_search
 from tasks.space import example_input, trace_network
 from tasks.summary import result_table
 
@@ -47,8 +47,8 @@ def run(params: Params, context: Context) -> None:
     metrics = write_report(data, REPORT)
     write_text(METRICS, json.dumps(metrics, indent=2) + "\n")
     _write_plots(ranking, history)
-    with record_search(params) as record:
-        record.log_report(metrics, REPORT)
+    with record_search(params, context) as recorder:
+        record(params, recorder)
     for warning in data.warnings:
         context.warn(warning)
     context.table("result", *result_table())
@@ -56,6 +56,11 @@ def run(params: Params, context: Context) -> None:
         f"next: {REPORT}/report.html for the pictures, {PRUNED} for the network (eagleeye.load), `dvc metrics show`, "
         "`dvc plots show`, `make ui` for every candidate in MLflow"
     )
+
+
+def record(_params: Params, recorder: Recorder) -> None:
+    """Record what the stage's artefacts say."""
+    recorder.log_report(json.loads(METRICS.read_text(encoding="utf-8")), REPORT)
 
 
 def _report_data(params: Params, ranking: pd.DataFrame, history: pd.DataFrame) -> ReportData:

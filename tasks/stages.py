@@ -7,6 +7,7 @@ finds everything up to date. This is the one file that uses DVC's internals; DVC
 pin the behaviour.
 """
 
+import itertools
 import logging
 import sys
 import threading
@@ -46,6 +47,20 @@ def stage_names(root: Path) -> list[str]:
     with _open(root) as repo:
         stages = list(repo.stage.collect("dvc.yaml"))
         return [stage.name for stage in plan_repro(get_active_graph(repo.index.graph), stages)]
+
+
+def current_stages(root: Path) -> list[str]:
+    """The stages that are up to date with all that come before them.
+
+    Args:
+        root: The folder of dvc.yaml.
+
+    Raises:
+        ConfigError: dvc.yaml or params.yaml cannot be read, or another process is at work.
+    """
+    names = stage_names(root)
+    with _one_at_a_time, _open(root) as repo:
+        return list(itertools.takewhile(lambda name: not repo.status(targets=[name]), names))
 
 
 def bring_up_to_date(root: Path, name: str, body: Callable[[], None]) -> Outcome:

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 
 SEARCH, CANDIDATE, FINETUNE = "eagleeye.search", "eagleeye.candidate", "eagleeye.finetune"
 WINNER, CHANGED, OUTCOME = "eagleeye.winner", "eagleeye.changed", "eagleeye.outcome"
+UPLOADS = "eagleeye.uploads"
 COSTS = ("macs", "params", "macs_fraction", "params_fraction")
+BUDGETS = ("macs_fraction", "params_fraction", "latency")
 FIGURES = ("accuracy", "loss", "vanilla_accuracy", "vanilla_loss", *COSTS)
 LONGEST_KEY, LONGEST_VALUE = 250, 6000  # MLflow's limits
 AXES = 8  # rates in a parallel-coordinates chart, spread over the depth of the network: more is unreadable
@@ -32,6 +34,7 @@ class Candidate:
         loss: Mean cross-entropy there.
         vanilla_accuracy: Without recalibration; None where not scored.
         vanilla_loss: Without recalibration; None where not scored.
+        latency: Predicted milliseconds of a forward pass; None where no budget asks for it.
         seconds: Time of the evaluation; None where not measured.
         images: Sub-validation images that the scores are of.
     """
@@ -47,12 +50,13 @@ class Candidate:
     loss: float
     vanilla_accuracy: float | None = None
     vanilla_loss: float | None = None
+    latency: float | None = None
     seconds: float | None = None
     images: int | None = None
 
     def figures(self) -> dict[str, float]:
         """What becomes a metric."""
-        values = {name: getattr(self, name) for name in (*FIGURES, "seconds", "images")}
+        values = {name: getattr(self, name) for name in (*FIGURES, "latency", "seconds", "images")}
         return {name: readable(name, value) for name, value in values.items() if value is not None}
 
 
@@ -65,6 +69,11 @@ def key(name: str) -> str:
     """A name as the key of a param or metric: letters, digits, ``_-. :/``, no empty or dotted path part."""
     safe = re.sub(r"[^\w\-. :/]", "_", name)
     return re.sub(r"(^|/)(?=/|\.{0,2}(/|$))", r"\1_", safe)[:LONGEST_KEY]
+
+
+def without_password(text: str) -> str:
+    """A text without the names and passwords that stand in its addresses."""
+    return re.sub(r"//[^/\s]*@", "//", text)
 
 
 def flatten(settings: Mapping[str, object], prefix: str = "") -> dict[str, str]:
@@ -153,7 +162,7 @@ def candidates_view(name: str, parent: str, groups: Sequence[str], now: int) -> 
         {"uuid": str(place), "metricSectionId": "top", "runsCountToCompare": 100, **chart}
         for place, chart in enumerate([parallel, *scatters])
     ]
-    columns = ("accuracy", "loss", "vanilla_accuracy", "macs_fraction", "params_fraction", "final_accuracy")
+    columns = ("accuracy", "images", "loss", "vanilla_accuracy", *BUDGETS, "final_accuracy")
     state = {
         "searchFilter": f"tags.`mlflow.parentRunId` = '{parent}' and tags.`{CANDIDATE}` LIKE '%'",
         "orderByKey": "metrics.`accuracy`",

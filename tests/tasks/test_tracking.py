@@ -1,542 +1,154 @@
-import contextlib
-import json
-import os
-import signal
 import socket
 import sqlite3
 import subprocess
-import sys
-import time
-from dataclasses import replace
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import mlflow
-import numpy as np
-import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
+import requests
 from mlflow.telemetry.client import get_telemetry_client
+from sqlalchemy.exc import OperationalError
 
-from tasks.tracking import Candidate, TrackingError, search_run
+from tasks import tracking
+from tasks.courier import Unavailable
+from tasks.faults import told_apart
+from tasks.outbox import TrackingError
+from tasks.tracking import Store
 
 ROOT = Path(__file__).parents[2]
-KEY = "5e" * 32
-GROUPS = ("conv1", "layer1.0.conv1", "layer2.0.conv1")
 
 
-def _candidate(row: int, accuracy: float, **changes) -> Candidate:
-    rates = dict(zip(GROUPS, (0.1, 0.25, row / 100), strict=True))
-    candidate = Candidate(
-        f"s{row:04d}", "uniform", rates, 20_400_000 + row, 136_000, 0.5, 0.5, accuracy, 1.5, 0.1, 2.5, seconds=2.0
-    )
-    return replace(candidate, **changes)
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
 
 
-CANDIDATES = [
-    _candidate(0, 0.41),
-    _candidate(1, 0.62),
-    _candidate(2, 0.55),
-    _candidate(9, 0.70, id="even", origin="even"),
-]
-BEST_SO_FAR = [0.41, 0.62, 0.62]
+def _open(uri: str) -> Store:
+    with told_apart(uri):
+        return Store(uri, "e")
 
 
-class Store:
-    """An experiment of its own in a store whose tables are read with nothing but SQL."""
+class _Answer(BaseHTTPRequestHandler):
+    status = 200
 
-    def __init__(self, folder: Path, experiment: str) -> None:
-        self.folder = folder
-        self.experiment = experiment
-        self.uri = f"sqlite:///{folder}/mlflow.db"
+    def do_GET(self) -> None:
+        self.send_response(self.status)
+        self.end_headers()
+        self.wfile.write(b"words of the server")
 
-    def search(self, key: str = KEY, name: str = "resnet at 50% MACs"):
-        return search_run(key, name, uri=self.uri, experiment=self.experiment)
+    do_POST = do_GET  # noqa: N815
 
-    def rows(self, query: str, *values):
-        with sqlite3.connect(self.folder / "mlflow.db") as connection:
-            return connection.execute(query, values).fetchall()
-
-    def runs(self) -> dict[str, str]:
-        """Run id by run name; fails where two runs share a name."""
-        query = (
-            "SELECT r.name, r.run_uuid FROM runs r JOIN experiments e USING (experiment_id)"
-            " WHERE e.name = ? AND r.lifecycle_stage = 'active'"
-        )
-        rows = self.rows(query, self.experiment)
-        assert len({name for name, _ in rows}) == len(rows)
-        return dict(rows)
-
-    def run_id(self, start: str) -> str:
-        (found,) = [run_id for name, run_id in self.runs().items() if name.startswith(start)]
-        return found
-
-    def params(self, start: str) -> dict[str, str]:
-        return dict(self.rows("SELECT key, value FROM params WHERE run_uuid = ?", self.run_id(start)))
-
-    def tags(self, start: str) -> dict[str, str]:
-        return dict(self.rows("SELECT key, value FROM tags WHERE run_uuid = ?", self.run_id(start)))
-
-    def points(self, start: str) -> list[tuple[str, int, float]]:
-        query = "SELECT key, step, value FROM metrics WHERE run_uuid = ? ORDER BY key, step"
-        return self.rows(query, self.run_id(start))
-
-    def figures(self, start: str) -> dict[str, float]:
-        points = self.points(start)
-        assert len({key for key, _, _ in points}) == len(points), "a figure was written twice"
-        return {key: value for key, _, value in points}
-
-    def curve(self, start: str, key: str) -> list[float]:
-        curve = [(step, value) for name, step, value in self.points(start) if name == key]
-        assert [step for step, _ in curve] == list(range(1, len(curve) + 1))
-        return [value for _, value in curve]
-
-    def status(self, start: str) -> str:
-        return self.rows("SELECT status FROM runs WHERE run_uuid = ?", self.run_id(start))[0][0]
-
-    def artifacts(self, start: str) -> Path:
-        uri = self.rows("SELECT artifact_uri FROM runs WHERE run_uuid = ?", self.run_id(start))[0][0]
-        return Path(uri.removeprefix("file://"))
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("tracking")
-    before = Path.cwd()
-    os.chdir(folder)  # MLflow puts artefacts below the working directory
-    yield folder
-    os.chdir(before)
+    def log_message(self, *_: object) -> None:
+        pass
 
 
 @pytest.fixture
-def store(folder, request):
-    return Store(folder, request.node.name)
+def answering():
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Answer)
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    yield f"http://user:se@cret@127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
 
 
-def _assert_recorded_once(store: Store) -> None:
-    assert sorted(name for name in store.runs() if name[0] in "se") == [
-        "even · 0.7000",
-        "s0000 · 0.4100",
-        "s0001 · 0.6200",
-        "s0002 · 0.5500",
-    ]
-    assert len(store.runs()) == 5
-    for candidate in CANDIDATES:
-        rates = {"rate/conv1": "0.1000", "rate/layer1.0.conv1": "0.2500"}
-        rates["rate/layer2.0.conv1"] = f"{candidate.rates['layer2.0.conv1']:.4f}"
-        assert store.params(candidate.id) == {"origin": candidate.origin, **rates}
-        assert store.figures(candidate.id) == candidate.figures()
-        assert store.status(candidate.id) == "FINISHED"
-        assert store.tags(candidate.id)["mlflow.parentRunId"] == store.run_id("resnet")
-    assert store.curve("resnet", "candidates/best_accuracy") == BEST_SO_FAR
-    assert store.curve("resnet", "candidates/accuracy") == [0.41, 0.62, 0.55]
+@pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
+def test_a_server_that_is_busy_passes(answering, status, monkeypatch):
+    monkeypatch.setattr(_Answer, "status", status)
+    with pytest.raises(Unavailable, match=r"^MLflow at http://127\.0\.0\.1:\d+: .*") as caught:
+        _open(answering)
+    assert "cret" not in str(caught.value)
 
 
-def test_a_run_per_candidate_below_one_for_the_search(store):
-    with store.search() as run:
-        run.log_candidates(CANDIDATES[:1])
-        assert store.status("resnet") == "RUNNING"
-        run.log_candidates(CANDIDATES[1:])
-    _assert_recorded_once(store)
-    assert store.status("resnet") == "FINISHED"
-    ((start, end),) = store.rows("SELECT start_time, end_time FROM runs WHERE run_uuid = ?", store.run_id("s0000"))
-    assert end - start >= 2000  # the two seconds that its evaluation took
-
-
-def test_the_same_again_changes_nothing(store):
-    for batches in ([CANDIDATES[:2], CANDIDATES], [CANDIDATES], [[]]):
-        with store.search() as run:
-            for batch in batches:
-                run.log_candidates(batch)
-    _assert_recorded_once(store)
-
-
-def test_another_search_is_another_parent_with_its_own_candidates(store):
-    for key, name in ((KEY, "resnet"), ("0" * 64, "other")):
-        with store.search(key, name) as run:
-            run.log_candidates(CANDIDATES[:1] if name == "resnet" else [_candidate(0, 0.33)])
-    assert set(store.runs()) == {"resnet", "s0000 · 0.4100", "other", "s0000 · 0.3300"}
-
-
-class Killed(BaseException):
-    """Stands for the end of the process."""
-
-
-CALLS = ("create_run", "log_batch", "set_terminated", "set_tag", "update_run", "set_experiment_tag")
-
-
-def _die_before(call: int, monkeypatch) -> None:
-    """From the given call on, nothing reaches the store any more."""
-    made = iter(range(10_000))
-
-    def dying(real):
-        def wrapper(*args, **kwargs):
-            if next(made) >= call:
-                raise Killed
-            return real(*args, **kwargs)
-
-        return wrapper
-
-    for name in CALLS:
-        monkeypatch.setattr(mlflow.MlflowClient, name, dying(getattr(mlflow.MlflowClient, name)))
-
-
-@pytest.mark.parametrize("call", range(20))
-def test_killed_between_any_two_writes_a_search_is_recorded_once(store, call, monkeypatch):
-    with monkeypatch.context() as patch:
-        _die_before(call, patch)
-        try:
-            with store.search() as run:
-                run.log_candidates(CANDIDATES[:2])
-                run.log_candidates(CANDIDATES[2:])
-            survived = True
-        except Killed:
-            survived = False
-    assert survived == (call >= 19), "the calls of a whole search have changed: adapt the range"
-    with store.search() as run:
-        run.log_candidates(CANDIDATES)
-    _assert_recorded_once(store)
-    ((views,),) = store.rows(
-        "SELECT count(*) FROM experiment_tags t JOIN experiments e USING (experiment_id)"
-        " WHERE e.name = ? AND t.key LIKE 'mlflow.sharedViewState.%'",
-        store.experiment,
-    )
-    assert views == 1
-
-
-WRITER = """
-import sys
-from tests.tasks.test_tracking import Store, _candidate
-from pathlib import Path
-with Store(Path(sys.argv[1]), sys.argv[2]).search() as run:
-    for row in range(200):
-        run.log_candidates([_candidate(row, row / 1000)])
-        print(row, flush=True)
-"""
-
-
-@pytest.mark.slow
-def test_sigkill_loses_and_repeats_no_candidate(store):
-    command = [sys.executable, "-c", WRITER, str(store.folder), store.experiment]
-    for lines in (3, 11):
-        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-        writer = subprocess.Popen(command, stdout=subprocess.PIPE, env=environment)
-        for _ in range(lines):
-            writer.stdout.readline()
-        time.sleep(0.013 * lines)
-        writer.send_signal(signal.SIGKILL)
-        writer.wait()
-    assert store.status("resnet") == "RUNNING"
-    with store.search() as run:
-        run.log_candidates(_candidate(row, row / 1000) for row in range(40))
-    names = {f"s{row:04d}" for row in range(max(40, len(store.runs()) - 1))}
-    assert {name.split(" · ")[0] for name in store.runs()} - {"resnet at 50% MACs"} == names
-    assert store.curve("resnet", "candidates/accuracy") == [row / 1000 for row in range(len(names))]
-
-
-def test_a_candidate_created_twice_by_a_repeated_request_is_one_again(store):
-    with store.search() as run:
-        run.log_candidates(CANDIDATES[:2])
-    client = mlflow.MlflowClient(store.uri)
-    experiment = client.get_experiment_by_name(store.experiment).experiment_id
-    tags = {"mlflow.parentRunId": store.run_id("resnet"), "eagleeye.candidate": "s0000"}
-    client.create_run(experiment, start_time=1, tags=tags, run_name="twin")
-    with store.search() as run:
-        run.log_candidates(CANDIDATES)
-    _assert_recorded_once(store)
-
-
-def test_many_groups_and_odd_names_are_recorded(store):
-    rates = {f"block{row}?·conv": row / 1000 for row in range(250)}
-    with store.search() as run:
-        run.log_candidates([_candidate(0, 0.5, rates=rates)])
-    params = store.params("s0000")
-    assert len(params) == 251
-    assert params["rate/block249?·conv".replace("?", "_").replace("·", "_")] == "0.2490"
-
-
-def test_unmeasured_and_undefined_figures(store):
-    bare = _candidate(0, 0.5, vanilla_accuracy=None, vanilla_loss=None, seconds=None)
-    with store.search() as run:
-        run.log_candidates([bare, _candidate(1, 0.5, vanilla_loss=float("nan"))])
-    assert set(store.figures("s0000")) == {"accuracy", "loss", "macs", "params", "macs_fraction", "params_fraction"}
-    query = "SELECT is_nan FROM metrics WHERE key = 'vanilla_loss' AND run_uuid = ?"
-    assert store.rows(query, store.run_id("s0001")) == [(1,)]
-
-
-def test_the_end_of_the_block_is_the_status_of_the_run(store):
-    for error, status in ((ValueError, "FAILED"), (KeyboardInterrupt, "KILLED")):
-        with pytest.raises(error), store.search():
-            raise error
-        assert store.status("resnet") == status
-    with store.search():
-        pass
-    assert store.status("resnet") == "FINISHED"
-    assert len(store.runs()) == 1
-
-
-SETTINGS = {"model": {"name": "cifar_resnet20"}, "data": {"source": "digits"}, "finetune": {"epochs": 2, "lr": 0.1}}
-
-
-def test_all_settings_are_on_the_parent_and_a_later_change_is_told(store):
-    with store.search() as run:
-        run.log_settings(SETTINGS)
-    recorded = {
-        "model.name": "cifar_resnet20",
-        "data.source": "digits",
-        "finetune.epochs": "2",
-        "finetune.lr": "0.1",
-    }
-    assert store.params("resnet") == recorded
-    assert "eagleeye.changed" not in store.tags("resnet")
-    with store.search() as run:
-        run.log_settings({**SETTINGS, "finetune": {"epochs": 3, "lr": 0.1}, "report": {"latency_repeats": 5}})
-    assert store.params("resnet") == {**recorded, "report.latency_repeats": "5"}
-    assert json.loads(store.tags("resnet")["eagleeye.changed"]) == {"finetune.epochs": "3"}
-    assert "`finetune.epochs` = 3" in store.tags("resnet")["mlflow.note.content"]
-    with store.search() as run:
-        run.log_settings(SETTINGS)
-    assert json.loads(store.tags("resnet")["eagleeye.changed"]) == {}
-
-
-def test_the_git_commit_is_recorded(folder, monkeypatch, request):
-    monkeypatch.chdir(ROOT)
-    git = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
-    if git.returncode:
-        pytest.skip("the project is not in a git repository here")
-    from tasks import tracking
-
-    tracking._origin_tags.cache_clear()
-    store = Store(folder, request.node.name)
-    with store.search():
-        pass
-    tracking._origin_tags.cache_clear()
-    assert store.tags("resnet")["mlflow.source.git.commit"] == git.stdout.strip()
-
-
-def test_tables_of_images_are_inputs_of_the_parent(store, tmp_path):
-    for name, rows in (("calibration", 7), ("sub_validation", 5)):
-        pq.write_table(pa.table({"row": range(rows), "label": [0] * rows}), tmp_path / f"{name}.parquet")
-    for _ in range(2):
-        with store.search() as run:
-            run.log_dataset("digits calibration", tmp_path / "calibration.parquet", context="calibration")
-            run.log_dataset("digits sub-validation", tmp_path / "sub_validation.parquet", context="sub-validation")
-    inputs = mlflow.MlflowClient(store.uri).get_run(store.run_id("resnet")).inputs.dataset_inputs
-    found = {entry.dataset.name: entry for entry in inputs}
-    assert len(inputs) == len(found) == 2
-    calibration = found["digits calibration"]
-    assert json.loads(calibration.dataset.profile) == {"num_rows": 7}
-    assert [(tag.key, tag.value) for tag in calibration.tags] == [("mlflow.data.context", "calibration")]
-
-
-def _ranking(path: Path, *, winner: str) -> pd.DataFrame:
-    rows = [{"id": one.id, "origin": one.origin, **one.figures()} for one in CANDIDATES]
-    table = pd.DataFrame(rows).drop(columns="seconds").assign(rates=[[0.1]] * 4, widths=[[3]] * 4)
-    order = [winner, *[one.id for one in CANDIDATES[:3] if one.id != winner]]
-    table["rank"] = table["id"].map({name: place + 1 for place, name in enumerate(order)}).astype("Int64")
-    table = table.sort_values("rank")
-    table.to_parquet(path)
-    return table
-
-
-def test_the_ranking_marks_its_winner_and_moves_the_mark(store, tmp_path):
-    for winner in ("s0002", "s0001", "s0001"):
-        table = _ranking(tmp_path / "ranking.parquet", winner=winner)
-        with store.search() as run:
-            run.log_candidates(CANDIDATES)
-            run.log_ranking(tmp_path / "ranking.parquet")
-        marked = {"s0001": "s0001 · 0.6200 · winner", "s0002": "s0002 · 0.5500 · winner"}[winner]
-        assert [name for name in store.runs() if "winner" in name] == [marked]
-        assert store.tags("resnet")["eagleeye.winner"] == winner
-    shown = json.loads((store.artifacts("resnet") / "ranking.json").read_text())
-    assert [row[shown["columns"].index("id")] for row in shown["data"]] == list(table["id"])
-    assert "widths" not in shown["columns"]
-    assert json.loads(store.tags("resnet")["mlflow.loggedArtifacts"]) == [{"path": "ranking.json", "type": "table"}]
-    pd.testing.assert_frame_equal(pd.read_parquet(store.artifacts("resnet") / "ranking.parquet"), table)
-    winners = [value for key, _, value in store.points("resnet") if key == "winner/accuracy"]
-    assert winners == [0.55, 0.62]  # one point per change of the winner
-
-
-def _history(last: float) -> pd.DataFrame:
-    return pd.DataFrame({"epoch": [1, 2], "train_loss": [1.0, 0.5], "validation_accuracy": [0.8, last]})
-
-
-def test_fine_tunings_are_runs_with_curves_and_their_accuracy_reaches_candidate_and_parent(store, tmp_path):
-    _ranking(tmp_path / "ranking.parquet", winner="s0001")
-    with store.search() as run:
-        run.log_candidates(CANDIDATES)
-        run.log_ranking(tmp_path / "ranking.parquet")
-    for _ in range(2):
-        with store.search() as run:
-            run.log_finetuned("s0001", {"epochs": 2}, _history(0.9), {"final_accuracy": 0.91, "final_loss": 0.3})
-            run.log_finetuned("even", {"epochs": 2}, _history(0.8), {"final_accuracy": 0.81, "final_loss": 0.6})
-    name = "fine-tune s0001 · 0.9100"
-    assert store.params(name) == {"candidate": "s0001", "finetune.epochs": "2"}
-    assert store.curve(name, "train_loss") == [1.0, 0.5]
-    assert store.curve(name, "validation_accuracy") == [0.8, 0.9]
-    assert store.status(name) == "FINISHED"
-    assert store.figures("s0001")["final_accuracy"] == 0.91
-    assert store.figures("even")["final_accuracy"] == 0.81
-    assert [point for point in store.points("resnet") if point[0] == "final_accuracy"] == [("final_accuracy", 0, 0.91)]
-    assert len(store.runs()) == 5 + 2
-
-
-def test_other_settings_are_another_fine_tuning_and_another_outcome_replaces_it(store):
-    with store.search() as run:
-        run.log_candidates(CANDIDATES[:2])
-    for epochs, accuracy in ((2, 0.91), (3, 0.92), (2, 0.93)):
-        with store.search() as run:
-            run.log_finetuned("s0001", {"epochs": epochs}, _history(accuracy), {"final_accuracy": accuracy})
-    assert sorted(name for name in store.runs() if name.startswith("fine")) == [
-        "fine-tune s0001 · 0.9200",
-        "fine-tune s0001 · 0.9300",
-    ]
-    assert store.params("fine-tune s0001 · 0.9300")["finetune.epochs"] == "2"
-    assert store.curve("fine-tune s0001 · 0.9300", "validation_accuracy") == [0.8, 0.93]
-
-
-def _network(path: Path, factor: float) -> None:
-    onnx = pytest.importorskip("onnx")
-    pytest.importorskip("onnxruntime")
-    value = onnx.helper.make_tensor_value_info
-    tensor = onnx.TensorProto.FLOAT
-    graph = onnx.helper.make_graph(
-        [onnx.helper.make_node("Mul", ["images", "factor"], ["scores"])],
-        "network",
-        [value("images", tensor, ["batch", 3, 2, 2])],
-        [value("scores", tensor, ["batch", 3, 2, 2])],
-        [onnx.numpy_helper.from_array(np.float32(factor), "factor")],
-    )
-    onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 20)], ir_version=10), path)
-
-
-def test_the_winner_is_a_model_that_mlflow_serves(store, tmp_path):
-    network, checkpoint = tmp_path / "pruned.onnx", tmp_path / "pruned.safetensors"
-    checkpoint.write_bytes(b"weights")
-    client = mlflow.MlflowClient(store.uri)
-    for factor in (2.0, 2.0, 3.0):
-        _network(network, factor)
-        with store.search() as run:
-            run.log_model(checkpoint, network)
-        run_id = store.run_id("resnet")
-        experiment = client.get_run(run_id).info.experiment_id
-        (model,) = client.search_logged_models([experiment], f"source_run_id = '{run_id}'")
-    assert (store.artifacts("resnet") / "checkpoint" / "pruned.safetensors").read_bytes() == b"weights"
-    mlflow.set_tracking_uri(store.uri)
-    served = mlflow.pyfunc.load_model(f"models:/{model.model_id}")
-    images = np.random.default_rng(0).normal(size=(5, 3, 2, 2)).astype(np.float32)
-    np.testing.assert_array_equal(served.predict(images)["scores"], images * np.float32(3))
-    assert served.metadata.signature.inputs.inputs[0].shape == (-1, 3, 2, 2)
-    assert served.input_example["images"].shape == (1, 3, 2, 2)
-    assert model.model_id in [output.model_id for output in client.get_run(run_id).outputs.model_outputs]
-
-
-def test_the_report_fills_the_description(store, tmp_path):
-    (tmp_path / "report" / "figures").mkdir(parents=True)
-    (tmp_path / "report" / "report.html").write_text("<h1>")
-    (tmp_path / "report" / "figures" / "scores.png").write_bytes(b"picture")
-    for pruned in (0.88, 0.89, 0.89):
-        with store.search() as run:
-            run.log_settings(SETTINGS)
-            run.log_report({"baseline_accuracy": 0.9, "pruned_accuracy": pruned}, tmp_path / "report")
-    assert (store.artifacts("resnet") / "report" / "figures" / "scores.png").read_bytes() == b"picture"
-    note = store.tags("resnet")["mlflow.note.content"]
-    assert note.startswith("**cifar_resnet20** on digits, test accuracy 90.00% → 89.00%.")
-    assert "| accuracy | 90.00% | 89.00% | -1.00 points |" in note
-    assert [value for key, _, value in store.points("resnet") if key == "report/pruned_accuracy"] == [0.88, 0.89]
-
-
-def test_a_server_that_does_not_answer_is_named_without_its_password(monkeypatch):
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    with (
-        pytest.raises(TrackingError, match=r"^MLflow at http://127\.0\.0\.1:9: .*tracking\.uri$") as caught,
-        search_run(KEY, "name", uri="http://user:secret@127.0.0.1:9", experiment="e"),
-    ):
-        pass
-    assert "secret" not in str(caught.value)
+@pytest.mark.parametrize("status", [400, 401, 403, 404])
+def test_a_server_that_refuses_does_not(answering, status, monkeypatch):
+    monkeypatch.setattr(_Answer, "status", status)
+    with pytest.raises(TrackingError, match=rf"^MLflow at http://127\.0\.0\.1:\d+: .*{status}.*--drop`$") as caught:
+        _open(answering)
+    assert "cret" not in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
-def test_an_unusable_uri_is_named(tmp_path, monkeypatch):
-    monkeypatch.setattr("mlflow.store.db.utils.MAX_RETRY_COUNT", 1)
+def test_a_server_that_is_not_there_or_does_not_speak_passes(monkeypatch):
+    with pytest.raises(Unavailable, match="Connection refused"):
+        _open("http://user:secret@127.0.0.1:9")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        with pytest.raises(Unavailable, match="timed out"):
+            _open(f"http://127.0.0.1:{silent.getsockname()[1]}")
+
+
+def test_a_database_that_is_not_there_passes_at_once():
+    pytest.importorskip("psycopg")
+    with pytest.raises(Unavailable, match="Connection refused") as caught:
+        _open("postgresql://user:secret@127.0.0.1:9/mlflow")
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("words", "passes"),
+    [
+        ('connection failed: FATAL: password authentication failed for user "me"', False),
+        ('FATAL: database "mlflow" does not exist', False),
+        ("FATAL: the database system is starting up", True),
+        ("server closed the connection unexpectedly", True),
+    ],
+)
+def test_a_database_server_that_refuses_is_told_from_one_that_starts(words, passes):
+    with pytest.raises(Unavailable if passes else TrackingError), told_apart("postgresql://host/mlflow"):
+        raise OperationalError("SELECT 1", {}, Exception(words))
+
+
+def test_a_locked_file_passes_and_a_full_disk_does_not():
+    for words, kind in (("database is locked", Unavailable), ("database or disk is full", TrackingError)):
+        with pytest.raises(kind), told_apart("sqlite:///mlflow.db"):
+            raise OperationalError("INSERT", {}, sqlite3.OperationalError(words))
+
+
+def test_an_upload_that_breaks_passes_and_one_that_is_forbidden_does_not():
+    for status, kind in ((None, Unavailable), (503, Unavailable), (403, TrackingError)):
+        response = requests.Response() if status else None
+        if response is not None:
+            response.status_code = status
+        with pytest.raises(kind), told_apart("http://host"):
+            raise requests.HTTPError("upload", response=response)
+
+
+def test_an_unusable_uri_is_named_at_once(tmp_path):
     (tmp_path / "file").write_bytes(b"no database " * 1000)
-    for uri in ("nonsense://somewhere", f"sqlite:///{tmp_path}/file/mlflow.db", f"sqlite:///{tmp_path}/file"):
-        with pytest.raises(TrackingError, match=uri), search_run(KEY, "name", uri=uri, experiment="e"):
-            pass
+    uris = ("nonsense://somewhere", f"sqlite:///{tmp_path}/file/mlflow.db", f"sqlite:///{tmp_path}/file")
+    for uri in (*uris, "mysql+nodriver://host/mlflow"):
+        with pytest.raises(TrackingError) as caught:
+            _open(uri)
+        assert str(caught.value).startswith(f"MLflow at {uri}: ")
 
 
-def test_a_deleted_experiment_is_named_with_two_ways_out(store):
-    with store.search():
-        pass
-    client = mlflow.MlflowClient(store.uri)
-    client.delete_experiment(client.get_experiment_by_name(store.experiment).experiment_id)
-    with pytest.raises(TrackingError, match=r"mlflow experiments restore -x \d+.*tracking\.experiment"), store.search():
-        pass
-
-
-def test_errors_of_the_stage_pass_through_untouched(store):
-    with pytest.raises(ZeroDivisionError), store.search():
+def test_a_defect_is_no_matter_of_the_store():
+    with pytest.raises(ZeroDivisionError), told_apart("sqlite:///mlflow.db"):
         raise ZeroDivisionError
 
 
-def test_an_sqlite_store_can_be_read_while_a_search_writes(store):
-    with store.search() as run:
-        reader = sqlite3.connect(store.folder / "mlflow.db", isolation_level=None)
-        reader.execute("BEGIN")
-        reader.execute("SELECT count(*) FROM runs").fetchone()
-        started = time.monotonic()
-        run.log_candidates(CANDIDATES[:1])
-        assert time.monotonic() - started < 10  # of MLflow's twenty seconds of patience
-        reader.close()
+def test_a_deleted_experiment_is_named_with_two_ways_out():
+    store = _open("sqlite:///mlflow.db")
+    mlflow.MlflowClient("sqlite:///mlflow.db").delete_experiment(store.experiment_id)
+    with pytest.raises(TrackingError, match=r"mlflow experiments restore -x \d+.*tracking\.experiment"):
+        _open("sqlite:///mlflow.db")
+
+
+def test_the_git_commit_is_recorded(monkeypatch):
+    git = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False, cwd=ROOT)
+    if git.returncode:
+        pytest.skip("the project is not in a git repository here")
+    store = _open(f"sqlite:///{Path.cwd()}/mlflow.db")
+    monkeypatch.chdir(ROOT)
+    tracking._origin_tags.cache_clear()
+    run = store.create("search", {})
+    tracking._origin_tags.cache_clear()
+    assert run.data.tags["mlflow.source.git.commit"] == git.stdout.strip()
 
 
 def test_no_telemetry():
     assert get_telemetry_client() is None
-
-
-@pytest.fixture
-def server(folder):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    options = ["--workers", "1", "--backend-store-uri", "sqlite:///served.db", "--artifacts-destination", "served"]
-    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), *options]
-    process = subprocess.Popen(command, cwd=folder, start_new_session=True, stderr=subprocess.DEVNULL)
-    try:
-        for _ in range(240):
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
-                break
-            time.sleep(0.5)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        os.killpg(process.pid, signal.SIGTERM)
-        process.wait(30)
-
-
-@pytest.mark.slow
-def test_a_server_is_as_good_as_a_file(server, tmp_path, capfd):
-    network, checkpoint = tmp_path / "pruned.onnx", tmp_path / "pruned.safetensors"
-    _network(network, 2.0)
-    checkpoint.write_bytes(b"weights")
-    for _ in range(2):
-        with search_run(KEY, "resnet", uri=server, experiment="served") as run:
-            run.log_candidates(CANDIDATES)
-            run.log_model(checkpoint, network)
-    assert capfd.readouterr().out == "", "a terminal user sees progress, not a line per candidate"
-    client = mlflow.MlflowClient(server)
-    experiment = client.get_experiment_by_name("served").experiment_id
-    assert len(client.search_runs([experiment])) == 5
-    (model,) = client.search_logged_models([experiment])
-    mlflow.set_tracking_uri(server)
-    images = np.ones((2, 3, 2, 2), np.float32)
-    scores = mlflow.pyfunc.load_model(f"models:/{model.model_id}").predict(images)["scores"]
-    np.testing.assert_array_equal(scores, 2 * images)
-
-
-@pytest.mark.slow
-def test_a_thousand_candidates_with_sixty_params_take_less_than_thirty_seconds(store):
-    rates = {f"layer{row}": 0.5 for row in range(60)}
-    with store.search() as run:
-        started = time.process_time()  # the machine may be busy with other work
-        run.log_candidates(_candidate(row, row / 1000, rates=rates) for row in range(250))
-        assert 4 * (time.process_time() - started) < 30

@@ -1,0 +1,46 @@
+"""Where the courier takes records to: the search that each is of, in the store that the settings name."""
+
+from tasks.faults import told_apart
+from tasks.outbox import Entry
+from tasks.search_run import SearchRun
+from tasks.tracking import Store
+
+
+class SearchPost:
+    """Delivers records to the searches that they are of, in the store that the settings name."""
+
+    def __init__(self) -> None:
+        """Know of nothing yet."""
+        self.destination = ("", "")
+        self._open: tuple[tuple[str, str, str], SearchRun] | None = None
+
+    def deliver(self, entry: Entry) -> None:
+        """Deliver a record; see `tasks.courier.Post`.
+
+        Args:
+            entry: The record.
+        """
+        uri, experiment = self.destination
+        place = (uri, experiment, entry.key)
+        if entry.method == "begin":
+            self.forget()
+        was_open = self._open is not None and self._open[0] == place
+        with told_apart(uri):
+            try:
+                self._call(place, entry)
+            except Exception:
+                if not was_open:
+                    raise
+                # Somebody may have deleted a run that was known: look again before complaining.
+                self.forget()
+                self._call(place, entry)
+
+    def forget(self) -> None:
+        """Look for the search's runs again before the next record."""
+        self._open = None
+
+    def _call(self, place: tuple[str, str, str], entry: Entry) -> None:
+        if self._open is None or self._open[0] != place:
+            uri, experiment, key = place
+            self._open = place, SearchRun(Store(uri, experiment), key, entry.name)
+        getattr(self._open[1], entry.method)(**entry.arguments)

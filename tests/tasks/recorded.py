@@ -1,0 +1,135 @@
+"""A store of MLflow read with nothing but SQL, and candidates to record in it."""
+
+import sqlite3
+from collections.abc import Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tasks.search_run import SearchRun
+from tasks.tracking import Store as MlflowStore
+from tasks.tracking_text import Candidate
+
+KEY = "5e" * 32
+GROUPS = ("conv1", "layer1.0.conv1", "layer2.0.conv1")
+
+
+def candidate(row: int, accuracy: float, **changes) -> Candidate:
+    rates = dict(zip(GROUPS, (0.1, 0.25, row / 100), strict=True))
+    made = Candidate(
+        f"s{row:04d}", "uniform", rates, 20_400_000 + row, 136_000, 0.5, 0.5, accuracy, 1.5, 0.1, 2.5, seconds=2.0
+    )
+    return replace(made, **changes)
+
+
+CANDIDATES = [
+    candidate(0, 0.41),
+    candidate(1, 0.62),
+    candidate(2, 0.55),
+    candidate(9, 0.70, id="even", origin="even"),
+]
+BEST_SO_FAR = [0.41, 0.62, 0.62]
+
+
+class Store:
+    """An experiment of its own in a store whose tables are read with nothing but SQL."""
+
+    def __init__(self, folder: Path, experiment: str) -> None:
+        self.folder = folder
+        self.experiment = experiment
+        self.uri = f"sqlite:///{folder}/mlflow.db"
+
+    @contextmanager
+    def search(self, key: str = KEY, name: str = "resnet at 50% MACs"):
+        """The record of a search, written to directly, without the outbox."""
+        run = SearchRun(MlflowStore(self.uri, self.experiment), key, name)
+        yield run
+        run.end("FINISHED")
+
+    def rows(self, query: str, *values):
+        with sqlite3.connect(self.folder / "mlflow.db") as connection:
+            return connection.execute(query, values).fetchall()
+
+    def runs(self) -> dict[str, str]:
+        """Run id by run name; fails where two runs share a name."""
+        query = (
+            "SELECT r.name, r.run_uuid FROM runs r JOIN experiments e USING (experiment_id)"
+            " WHERE e.name = ? AND r.lifecycle_stage = 'active'"
+        )
+        rows = self.rows(query, self.experiment)
+        assert len({name for name, _ in rows}) == len(rows)
+        return dict(rows)
+
+    def run_id(self, start: str) -> str:
+        (found,) = [run_id for name, run_id in self.runs().items() if name.startswith(start)]
+        return found
+
+    def params(self, start: str) -> dict[str, str]:
+        return dict(self.rows("SELECT key, value FROM params WHERE run_uuid = ?", self.run_id(start)))
+
+    def tags(self, start: str) -> dict[str, str]:
+        return dict(self.rows("SELECT key, value FROM tags WHERE run_uuid = ?", self.run_id(start)))
+
+    def points(self, start: str) -> list[tuple[str, int, float]]:
+        query = "SELECT key, step, value FROM metrics WHERE run_uuid = ? ORDER BY key, step"
+        return self.rows(query, self.run_id(start))
+
+    def figures(self, start: str) -> dict[str, float]:
+        points = self.points(start)
+        assert len({key for key, _, _ in points}) == len(points), "a figure was written twice"
+        return {key: value for key, _, value in points}
+
+    def curve(self, start: str, key: str) -> list[float]:
+        curve = [(step, value) for name, step, value in self.points(start) if name == key]
+        assert [step for step, _ in curve] == list(range(1, len(curve) + 1))
+        return [value for _, value in curve]
+
+    def status(self, start: str) -> str:
+        return self.rows("SELECT status FROM runs WHERE run_uuid = ?", self.run_id(start))[0][0]
+
+    def artifacts(self, start: str) -> Path:
+        uri = self.rows("SELECT artifact_uri FROM runs WHERE run_uuid = ?", self.run_id(start))[0][0]
+        return Path(uri.removeprefix("file://"))
+
+
+def rows(candidates: Sequence[Candidate]) -> list[dict[str, Any]]:
+    """Candidates as they travel through the outbox."""
+    return [asdict(one) for one in candidates]
+
+
+def assert_recorded_once(store: Store) -> None:
+    assert sorted(name for name in store.runs() if name[0] in "se") == [
+        "even · 0.7000",
+        "s0000 · 0.4100",
+        "s0001 · 0.6200",
+        "s0002 · 0.5500",
+    ]
+    assert len(store.runs()) == 5
+    for one in CANDIDATES:
+        rates = {"rate/conv1": "0.1000", "rate/layer1.0.conv1": "0.2500"}
+        rates["rate/layer2.0.conv1"] = f"{one.rates['layer2.0.conv1']:.4f}"
+        assert store.params(one.id) == {"origin": one.origin, **rates}
+        assert store.figures(one.id) == one.figures()
+        assert store.status(one.id) == "FINISHED"
+        assert store.tags(one.id)["mlflow.parentRunId"] == store.run_id("resnet")
+    assert store.curve("resnet", "candidates/best_accuracy") == BEST_SO_FAR
+    assert store.curve("resnet", "candidates/accuracy") == [0.41, 0.62, 0.55]
+
+
+def onnx_file(path: Path, factor: float) -> None:
+    onnx = pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    value = onnx.helper.make_tensor_value_info
+    tensor = onnx.TensorProto.FLOAT
+    graph = onnx.helper.make_graph(
+        [onnx.helper.make_node("Mul", ["images", "factor"], ["scores"])],
+        "network",
+        [value("images", tensor, ["batch", 3, 2, 2])],
+        [value("scores", tensor, ["batch", 3, 2, 2])],
+        [onnx.numpy_helper.from_array(np.float32(factor), "factor")],
+    )
+    onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 20)], ir_version=10), path)
