@@ -30,6 +30,7 @@ METRICS = Path("metrics.json")
 CORRELATION = FOLDER / "correlation"
 STUDIED = CORRELATION / "candidates.parquet"
 FITS = CORRELATION / "fits.parquet"
+FIT_HISTORY = CORRELATION / "history.parquet"
 COEFFICIENTS = CORRELATION / "coefficients.parquet"
 DISTANCES = CORRELATION / "distances.parquet"
 WEIGHTS = CORRELATION / "weights.parquet"
@@ -145,6 +146,7 @@ SCHEMAS[FITS] = pa.schema(
         *(SCHEMAS[RESULTS].field(name) for name in ("best_epoch", "validation_accuracy", "test_accuracy", "test_loss")),
     ]
 )
+SCHEMAS[FIT_HISTORY] = pa.schema([*list(SCHEMAS[FITS])[:2], *SCHEMAS[BASELINE_HISTORY]])
 SCHEMAS[COEFFICIENTS] = pa.schema(
     [
         pa.field("score", pa.string(), nullable=False),

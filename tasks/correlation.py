@@ -3,7 +3,7 @@
 The study chooses nothing, so that it may look at the test set.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,11 +11,13 @@ import pandas as pd
 
 from eagleeye.correlation import Bootstrap, oriented, summarise
 from eagleeye.report.study import PAGE
+from eagleeye.scores import SIGNS
 from eagleeye.strategies import Strategy
 from tasks.artifacts import (
     COEFFICIENTS,
     CORRELATION,
     DISTANCES,
+    FIT_HISTORY,
     FITS,
     RANKING,
     REFERENCE,
@@ -35,7 +37,7 @@ from tasks.params import Correlation, Params
 from tasks.parcel import Parcel, parcel
 from tasks.result_cache import ResultCache
 from tasks.search import Recorder, record_search
-from tasks.study_summary import coefficient_table, headline, write_summary
+from tasks.study_summary import coefficient_table, headline, study_metrics, write_summary
 from tasks.training import forget, forget_all_but
 
 KINDS = ("vanilla", "adaptive")
@@ -53,10 +55,12 @@ def run(params: Params, context: Context) -> None:
     shared = parcel(params, scoring_key(params), *FILES)
     cache, base = ResultCache(STUDIES / STAGE), study_key(params, shared.key)
     judged = _judge_all(strategies, shared, cache, context)
-    fits = _fine_tune_all(_fits(params, strategies, base), shared, cache, context)
+    with record_search(params, context) as recorder:
+        fits = _fine_tune_all(_fits(params, strategies, base), shared, cache, judged, recorder, context)
     studied = _studied(table, judged, fits)
     write_table(STUDIED, studied)
     write_table(FITS, pd.DataFrame(fits))
+    write_table(FIT_HISTORY, pd.DataFrame([{**_who(fit), **row} for fit in fits for row in fit["history"]]))
     distances = [{**_who(fit), **_distances(row)} for fit in fits for row in fit["statistics"]]
     write_table(DISTANCES, pd.DataFrame(distances, columns=SCHEMAS[DISTANCES].names))
     write_table(WEIGHTS, pd.DataFrame([{**_who(fit), **row} for fit in fits for row in fit["weights"]]))
@@ -71,6 +75,22 @@ def run(params: Params, context: Context) -> None:
 
 def record(params: Params, recorder: Recorder) -> None:
     """Record what the stage's artefacts say."""
+    history, scores = read_table(FIT_HISTORY), read_table(STUDIED).set_index("id")
+    for fit in read_table(FITS).to_dict("records"):
+        curves = history[(history["id"] == fit["id"]) & (history["seed"] == fit["seed"])].drop(columns=["id", "seed"])
+        _record_fit(params, recorder, fit, curves, scores.loc[fit["id"]])
+    flat = {f"{measure}/{score}": value for measure, row in study_metrics().items() for score, value in row.items()}
+    recorder.log_report(flat, CORRELATION, STAGE)
+
+
+def _record_fit(
+    params: Params, recorder: Recorder, fit: Mapping[Any, Any], curves: pd.DataFrame, scores: Mapping[Any, Any]
+) -> None:
+    settings = params.correlation.training.model_dump(mode="json") | {"seed": int(fit["seed"])}
+    # With the candidate's scores: MLflow draws them against the accuracy.
+    figures = {f"{kind}{name}": float(scores[f"{kind}{name}"]) for kind in ("", "vanilla_") for name in SIGNS}
+    figures |= {"final_accuracy": fit["test_accuracy"], "final_loss": fit["test_loss"]}
+    recorder.log_finetuned(fit["id"], settings, curves, figures, STAGE)
 
 
 def chosen(ranking: pd.DataFrame, count: int) -> pd.DataFrame:
@@ -114,8 +134,15 @@ def _fits(params: Params, strategies: Sequence[Strategy], base: str) -> list[Fit
     ]
 
 
-def _fine_tune_all(fits: Sequence[Fit], shared: Parcel, cache: ResultCache, context: Context) -> list[dict[str, Any]]:
-    """What every fine-tuning found, with id and seed."""
+def _fine_tune_all(
+    fits: Sequence[Fit],
+    shared: Parcel,
+    cache: ResultCache,
+    judged: Mapping[str, Mapping[str, float]],
+    recorder: Recorder,
+    context: Context,
+) -> list[dict[str, Any]]:
+    """What every fine-tuning found, each recorded when it is done."""
     found = {fit.key: row for fit in fits if (row := cache.get(fit.key))}
     missing = [fit for fit in fits if fit.key not in found]
     forget_all_but(STAGE, [fit.key for fit in missing])
@@ -128,9 +155,10 @@ def _fine_tune_all(fits: Sequence[Fit], shared: Parcel, cache: ResultCache, cont
         forget(STAGE, fit.key)
 
     with context.progress("correlation: fine-tuning", len(fits), "fine-tunings", len(found)) as advance:
-        for _ in context.map(fine_tune, missing, shared, keep=keep):
+        for row in context.map(fine_tune, missing, shared, keep=keep):
+            _record_fit(shared.params, recorder, row, pd.DataFrame(row["history"]), judged[row["id"]])
             advance()
-    return [{"id": fit.strategy.id, "seed": fit.seed, **found[fit.key]} for fit in fits]
+    return [{**found[fit.key], "id": fit.strategy.id} for fit in fits]
 
 
 def _studied(table: pd.DataFrame, judged: dict[str, dict[str, float]], fits: list[dict[str, Any]]) -> pd.DataFrame:

@@ -102,6 +102,8 @@ def fine_tune(shared: Parcel, fit: Fit) -> dict[str, Any]:
     tuned = drift.statistics(network)
     far = {"vanilla": drift.distances(vanilla, tuned), "adaptive": drift.distances(adaptive, tuned)}
     return {
+        "id": fit.strategy.id,
+        "seed": fit.seed,
         "best_epoch": training.best_epoch,
         "validation_accuracy": training.best_accuracy,
         "test_accuracy": score.accuracy,

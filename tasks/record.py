@@ -4,16 +4,15 @@ DVC restores the outputs of a stage (from its run cache, by `dvc checkout`, `dvc
 without MLflow hearing of it.
 """
 
-import importlib
 from pathlib import Path
 
 from tasks.artifacts import OUTBOX
 from tasks.context import Context
 from tasks.params import Params
 from tasks.search import deliver_waiting, open_courier, record_search
-from tasks.stages import current_stages
+from tasks.stages import current_stages, module_of, stage_names
 
-RECORDING = ("evaluate", "rank", "finetune", "report")
+RECORDING = ("evaluate", "rank", "finetune", "report", "study@correlation")
 
 
 def run(params: Params, context: Context) -> None:
@@ -28,8 +27,8 @@ def run(params: Params, context: Context) -> None:
     if told:
         with record_search(params, context) as recorder:
             for stage in told:
-                importlib.import_module(f"tasks.{stage}").record(params, recorder)
-    if stale := [stage for stage in RECORDING if stage not in current]:
+                module_of(stage).record(params, recorder)
+    if stale := [stage for stage in RECORDING if stage in stage_names(Path.cwd()) and stage not in current]:
         context.warn(f"record: {', '.join(stale)}: not up to date, and so not recorded; `dvc repro` runs and records")
     context.say(f"record: {', '.join(told) or 'nothing'} recorded, {open_courier().outbox.count():,} records wait")
 
@@ -42,7 +41,7 @@ def tell(stage: str, params: Params, context: Context) -> None:
     """
     if stage in RECORDING:
         with record_search(params, context) as recorder:
-            importlib.import_module(f"tasks.{stage}").record(params, recorder)
+            module_of(stage).record(params, recorder)
 
 
 def drop(context: Context) -> None:

@@ -122,7 +122,12 @@ class Recorder:
         self._put("log_ranking", {}, {"path": path})
 
     def log_finetuned(
-        self, candidate_id: str, settings: Mapping[str, object], history: pd.DataFrame, metrics: Mapping[str, float]
+        self,
+        candidate_id: str,
+        settings: Mapping[str, object],
+        history: pd.DataFrame,
+        metrics: Mapping[str, float],
+        study: str = "",
     ) -> None:
         """Record a fine-tuning.
 
@@ -131,10 +136,11 @@ class Recorder:
             settings: The `finetune` section.
             history: One row per epoch: `epoch` and any numeric columns.
             metrics: Final figures with `final_accuracy` among them.
+            study: What it was done for beside the search.
         """
         columns = {str(column): history[column].tolist() for column in history}
         arguments = {"candidate_id": candidate_id, "settings": settings, "history": columns, "metrics": metrics}
-        self._put("log_finetuned", arguments)
+        self._put("log_finetuned", {**arguments, "study": study})
 
     def log_model(self, checkpoint: Path, onnx: Path, registered: str, facts: Mapping[str, object]) -> None:
         """Record the winner and register it.
@@ -148,9 +154,9 @@ class Recorder:
         tags = {name: str(value) for name, value in facts.items()}
         self._put("log_model", {"registered": registered, "tags": tags}, {"checkpoint": checkpoint, "onnx": onnx})
 
-    def log_report(self, metrics: Mapping[str, float], folder: Path) -> None:
-        """Record the report: figures of merit by name, and the folder with the page."""
-        self._put("log_report", {"metrics": metrics}, {"folder": folder})
+    def log_report(self, metrics: Mapping[str, float], folder: Path, name: str = "report") -> None:
+        """Record the report, or a study's of that name: figures of merit by name, and the folder with the page."""
+        self._put("log_report", {"metrics": metrics, "name": name}, {"folder": folder})
 
     @functools.cached_property
     def _groups(self) -> list[str]:

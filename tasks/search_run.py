@@ -17,7 +17,7 @@ from tasks import tracking_text as words
 from tasks.artifacts import REFERENCE
 from tasks.content_key import content_key
 from tasks.tracking import ONNX, Run, Store, digest_of, now
-from tasks.tracking_text import CANDIDATE, CHANGED, FINETUNE, OUTCOME, SEARCH, UPLOADS, WINNER, Candidate
+from tasks.tracking_text import CANDIDATE, CHANGED, FINETUNE, OUTCOME, SEARCH, STUDY, UPLOADS, WINNER, Candidate
 
 VIEW = "mlflow.sharedViewState."
 PARENT, NOTE, TABLES = "mlflow.parentRunId", "mlflow.note.content", "mlflow.loggedArtifacts"
@@ -39,8 +39,8 @@ class SearchRun:
         """
         self._store = store
         self._key = search_key
-        found = store.find(f"tags.`{SEARCH}` = '{search_key}'")
-        self.run_id = (found[0] if found else store.create(name, {SEARCH: search_key})).info.run_id
+        self._run = self._found(name)
+        self.run_id = self._run.info.run_id
         self._view = f"{VIEW}{self.run_id}"
         store.update(self.run_id, status="RUNNING")
         self._nested = self._nested_runs()
@@ -124,6 +124,7 @@ class SearchRun:
         settings: Mapping[str, object],
         history: Mapping[str, Sequence[float]],
         metrics: Mapping[str, float],
+        study: str = "",
     ) -> None:
         """Record a fine-tuning as a nested run with its curves; its figures also go to the candidate's run.
 
@@ -133,9 +134,11 @@ class SearchRun:
             history: `epoch` and any other columns, one value per epoch.
             metrics: Final figures with `final_accuracy` (on the test images) among them, which the parent shows
                 for the winner.
+            study: What it was done for beside the search; its figures are then its own alone, and its run has the tag
+                `eagleeye.study`.
         """
-        params = {"candidate": candidate_id, **words.flatten(settings, "finetune.")}
-        name = words.run_name(f"fine-tune {candidate_id}", metrics["final_accuracy"])
+        params = {"candidate": candidate_id, **words.flatten(settings, f"{study or 'finetune'}.")}
+        name = words.run_name(f"{study or 'fine-tune'} {candidate_id}", metrics["final_accuracy"])
         outcome = digest_of([dict(history), dict(metrics)])
         run = self._finetuning(name, digest_of(params), outcome)
         curves = [
@@ -145,7 +148,11 @@ class SearchRun:
             if column != "epoch"
         ]
         self._store.write(run, params, [*curves, *_single(metrics)])
+        if study:
+            self._store.tag(run.info.run_id, STUDY, study)
         self._store.end(run.info.run_id)
+        if study:
+            return
         if candidate_id in self._nested:
             self._store.put_figures(self._nested[candidate_id].info.run_id, metrics)
         if self._parent().data.tags.get(WINNER) == candidate_id:
@@ -168,18 +175,29 @@ class SearchRun:
         tags = {SEARCH: self._key, ONNX: content, **tags}
         self._store.register(registered, model, tags, CHAMPION)
 
-    def log_report(self, metrics: Mapping[str, float], folder: Path) -> None:
-        """Record the report on the parent.
+    def log_report(self, metrics: Mapping[str, float], folder: Path, name: str = "report") -> None:
+        """Record the report, or a study's, on the parent.
 
         Args:
             metrics: Figures of merit by name; pairs baseline_X and pruned_X (accuracy, macs, params,
-                latency_ms, …) fill the description's table.
+                latency_ms, …) of the search's report fill the description's table.
             folder: The page and its figures.
+            name: Which report.
         """
-        self._store.put_figures(self.run_id, {f"report/{name}": value for name, value in metrics.items()})
-        with self._once("report", folder) as is_new:
+        self._store.put_figures(self.run_id, {f"{name}/{figure}": value for figure, value in metrics.items()})
+        with self._once(name, folder) as is_new:
             if is_new:
-                self._store.upload(self.run_id, folder, "report")
+                self._store.upload(self.run_id, folder, name)
+
+    def _found(self, name: str) -> Run:
+        found = self._store.find(f"tags.`{SEARCH}` = '{self._key}'")
+        if not found:
+            return self._store.create(name, {SEARCH: self._key})
+        # Of twins, made by a request that was answered too late, the one that was used meanwhile.
+        used, *twins = sorted(found, key=lambda run: len(run.data.params), reverse=True)
+        for twin in twins:
+            self._store.delete(twin.info.run_id)
+        return used
 
     def _parent(self) -> Run:
         return self._store.get(self.run_id)
@@ -240,7 +258,7 @@ class SearchRun:
         while self._charted < len(self._accuracies):
             rows = range(self._charted, min(self._charted + STEPS_PER_BATCH, len(self._accuracies)))
             points = [(name, curve[row], row + 1) for row in rows for name, curve in curves.items()]
-            self._store.add_points(self.run_id, points)
+            self._store.write(self._run, {}, points)
             self._charted = rows.stop
 
     def _show_table(self, table: pd.DataFrame, name: str) -> None:

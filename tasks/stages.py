@@ -7,13 +7,14 @@ finds everything up to date. This is the one file that uses DVC's internals; DVC
 pin the behaviour.
 """
 
-import itertools
+import importlib
 import logging
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import Literal
 
 from dvc.exceptions import DvcException
@@ -35,18 +36,24 @@ _one_at_a_time = threading.Lock()
 logging.getLogger("dvc").setLevel(logging.WARNING)
 
 
-def stage_names(root: Path) -> list[str]:
+def stage_names(root: Path, last: str | None = None) -> list[str]:
     """The stages of dvc.yaml in the order in which they run.
 
     Args:
         root: The folder of dvc.yaml.
+        last: Only this stage and those that it needs; None: all.
 
     Raises:
         ConfigError: dvc.yaml or params.yaml cannot be read.
     """
     with _open(root) as repo:
-        stages = list(repo.stage.collect("dvc.yaml"))
+        stages = list(repo.stage.collect(last or "dvc.yaml"))
         return [stage.name for stage in plan_repro(get_active_graph(repo.index.graph), stages)]
+
+
+def module_of(name: str) -> ModuleType:
+    """The module in tasks/ behind a stage: of the same name, for an item of a study that of the item."""
+    return importlib.import_module(f"tasks.{name.rpartition('@')[2]}")
 
 
 def current_stages(root: Path) -> list[str]:
@@ -60,7 +67,7 @@ def current_stages(root: Path) -> list[str]:
     """
     names = stage_names(root)
     with _one_at_a_time, _open(root) as repo:
-        return list(itertools.takewhile(lambda name: not repo.status(targets=[name]), names))
+        return [name for name in names if not repo.status(targets=[name], with_deps=True)]
 
 
 def bring_up_to_date(root: Path, name: str, body: Callable[[], None]) -> Outcome:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 SEARCH, CANDIDATE, FINETUNE = "eagleeye.search", "eagleeye.candidate", "eagleeye.finetune"
 WINNER, CHANGED, OUTCOME = "eagleeye.winner", "eagleeye.changed", "eagleeye.outcome"
-UPLOADS = "eagleeye.uploads"
+UPLOADS, STUDY = "eagleeye.uploads", "eagleeye.study"
 COSTS = ("macs", "params", "macs_fraction", "params_fraction")
 BUDGETS = ("macs_fraction", "params_fraction", "latency")
 FIGURES = ("accuracy", "loss", "vanilla_accuracy", "vanilla_loss", *COSTS)
