@@ -1,12 +1,22 @@
-"""`python -m flows`: serves the deployment `eagleeye/search` from this folder until it is stopped."""
+"""`python -m flows`: serves the deployments search, finetune and correlation from this folder until it is stopped."""
 
 import sys
 
+from prefect import serve
 from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
-from prefect.deployments.runner import EntrypointType
+from prefect.deployments.runner import EntrypointType, RunnerDeployment
 
+from flows.correlation import correlation
+from flows.finetune import finetune
 from flows.ready import server_answers
 from flows.search import search
+
+# What they do, as in prefect.yaml.
+FLOWS = {
+    search: "Prune the network of params.yaml to its budget.",
+    finetune: "Fine-tune any candidate of the ranking, apart from the pipeline.",
+    correlation: "Study whether the score tells the accuracy after fine-tuning.",
+}
 
 
 def main() -> int:
@@ -17,15 +27,23 @@ def main() -> int:
     """
     if not server_answers():
         return 1
-    search.serve(
-        "search",
-        description="Prune the network of params.yaml to its budget.",
-        # Two runs in one folder would work on the same files: the second waits for the first.
-        global_limit=ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.ENQUEUE),
-        limit=1,
-        entrypoint_type=EntrypointType.MODULE_PATH,
-    )
+    # One at a time, as they work on the same files.
+    serve(*deployments(), limit=1)
     return 0
+
+
+def deployments() -> list[RunnerDeployment]:
+    """The deployments that are served."""
+    return [
+        flow.to_deployment(
+            flow.fn.__name__,
+            description=description,
+            # Two runs in one folder would work on the same files: the second waits for the first.
+            concurrency_limit=ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.ENQUEUE),
+            entrypoint_type=EntrypointType.MODULE_PATH,
+        )
+        for flow, description in FLOWS.items()
+    ]
 
 
 if __name__ == "__main__":

@@ -1,85 +1,74 @@
-"""The flow `eagleeye`: brings every stage of dvc.yaml up to date, and shows the ranking and the result."""
+"""The deployment `eagleeye/search`: brings every stage up to date, and shows the ranking and the result."""
 
-import importlib
-import sys
-from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pandas as pd
-from prefect import flow, runtime, task
+from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.client.schemas.objects import State
-from prefect.logging import get_run_logger
-from prefect.states import Completed, Failed
+from pydantic import Field
 
-from eagleeye.errors import EagleEyeError
-from flows.prefect_context import DELAYS, FlowContext, failed, may_pass
+from flows.walk import bring_up, in_project, previewed, started
 from tasks.artifacts import RANKING, read_table
-from tasks.settings import override, preview, read_params
-from tasks.stages import Outcome, bring_up_to_date, stage_names
+from tasks.params import Params
 from tasks.summary import headline, markdown
 
-SETTINGS = Path("params.yaml")
 SHOWN = 100
+LAST = "report"
+# Which setting a parameter of the flow stands for.
+KEYS = {
+    "macs": "strategies.budget.macs",
+    "parameters": "strategies.budget.params",
+    "latency": "strategies.budget.latency",
+    "candidates": "strategies.count",
+    "seed": "strategies.seed",
+    "top_k": "rank.top_k",
+    "epochs": "finetune.epochs",
+}
 
 
 def _run_name() -> str:
-    started = f"{runtime.flow_run.scheduled_start_time:%m-%d %H:%M}"
-    try:
-        params = preview(SETTINGS, runtime.flow_run.parameters.get("overrides") or {})
-    except EagleEyeError:
-        return f"search, {started}"
-    return f"{params.model.name}, {params.strategies.count} candidates, {started}"
+    params = previewed(KEYS)
+    if params is None:
+        return f"search, {started()}"
+    return f"{params.model.name}, {params.strategies.count} candidates, {started()}"
 
 
 @flow(name="eagleeye", flow_run_name=_run_name)
-def search(overrides: dict[str, Any] | None = None) -> State[Any]:
+def search(
+    macs: Annotated[float | None, Field(gt=0, title="MACs")] = None,
+    parameters: Annotated[float | None, Field(gt=0, title="Parameters")] = None,
+    latency: Annotated[float | None, Field(gt=0, title="Latency")] = None,
+    candidates: Annotated[int | None, Field(ge=1, title="Candidates")] = None,
+    seed: Annotated[int | None, Field(ge=0, title="Seed")] = None,
+    top_k: Annotated[int | None, Field(ge=1, title="Best candidates to fine-tune")] = None,
+    epochs: Annotated[int | None, Field(ge=1, title="Epochs of fine-tuning")] = None,
+    overrides: Annotated[dict[str, Any] | None, Field(title="Further settings")] = None,
+) -> State[Any]:
     """Prune the network of params.yaml to its budget, running only what is out of date.
 
-    Args:
-        overrides: Settings to change first, by dotted key, for instance {"strategies.count": 50}. They are written
-            into params.yaml, as `dvc exp run -S` does, so that the record of the run says what ran.
-    """
-    logger, root = get_run_logger(), Path.cwd()
-    if str(root) not in sys.path:  # where package.module:function of the settings is looked up
-        sys.path.insert(0, str(root))
-    try:
-        for line in override(SETTINGS, overrides or {}):
-            logger.info("params.yaml: %s", line)
-        read_params(SETTINGS)
-        for name in stage_names(root):
-            outcome = run_stage(name, str(root), return_state=True)
-            if not outcome.is_completed():
-                return Failed(message=outcome.message)
-        publish()
-    except EagleEyeError as error:
-        return failed(error)
-    return Completed(message=headline())
-
-
-@task(
-    name="stage",
-    task_run_name="{name}",
-    retries=len(DELAYS),
-    retry_delay_seconds=DELAYS,
-    retry_condition_fn=may_pass,
-    persist_result=False,
-)
-def run_stage(name: str, root: str) -> State[Any]:
-    """Bring one stage up to date.
+    Values that are given are written into params.yaml, as `dvc exp run -S` does, so that the record of the run says
+    what ran.
 
     Args:
-        name: The stage, which is also the name of its module in tasks/.
-        root: The project's folder.
+        macs: Budget of multiply-accumulates: up to 1 a fraction of the full network's, above 1 a count. Left empty,
+            this and every other parameter is as in params.yaml.
+        parameters: Budget of parameters: up to 1 a fraction of the full network's, above 1 a count.
+        latency: Budget of the forward pass: up to 1 a fraction of the full network's, above 1 milliseconds.
+        candidates: How many candidates are drawn and scored.
+        seed: Seed of the draws.
+        top_k: So many of the best candidates are fine-tuned.
+        epochs: Passes of fine-tuning over the training images.
+        overrides: Any other settings by dotted key, for instance {"strategies.max_rate": 0.8}, or
+            {"strategies.budget.macs": null} to drop that budget.
     """
-    body = importlib.import_module(f"tasks.{name}").run
-    context = FlowContext(name)
-    try:
-        outcome: Outcome = bring_up_to_date(Path(root), name, lambda: body(read_params(SETTINGS), context))
-    except EagleEyeError as error:
-        return failed(error, f"{name}: ")
-    context.say(f"{name}: {outcome}")
-    return Completed(message=outcome)
+    return in_project(KEYS, _work)
+
+
+def _work(_params: Params) -> str:
+    bring_up(LAST)
+    publish()
+    return headline()
 
 
 @task(name="publish", persist_result=False)

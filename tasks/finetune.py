@@ -56,17 +56,17 @@ def run(params: Params, context: Context) -> None:
         ArtifactError: A result cannot be written.
     """
     chosen = _chosen(read_table(RANKING), params.rank.top_k)
-    keys = {row["id"]: training_key(params, params.finetune, _start(params, row)) for row in chosen}
+    keys = {row["id"]: training_key(params, params.finetune, start_of(params, row)) for row in chosen}
     forget_all_but("finetune", keys.values())
     bench, workshop = open_bench(params, scoring_key(params)), open_workshop(params, params.finetune, "finetune")
     # One group of processes for all trainings: under torchrun a second one could not find its members.
     with process_group(workshop.device):
-        tuned = [_tune(row, bench, workshop, keys[row["id"]], context) for row in chosen]
+        tuned = [tune(row, bench, workshop, keys[row["id"]], context) for row in chosen]
     if current_share().rank > 0:  # under torchrun the first process writes
         return
     results = _test_all(params, tuned, workshop, context)
     for entry, result in zip(tuned, results[1:], strict=True):
-        _save(params, entry.network, result)
+        save_pruned(params, entry.network, result)
     write_table(RESULTS, pd.DataFrame(results))
     write_table(FINETUNE_HISTORY, pd.concat([_history(entry) for entry in tuned]))
     with record_search(params, context) as recorder:
@@ -91,12 +91,22 @@ def _chosen(ranking: pd.DataFrame, top_k: int) -> list[dict[str, Any]]:
     return ranking[best | (ranking["origin"] == REFERENCE)].to_dict("records")
 
 
-def _start(params: Params, row: dict[str, Any]) -> dict[str, Any]:
+def start_of(params: Params, row: dict[str, Any]) -> dict[str, Any]:
+    """What a candidate's fine-tuning starts from, for `training_key`."""
     # A candidate goes into training with the baseline's weights and BN statistics of the calibration images.
     return {"scoring": scoring_key(params), "widths": [int(width) for width in row["widths"]]}
 
 
-def _tune(row: dict[str, Any], bench: Bench, workshop: Workshop, key: str, context: Context) -> Tuned:
+def tune(row: dict[str, Any], bench: Bench, workshop: Workshop, key: str, context: Context) -> Tuned:
+    """Prune, recalibrate and fine-tune a candidate.
+
+    Args:
+        row: Its row of the ranking.
+        bench: What scored it.
+        workshop: What all trainings share.
+        key: From `training_key`.
+        context: Shows the progress.
+    """
     network = bench.prune(row["rates"])
     bench.adapt(network)
     return Tuned(row, network, workshop.train(f"fine-tuning {row['id']}", network, key, context))
@@ -120,11 +130,11 @@ def _test_all(params: Params, tuned: list[Tuned], workshop: Workshop, context: C
     with context.progress("testing", len(tuned) + 1, "networks") as advance:
         facts = {"id": "baseline", "role": "baseline", "rank": pd.NA, "file": BASELINE, "best_epoch": pd.NA}
         accuracy = evaluate(baseline, workshop.validation).accuracy
-        results.append(_result(params, baseline, test, workshop, {**facts, "validation_accuracy": accuracy}))
+        results.append(measured(params, baseline, test, workshop, {**facts, "validation_accuracy": accuracy}))
         advance()
         for entry in tuned:
             facts = _facts(entry, is_winner=entry is winner)
-            results.append(_result(params, entry.network, test, workshop, facts))
+            results.append(measured(params, entry.network, test, workshop, facts))
             advance()
     return results
 
@@ -141,16 +151,35 @@ def _facts(entry: Tuned, *, is_winner: bool) -> dict[str, Any]:
     }
 
 
-def _result(
+def measured(
     params: Params, network: nn.Module, test: ImageSet, workshop: Workshop, facts: dict[str, Any]
 ) -> dict[str, Any]:
+    """Facts about a trained network, with its costs and what it makes of the test set added.
+
+    Args:
+        params: The settings.
+        network: The network.
+        test: The test images.
+        workshop: Where it was trained.
+        facts: What is known already, `file` among it.
+    """
     score = score_on_test(params, network, test, device=workshop.device, batch_size=workshop.settings.batch_size)
     costs = cost(network, example_input(params).to(workshop.device))
     figures = {"macs": costs.macs, "params": costs.params, "test_accuracy": score.accuracy, "test_loss": score.loss}
     return {**facts, **figures, "file": facts["file"].as_posix()}
 
 
-def _save(params: Params, network: nn.Module, result: dict[str, Any]) -> None:
+def save_pruned(params: Params, network: nn.Module, result: dict[str, Any]) -> None:
+    """Save a fine-tuned network as safetensors, ONNX and torch.export files.
+
+    Args:
+        params: The settings.
+        network: The network.
+        result: From `measured`; it goes into the file's metadata.
+
+    Raises:
+        ArtifactError: A file cannot be written.
+    """
     texts = {key: str(value) for key, value in result.items() if not pd.isna(value)}
     shape = params.data.preprocess.model_dump_json()
     classes = json.dumps(read_subset(SUB_VALIDATION).classes)

@@ -17,7 +17,8 @@ from prefect.client.schemas.objects import FlowRun, State, TaskRun
 from eagleeye.errors import BudgetError
 from flows import search as module
 from flows.prefect_context import TRANSIENT
-from flows.search import run_stage, search
+from flows.search import search
+from flows.walk import run_stage
 from tasks.context import Context
 from tasks.params import Params
 from tasks.parcel import Parcel, parcel
@@ -72,6 +73,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     put_stage(monkeypatch, "second", second)
     monkeypatch.setattr(module, "publish", lambda: None)
     monkeypatch.setattr(module, "headline", lambda: "done")
+    monkeypatch.setattr(module, "LAST", "second")
     monkeypatch.setattr(run_stage, "retry_delay_seconds", [0])
     monkeypatch.setattr("flows.prefect_context.DELAYS", [0, 0, 0])
     return tmp_path
@@ -194,11 +196,3 @@ def test_a_defect_is_not_tried_again(project: Path, monkeypatch: pytest.MonkeyPa
     assert state.is_failed()
     assert "a defect" in str(state.message)
     assert len(attempts) == 1
-
-
-def test_the_deployment_files_name_the_flow() -> None:
-    from ruamel.yaml import YAML
-
-    (deployment,) = YAML(typ="safe").load(ROOT / "prefect.yaml")["deployments"]
-    assert (search.name, deployment["name"], deployment["entrypoint"]) == ("eagleeye", "search", "flows.search:search")
-    assert deployment["concurrency_limit"] == {"limit": 1, "collision_strategy": "ENQUEUE"}

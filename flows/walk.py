@@ -1,0 +1,112 @@
+"""What the flows share: one run at a time in the project's folder, settings first, then stages as Prefect tasks."""
+
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from prefect import runtime, task
+from prefect.client.schemas.objects import State
+from prefect.logging import get_run_logger
+from prefect.states import Completed
+
+from eagleeye.errors import ConfigError, EagleEyeError
+from flows.prefect_context import DELAYS, FlowContext, failed, may_pass
+from tasks.lock import only_run
+from tasks.params import Params
+from tasks.settings import override, preview, read_params
+from tasks.stages import Outcome, bring_up_to_date, module_of, stage_names
+
+SETTINGS = Path("params.yaml")
+# A stage that fails by something that may pass is tried again; what it has done it does not do again.
+RETRIED: dict[str, Any] = {
+    "retries": len(DELAYS),
+    "retry_delay_seconds": DELAYS,
+    "retry_condition_fn": may_pass,
+    "persist_result": False,
+}
+
+
+class StageError(EagleEyeError):
+    """A stage has failed; its task run says the rest."""
+
+
+def in_project(keys: Mapping[str, str], work: Callable[[Params], str]) -> State[Any]:
+    """Do a flow's work in the project's folder, the working directory, after other runs there have ended.
+
+    Args:
+        keys: Settings by parameter of the flow; what is given is written into params.yaml first.
+        work: Given the settings, does the work and returns the result in one line.
+
+    Returns:
+        The flow's state: failed with one line where the user has something to mend.
+    """
+    logger, root = get_run_logger(), str(Path.cwd())
+    if root not in sys.path:  # where package.module:function of the settings is looked up
+        sys.path.insert(0, root)
+    try:
+        with only_run(f"flow run {runtime.flow_run.name}", logger.warning):
+            for line in override(SETTINGS, _changes(keys)):
+                logger.info("params.yaml: %s", line)
+            return Completed(message=work(read_params(SETTINGS)))
+    except EagleEyeError as error:
+        return failed(error)
+
+
+def previewed(keys: Mapping[str, str]) -> Params | None:
+    """The settings as the flow run will leave them; None if they are wrong."""
+    try:
+        return preview(SETTINGS, _changes(keys))
+    except EagleEyeError:
+        return None
+
+
+def _changes(keys: Mapping[str, str]) -> dict[str, Any]:
+    """The settings that the flow run's parameters ask for; parameters without a value leave them as they are."""
+    values = runtime.flow_run.parameters
+    overrides = dict(values.get("overrides") or {})
+    named = {key: values[name] for name, key in keys.items() if values.get(name) is not None}
+    if twice := named.keys() & overrides.keys():
+        key = min(twice)
+        name = next(name for name in keys if keys[name] == key)
+        raise ConfigError(f"overrides: {key} is also given by the parameter {name}; give one of them")
+    return named | overrides
+
+
+def started() -> str:
+    """When the flow run was to start, for its name."""
+    return f"{runtime.flow_run.scheduled_start_time:%m-%d %H:%M}"
+
+
+def bring_up(last: str) -> None:
+    """Bring a stage and all that it needs up to date.
+
+    Args:
+        last: The stage.
+
+    Raises:
+        StageError: One of them has failed.
+    """
+    root = Path.cwd()
+    for name in stage_names(root, last):
+        outcome = run_stage(name, str(root), return_state=True)
+        if not outcome.is_completed():
+            raise StageError(outcome.message)
+
+
+@task(name="stage", task_run_name="{name}", **RETRIED)
+def run_stage(name: str, root: str) -> State[Any]:
+    """Bring one stage up to date.
+
+    Args:
+        name: The stage.
+        root: The project's folder.
+    """
+    body = module_of(name).run
+    context = FlowContext(name)
+    try:
+        outcome: Outcome = bring_up_to_date(Path(root), name, lambda: body(read_params(SETTINGS), context))
+    except EagleEyeError as error:
+        return failed(error, f"{name}: ")
+    context.say(f"{name}: {outcome}")
+    return Completed(message=outcome)
