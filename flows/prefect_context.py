@@ -6,7 +6,7 @@ import sqlite3
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Self
 from uuid import UUID
 
 import torch
@@ -19,15 +19,16 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.tasks import Task
 
 from eagleeye.errors import EagleEyeError
+from flows.runners import Here, Ray, Runner, WorkerLostError
 from tasks.console import Lines
 from tasks.context import Advance, Item, Keep, Row, Work
 from tasks.mapping import Batch, Job
 from tasks.parcel import Parcel
 from tasks.tracking import TrackingError
 
-# What may pass by itself: files and connections, a database that is locked, a device that others fill. Everything else
-# (a setting, a damaged file, a defect) would fail in the same way again.
-TRANSIENT = (OSError, sqlite3.OperationalError, torch.OutOfMemoryError, TrackingError)
+# What may pass by itself: files and connections, a database that is locked, a device that others fill, a lost machine.
+# Everything else (a setting, a damaged file, a defect) would fail in the same way again.
+TRANSIENT = (OSError, sqlite3.OperationalError, torch.OutOfMemoryError, TrackingError, WorkerLostError)
 DELAYS = [5.0, 30.0, 120.0]
 SECONDS_BETWEEN_UPDATES = 2.0
 
@@ -54,11 +55,12 @@ def failed(error: EagleEyeError, where: str = "") -> State[Any]:
     retry_condition_fn=may_pass,
     persist_result=False,
 )
-def run_batch(batch: Batch[Any, Any], label: str) -> State[Any]:
+def run_batch(batch: Batch[Any, Any], runner: Runner, label: str) -> State[Any]:
     """Do a stage's work on the items of a batch that are left.
 
     Args:
         batch: The batch; what an interrupted attempt has done it does not do again.
+        runner: Does it, here or elsewhere.
         label: Name of the task run.
 
     Returns:
@@ -69,7 +71,7 @@ def run_batch(batch: Batch[Any, Any], label: str) -> State[Any]:
         # Not as a delay of Prefect's, which nothing can interrupt.
         batch.job.stopped.wait(DELAYS[attempt - 2])
     try:
-        batch.run()
+        runner.run(batch)
     except EagleEyeError as error:
         return failed(error)
     return Completed(message=label) if batch.finished else Cancelled(message="the flow ended meanwhile")
@@ -81,6 +83,7 @@ class FlowContext:
     def __init__(self, stage: str) -> None:
         """Report as a stage of the current flow run."""
         self._stage = stage
+        self._cluster: Ray | None = None
         self._logger: logging.Logger | logging.LoggerAdapter[logging.Logger] = get_run_logger()
 
     def map(
@@ -94,13 +97,33 @@ class FlowContext:
         workers: int = 1,
     ) -> Iterator[Row]:
         """Do the work as one Prefect task per batch; see `tasks.context.Context`."""
-        job = Job(work, items, shared, keep)
-        batches = job.batches(batch, workers)
-        labels = [f"{self._stage} {number} of {len(batches)}" for number in range(1, len(batches) + 1)]
-        threads: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=workers)
-        with threads as runner:
-            futures = runner.map(run_batch, {"batch": batches, "label": labels})
+        if not items:
+            return
+        job, runner = Job(work, items, shared, keep), self._runner(shared, workers)
+        batches = job.batches(batch, runner.workers)
+        threads: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=runner.threads)
+        with threads as pool:
+            futures = [
+                pool.submit(
+                    run_batch, {"batch": part, "runner": runner, "label": f"{self._stage} {number} of {len(batches)}"}
+                )
+                for number, part in enumerate(batches, start=1)
+            ]
             yield from job.rows({future.wrapped_future: future.result for future in futures})
+
+    def _runner(self, shared: Parcel, workers: int) -> Runner:
+        wanted = shared.params.runner
+        if wanted.engine == "local":
+            return Here(workers)
+        self._cluster = self._cluster or Ray(wanted.address)
+        return self._cluster.serve(shared, workers, self.say)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._cluster is not None:
+            self._cluster.close()
 
     @contextmanager
     def progress(self, title: str, total: int, unit: str, done: int = 0) -> Iterator[Advance]:

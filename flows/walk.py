@@ -103,10 +103,10 @@ def run_stage(name: str, root: str) -> State[Any]:
         root: The project's folder.
     """
     body = module_of(name).run
-    context = FlowContext(name)
     try:
-        outcome: Outcome = bring_up_to_date(Path(root), name, lambda: body(read_params(SETTINGS), context))
+        with FlowContext(name) as context:
+            outcome: Outcome = bring_up_to_date(Path(root), name, lambda: body(read_params(SETTINGS), context))
+            context.say(f"{name}: {outcome}")
     except EagleEyeError as error:
         return failed(error, f"{name}: ")
-    context.say(f"{name}: {outcome}")
     return Completed(message=outcome)

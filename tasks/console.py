@@ -32,6 +32,7 @@ class Terminal:
     def __init__(self, console: Console | None = None) -> None:
         """Report to a console; standard output by default."""
         self._console = console or Console(highlight=False, soft_wrap=True)
+        self._told = False
 
     def map(
         self,
@@ -44,6 +45,10 @@ class Terminal:
         workers: int = 1,
     ) -> Iterator[Row]:
         """Do the work in threads; see `tasks.context.Context`."""
+        engine = shared.params.runner.engine
+        if engine != "local" and not self._told:
+            self._told = True
+            self.say(f"runner.engine is {engine}: a flow uses it; here this machine works alone")
         job = Job(work, items, shared, keep)
         with ThreadPoolExecutor(workers) as pool:
             futures = [pool.submit(part.run) for part in job.batches(batch, workers)]

@@ -6,6 +6,7 @@ A runner decides where and when the batches run; this decides that every row is 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import partial
 from queue import Full, Queue
 from threading import Event
 from typing import Any, Generic
@@ -56,7 +57,7 @@ class Job(Generic[Item, Row]):
         """
         try:
             for future, result in results.items():
-                future.add_done_callback(lambda _, ended=_Ended(result): self.put(ended))
+                future.add_done_callback(partial(self._end, result))
             left = len(results)
             while left:
                 entry = self._rows.get()
@@ -69,6 +70,9 @@ class Job(Generic[Item, Row]):
             self.stopped.set()
             for future in results:
                 future.cancel()
+
+    def _end(self, result: Callable[[], object], _: Future[Any]) -> None:
+        self.put(_Ended(result))
 
     def put(self, entry: object) -> None:
         """Hand an entry to the reader, as long as there is one."""

@@ -200,6 +200,19 @@ class Correlation(Section):
     training: Training
 
 
+class Runner(Section):
+    """Where a Prefect flow has candidates scored."""
+
+    engine: Literal["local", "ray"] = Field(description="threads of this process, or a Ray cluster")
+    address: str | None = Field(description="of the Ray cluster, host:port or auto; null: start one on this machine")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.engine == "local" and self.address is not None:
+            raise ValueError(f"address is {self.address}: engine local has none; set it to null, or engine to ray")
+        return self
+
+
 class Tracking(Section):
     """Where MLflow records the search."""
 
@@ -222,6 +235,7 @@ class Params(Section):
     report: Report
     studies: tuple[Literal["correlation"], ...] = Field(description="studies beside the search: [] or [correlation]")
     correlation: Correlation
+    runner: Runner
     tracking: Tracking
 
     @model_validator(mode="after")

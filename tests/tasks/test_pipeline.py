@@ -22,8 +22,8 @@ STUDY = DEFINED["stages"].pop("study")
 PIPELINE = {"stages": DEFINED["stages"] | dict.fromkeys(STUDIES, STUDY["do"])}
 # What is said and recorded about a run does not change its results.
 TELLING = frozenset(ROOT / "tasks" / f"{name}.py" for name in ("context", "search", "tracking", "tracking_text"))
-# Used by no stage's results: how many candidates a Prefect task takes, and where MLflow is.
-SETTINGS_WITHOUT_STAGE = {"tracking", "studies"}
+# Used by no stage's results: where candidates are scored, where MLflow is, and which studies are wanted.
+SETTINGS_WITHOUT_STAGE = {"runner", "tracking", "studies"}
 
 
 def covered(path: Path, deps: list[str]) -> bool:
