@@ -70,4 +70,4 @@ serve: $(STAMP) ## Prefect server and the deployment eagleeye/search, until Ctrl
 		python -m flows
 
 ui: $(STAMP) ## MLflow's pages on http://127.0.0.1:5000, until Ctrl-C
-	@$(IN_VENV) mlflow ui --backend-store-uri "$(MLFLOW_URI)" --host 127.0.0.1 --port 5000
+	@$(IN_VENV) MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false mlflow ui --workers 1 --backend-store-uri "$(MLFLOW_URI)" --host 127.0.0.1 --port 5000

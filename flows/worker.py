@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from contextlib import suppress
+from pathlib import Path
 
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import WorkPoolCreate
@@ -25,7 +26,10 @@ def main() -> int:
         return 1
     with get_client(sync_client=True) as client, suppress(ObjectAlreadyExists):
         client.create_work_pool(WorkPoolCreate(name=POOL, type="process"))
-    deployed = subprocess.run([*PREFECT, "--no-prompt", "deploy", "--all"], check=False).returncode  # noqa: S603
+    # prefect.yaml asks for the shell's variable, which supervisord leaves as it was.
+    settings = {**os.environ, "PWD": str(Path.cwd())}
+    command = [*PREFECT, "--no-prompt", "deploy", "--all"]
+    deployed = subprocess.run(command, env=settings, check=False).returncode  # noqa: S603
     if deployed == 0:
         os.execv(sys.executable, [*PREFECT, "worker", "start", "--pool", POOL])  # noqa: S606
     return deployed

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -58,3 +59,10 @@ def scored(folder: Path) -> int:
         return int(book.execute("SELECT count(*) FROM evaluations").fetchone()[0])
     except sqlite3.Error:
         return 0
+
+
+def free_port() -> int:
+    """A port on which nothing listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -9,15 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.flows.project import checkout, environment
+from tests.flows.project import checkout, environment, free_port
 
 pytestmark = pytest.mark.slow
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def servers(folder: Path, word: str, ports: dict[str, str]) -> "subprocess.CompletedProcess[str]":
