@@ -24,11 +24,10 @@ from tasks.console import Lines
 from tasks.context import Advance, Item, Keep, Row, Work
 from tasks.mapping import Batch, Job
 from tasks.parcel import Parcel
-from tasks.tracking import TrackingError
 
 # What may pass by itself: files and connections, a database that is locked, a device that others fill, a lost machine.
 # Everything else (a setting, a damaged file, a defect) would fail in the same way again.
-TRANSIENT = (OSError, sqlite3.OperationalError, torch.OutOfMemoryError, TrackingError, WorkerLostError)
+TRANSIENT = (OSError, sqlite3.OperationalError, torch.OutOfMemoryError, WorkerLostError)
 DELAYS = [5.0, 30.0, 120.0]
 SECONDS_BETWEEN_UPDATES = 2.0
 

@@ -14,6 +14,7 @@ from eagleeye.errors import ConfigError, EagleEyeError
 from flows.prefect_context import DELAYS, FlowContext, failed, may_pass
 from tasks.lock import only_run
 from tasks.params import Params
+from tasks.record import tell
 from tasks.settings import override, preview, read_params
 from tasks.stages import Outcome, bring_up_to_date, module_of, stage_names
 
@@ -106,6 +107,8 @@ def run_stage(name: str, root: str) -> State[Any]:
     try:
         with FlowContext(name) as context:
             outcome: Outcome = bring_up_to_date(Path(root), name, lambda: body(read_params(SETTINGS), context))
+            if outcome == "restored":  # DVC brought the outputs back; MLflow has not heard of it
+                tell(name, read_params(SETTINGS), context)
             context.say(f"{name}: {outcome}")
     except EagleEyeError as error:
         return failed(error, f"{name}: ")
