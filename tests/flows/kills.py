@@ -136,8 +136,11 @@ class Harness:
         first, second = (tables(folder) for folder in (self.undisturbed, self.killed))
         assert first.keys() == second.keys()
         assert [name for name in first if first[name] != second[name]] == []
-        assert recorded(self.killed, f"search {self._rounds}") == recorded(self.undisturbed, "eagleeye")
-        print(f"search {self._rounds}: {len(first)} tables and networks the same byte for byte", flush=True)
+        runs, wanted = recorded(self.killed, f"search {self._rounds}"), recorded(self.undisturbed, "eagleeye")
+        assert runs == wanted
+        assert len({name for _, name, _, _ in wanted}) > scored_candidates(self.undisturbed)
+        print(f"search {self._rounds}: {len(first)} tables and networks the same byte for byte, ", end="")
+        print(f"{sum(runs.values())} figures in MLflow the same, each once", flush=True)
 
     def _rest(self) -> None:
         # A run that outlived its worker finds everything up to date and ends.
@@ -172,12 +175,17 @@ def tables(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in found if path.suffix in wanted}
 
 
+def scored_candidates(folder: Path) -> int:
+    """How many candidates a search had."""
+    return len(pd.read_parquet(folder / "artifacts" / "scores.parquet"))
+
+
 def recorded(folder: Path, experiment: str) -> "Counter[tuple[str, str, str, str]]":
     """MLflow's nested runs: status, candidate, name and value of every figure that does not depend on the clock."""
     query = """
         SELECT runs.status, tags.value, metrics.key, metrics.value
         FROM runs JOIN experiments USING (experiment_id) JOIN latest_metrics AS metrics USING (run_uuid)
-        JOIN tags ON tags.run_uuid = runs.run_uuid AND tags.key LIKE 'eagleeye.%candidate%'
+        JOIN tags ON tags.run_uuid = runs.run_uuid AND tags.key IN ('eagleeye.candidate', 'eagleeye.finetune')
         WHERE experiments.name = ? AND runs.lifecycle_stage = 'active'
     """
     with sqlite3.connect(f"file:{folder}/mlflow.db?mode=ro", uri=True) as store:
