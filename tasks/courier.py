@@ -11,6 +11,7 @@ from tasks.outbox import Entry, Outbox
 
 FIRST_DELAY, LONGEST_DELAY = 1.0, 60.0  # seconds between attempts, doubling
 GRACE = 5.0  # seconds that trouble may last before nobody waits for its end
+MOMENT = 1.0  # seconds for one more attempt where trouble has lasted
 PATIENCE = 10.0  # seconds without an answer after which nobody waits for one
 SLOWEST = 1e6  # bytes per second that a line is expected to carry
 
@@ -107,7 +108,7 @@ class Courier(Generic[AnyPost]):
             with self._changed:
                 if self._fault is not None:
                     raise self._fault
-                if self._trouble and now > max(self._since + GRACE, begun + 1.0):
+                if self._trouble and now > max(self._since + GRACE, begun + MOMENT):
                     return self._trouble
                 if not self._trouble and now - moved > PATIENCE + entry.size / SLOWEST:
                     self._trouble, self._since = f"no answer for {now - moved:.0f} s", now - GRACE

@@ -1,7 +1,7 @@
 """Where the courier takes records to: the search that each is of, in the store that the settings name."""
 
 from tasks.faults import told_apart
-from tasks.outbox import Entry
+from tasks.outbox import Entry, TrackingError
 from tasks.search_run import SearchRun
 from tasks.tracking import Store
 
@@ -13,6 +13,7 @@ class SearchPost:
         """Know of nothing yet."""
         self.destination = ("", "")
         self._open: tuple[tuple[str, str, str], SearchRun] | None = None
+        self._disturbed = False
 
     def deliver(self, entry: Entry) -> None:
         """Deliver a record; see `tasks.courier.Post`.
@@ -20,27 +21,27 @@ class SearchPost:
         Args:
             entry: The record.
         """
-        uri, experiment = self.destination
-        place = (uri, experiment, entry.key)
-        if entry.method == "begin":
-            self.forget()
+        place = (*self.destination, entry.key)
+        if entry.method == "begin" or (entry.method == "end" and self._disturbed):
+            # Requests that were given up may have been carried out all the same: opening the search removes twins.
+            self._open, self._disturbed = None, False
         was_open = self._open is not None and self._open[0] == place
-        with told_apart(uri):
-            try:
-                self._call(place, entry)
-            except Exception:
-                if not was_open:
-                    raise
-                # Somebody may have deleted a run that was known: look again before complaining.
-                self.forget()
-                self._call(place, entry)
+        try:
+            self._call(place, entry)
+        except TrackingError:
+            if not was_open:
+                raise
+            # Somebody may have deleted a run that was known: look again before complaining.
+            self.forget()
+            self._call(place, entry)
 
     def forget(self) -> None:
         """Look for the search's runs again before the next record."""
-        self._open = None
+        self._open, self._disturbed = None, True
 
     def _call(self, place: tuple[str, str, str], entry: Entry) -> None:
-        if self._open is None or self._open[0] != place:
-            uri, experiment, key = place
-            self._open = place, SearchRun(Store(uri, experiment), key, entry.name)
-        getattr(self._open[1], entry.method)(**entry.arguments)
+        uri, experiment, key = place
+        with told_apart(uri):
+            if self._open is None or self._open[0] != place:
+                self._open = place, SearchRun(Store(uri, experiment), key, entry.name)
+            getattr(self._open[1], entry.method)(**entry.arguments)

@@ -5,6 +5,7 @@ killed anywhere is recorded once. Only one process at a time may record a search
 """
 
 import json
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import accumulate
@@ -23,6 +24,7 @@ VIEW = "mlflow.sharedViewState."
 PARENT, NOTE, TABLES = "mlflow.parentRunId", "mlflow.note.content", "mlflow.loggedArtifacts"
 BEST, EACH = "candidates/best_accuracy", "candidates/accuracy"  # a section of charts, and the first
 STEPS_PER_BATCH = 500
+SECONDS_BETWEEN_CHARTS = 1.0
 CHAMPION = "champion"
 
 
@@ -49,7 +51,7 @@ class SearchRun:
         scored = [run for run in self._nested.values() if _finished(run) and _competes(run)]
         scored.sort(key=lambda run: (run.info.end_time, run.info.run_name))
         self._accuracies = [run.data.metrics["accuracy"] for run in scored]
-        self._charted = store.steps(self.run_id, BEST)
+        self._charted, self._viewed = store.steps(self.run_id, BEST), False
         self._chart()
 
     def begin(self) -> None:
@@ -57,6 +59,7 @@ class SearchRun:
 
     def end(self, status: str) -> None:
         """End the parent run: FINISHED, FAILED or KILLED."""
+        self._chart()
         data = self._parent().data
         self._store.tag(self.run_id, NOTE, words.describe(data.params, data.metrics, data.tags, self._links()))
         self._store.end(self.run_id, status)
@@ -96,9 +99,10 @@ class SearchRun:
             elif (candidate.images or 0) > self._images.get(candidate.id, 0):
                 self._store.put_figures(self._nested[candidate.id].info.run_id, candidate.figures())
             self._images[candidate.id] = max(candidate.images or 0, self._images.get(candidate.id, 0))
-        if groups:
+        if groups and not self._viewed:
             self._offer_view(groups)
-        self._chart()
+        if time.monotonic() - self._charted_at > SECONDS_BETWEEN_CHARTS:
+            self._chart()
 
     def log_ranking(self, path: Path) -> None:
         """Record the ranking on the parent and mark the winner's run.
@@ -234,10 +238,10 @@ class SearchRun:
         return self._nested[key]
 
     def _offer_view(self, groups: Sequence[str]) -> None:
-        if self._view in self._store.experiment_tags():
-            return
-        name = f"{self._parent().info.run_name}: candidates"
-        self._store.tag_experiment(self._view, words.candidates_view(name, self.run_id, groups, now()))
+        if self._view not in self._store.experiment_tags():
+            name = f"{self._parent().info.run_name}: candidates"
+            self._store.tag_experiment(self._view, words.candidates_view(name, self.run_id, groups, now()))
+        self._viewed = True
 
     def _links(self) -> dict[str, str]:
         page = f"#/experiments/{self._store.experiment_id}/runs?workflowType=machine_learning&viewStateShareKey="
@@ -260,6 +264,7 @@ class SearchRun:
             points = [(name, curve[row], row + 1) for row in rows for name, curve in curves.items()]
             self._store.write(self._run, {}, points)
             self._charted = rows.stop
+        self._charted_at = time.monotonic()
 
     def _show_table(self, table: pd.DataFrame, name: str) -> None:
         # Not MLflow's log_table, which appends to the table of an earlier call.

@@ -7,7 +7,7 @@ import os
 import re
 import tempfile
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from importlib.metadata import version
@@ -141,11 +141,6 @@ class Store:
         """How many points a metric has."""
         return len(self._client.get_metric_history(run_id, metric))
 
-    def add_points(self, run_id: str, points: Iterable[tuple[str, float, int]]) -> None:
-        """Add points to growing curves, all at once or not at all."""
-        time_now = now()
-        self._client.log_batch(run_id, metrics=[Metric(name, value, time_now, step) for name, value, step in points])
-
     def add_dataset(self, run_id: str, facts: Mapping[str, Any]) -> None:
         """Record an input of a run; see `tasks.search.Recorder.log_dataset`."""
         dataset = Dataset(
@@ -170,13 +165,13 @@ class Store:
 
     def add_onnx(self, run_id: str, path: Path, digest: str) -> LoggedModel:
         """The MLflow model that an ONNX file is: found by its content or made, with signature and input example."""
-        models = self._models(run_id)
-        for model in models:
-            if model.tags.get(ONNX) == digest and model.status == LoggedModelStatus.READY:
-                return model
+        models = self._client.search_logged_models([self.experiment_id], f"source_run_id = '{run_id}'")
         for model in models:
             if model.status == LoggedModelStatus.PENDING:  # left by a process that was killed
                 self._client.delete_logged_model(model.model_id)
+        for model in models:
+            if model.status == LoggedModelStatus.READY and model.tags.get(ONNX) == digest:
+                return model
         params = self.get(run_id).data.params
         model = self._client.create_logged_model(
             self.experiment_id, "pruned", run_id, {ONNX: digest}, params, "classifier"
@@ -192,7 +187,9 @@ class Store:
         if not self._client.search_registered_models(f"name = '{name}'"):
             self._client.create_registered_model(name)
         versions = self._client.search_model_versions(f"name = '{name}'")
-        found = [one for one in versions if one.tags.get(ONNX) == tags[ONNX]]
+        found = sorted((one for one in versions if one.tags.get(ONNX) == tags[ONNX]), key=lambda one: int(one.version))
+        for twin in found[1:]:  # made by a request that was answered too late
+            self._client.delete_model_version(name, twin.version)
         if found:
             number = found[0].version
             for tag in (tag for tag in tags.items() if found[0].tags.get(tag[0]) != tag[1]):
@@ -204,9 +201,6 @@ class Store:
             number = made.version
         if self._client.get_registered_model(name).aliases.get(alias) != number:
             self._client.set_registered_model_alias(name, alias, number)
-
-    def _models(self, run_id: str) -> list[LoggedModel]:
-        return list(self._client.search_logged_models([self.experiment_id], f"source_run_id = '{run_id}'"))
 
 
 def now() -> int:

@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.postgres import postgres, postgres_url  # noqa: F401 - fixtures
+
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 # The networks in the tests are tiny: more threads cost more than they give, by far on a busy machine.

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from mlflow import MlflowClient
 
 from tasks.search_run import SearchRun
 from tasks.tracking import Store as MlflowStore
@@ -133,3 +134,56 @@ def onnx_file(path: Path, factor: float) -> None:
         [onnx.numpy_helper.from_array(np.float32(factor), "factor")],
     )
     onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 20)], ir_version=10), path)
+
+
+OF_THE_MOMENT = ("mlflow.user", "mlflow.source", "mlflow.git", "mlflow.note", "mlflow.parentRunId")
+
+
+def picture(uri: str, experiment: str = "eagleeye") -> dict[str, Any]:
+    """All that a store shows of an experiment and the registry, without ids, times and places."""
+    client = MlflowClient(uri)
+    found = client.get_experiment_by_name(experiment)
+    runs = client.search_runs([found.experiment_id], max_results=5000) if found else []
+    names = {run.info.run_id: run.info.run_name for run in runs}
+    assert len(set(names.values())) == len(runs), "two runs of one name"
+    models = client.search_logged_models([found.experiment_id]) if found else []
+    return {
+        "runs": {run.info.run_name: _shown(client, run, names) for run in runs},
+        "views": [value and name.split(".")[1] for name, value in found.tags.items() if "sharedView" in name],
+        "models": sorted((model.name, str(model.status), names[model.source_run_id]) for model in models),
+        "registry": [
+            {
+                "name": model.name,
+                "aliases": {alias: int(version) for alias, version in model.aliases.items()},
+                "versions": [
+                    (int(one.version), str(one.status), one.tags, names.get(one.run_id))
+                    for one in client.search_model_versions(f"name = '{model.name}'")
+                ],
+            }
+            for model in client.search_registered_models()
+        ],
+    }
+
+
+def _shown(client: MlflowClient, run: Any, names: dict[str, str]) -> dict[str, Any]:
+    run_id, tags = run.info.run_id, run.data.tags
+    points = [
+        (key, point.step, point.value) for key in run.data.metrics for point in client.get_metric_history(run_id, key)
+    ]
+    return {
+        "status": run.info.status,
+        "params": {name: value for name, value in run.data.params.items() if name != "tracking.uri"},
+        "points": sorted(points),
+        "tags": {name: value for name, value in tags.items() if not name.startswith(OF_THE_MOMENT)},
+        "parent": names.get(tags.get("mlflow.parentRunId")),
+        "inputs": sorted(entry.dataset.name for entry in run.inputs.dataset_inputs),
+        "outputs": len(run.outputs.model_outputs) if run.outputs else 0,
+        "artifacts": _files(client, run_id),
+    }
+
+
+def _files(client: MlflowClient, run_id: str, folder: str | None = None) -> list[tuple[str, int]]:
+    found: list[tuple[str, int]] = []
+    for entry in client.list_artifacts(run_id, folder):
+        found += _files(client, run_id, entry.path) if entry.is_dir else [(entry.path, entry.file_size)]
+    return sorted(found)
