@@ -1,0 +1,89 @@
+"""The servers that teams run: Prefect and MLflow on PostgreSQL, and a work pool with two workers."""
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import mlflow
+import pandas as pd
+import pytest
+
+from tasks.settings import override
+from tests.flows.project import checkout, environment, free_port
+from tests.postgres import Postgres
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+RUN = ("prefect", "deployment", "run", "eagleeye/search", "--watch")
+
+
+@pytest.fixture
+def project(tmp_path: Path, postgres: Postgres) -> Path:
+    folder = checkout(tmp_path / "project")
+    uri = postgres.url("mlflow").replace("postgresql://", "postgresql+psycopg://")
+    override(folder / "params.yaml", {"tracking.uri": uri, "strategies.count": 10})
+    return folder
+
+
+@pytest.fixture
+def settings(project: Path, postgres: Postgres) -> dict[str, str]:
+    port = str(free_port())
+    return environment(
+        project,
+        PREFECT_SERVER_API_PORT=port,
+        PREFECT_API_URL=f"http://127.0.0.1:{port}/api",
+        PREFECT_SERVER_DATABASE_CONNECTION_URL=postgres.url("prefect").replace(
+            "postgresql://", "postgresql+asyncpg://"
+        ),
+    )
+
+
+@pytest.fixture
+def workers(project: Path, settings: dict[str, str]) -> Iterator[list[Path]]:
+    """The logs of two workers of one pool."""
+    processes, logs = [], [project / f"worker{number}.log" for number in (1, 2)]
+
+    def start(log: Path, *command: str) -> None:
+        with log.open("wb") as file:
+            processes.append(
+                subprocess.Popen([sys.executable, "-m", *command], cwd=project, env=settings, stdout=file, stderr=file)
+            )
+
+    start(project / "server.log", "prefect", "server", "start")
+    for log in logs:
+        start(log, "flows.worker")
+    yield logs
+    for process in reversed(processes):
+        process.terminate()
+        process.wait()
+
+
+def ask(project: Path, settings: dict[str, str]) -> "subprocess.Popen[str]":
+    """Ask for a run, as soon as a worker has registered the deployment."""
+    command = f"until {sys.executable} -m prefect deployment inspect eagleeye/search > /dev/null; do sleep 1; done"
+    command += f"; exec {sys.executable} -m {' '.join(RUN)}"
+    return subprocess.Popen(
+        ["sh", "-c", command], cwd=project, env=settings, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+
+def test_two_runs_at_once_for_two_workers_do_the_work_once(
+    project: Path, settings: dict[str, str], workers: list[Path]
+) -> None:
+    asked = [ask(project, settings) for _ in range(2)]
+    said = [process.communicate(timeout=800)[0] for process in asked]
+    assert [process.returncode for process in asked] == [0, 0], said
+
+    logs = "".join(log.read_text() for log in workers)
+    for stage in ("subset", "baseline", "strategies", "evaluate", "rank", "finetune", "report"):
+        outcomes = re.findall(rf"\b{stage}: (ran|up to date|restored)$", logs, flags=re.MULTILINE)
+        assert sorted(outcomes) == ["ran", "up to date"], stage
+
+    ranking = pd.read_parquet(project / "artifacts" / "ranking.parquet")
+    uri = re.search(r"uri: (postgresql.*)", (project / "params.yaml").read_text())
+    assert uri is not None
+    client = mlflow.MlflowClient(tracking_uri=uri[1])
+    experiment = client.get_experiment_by_name("eagleeye")
+    runs = client.search_runs([experiment.experiment_id], "tags.`eagleeye.candidate` LIKE '%'")
+    assert sorted(run.data.tags["eagleeye.candidate"] for run in runs) == sorted(ranking["id"])
