@@ -2,6 +2,7 @@
 
 import functools
 import logging
+import socket
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from eagleeye.channels import Space
 from eagleeye.confidence import pack
 from eagleeye.data import Batches, decode_to
 from eagleeye.engine import GPU_LANES, Engine, Method, choose_precision
+from eagleeye.errors import ConfigError
 from eagleeye.importance import criterion
 from eagleeye.prune import prune
 from eagleeye.racing import Rung, plan
@@ -146,6 +148,13 @@ def scoring_key(params: Params) -> str:
 def _open(settings: str, key: str) -> Bench:
     params = Params.model_validate_json(settings)
     wanted, device = params.evaluate, choose_device(params.evaluate.device)
+    if scoring_key(params) != key:
+        # On another machine of a cluster: better none than scores that cannot be compared.
+        raise ConfigError(
+            f"{socket.gethostname()}: scores made here would be others than those asked for: eagleeye's version, the"
+            " files or the arithmetic of the device differ; install the same version, and set evaluate.device and"
+            " evaluate.precision to what all machines have"
+        )
     network = load_network(params).to(device)
     space = trace_network(params, network)
     shape, size = preprocess(params), wanted.batch_size
