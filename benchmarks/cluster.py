@@ -1,6 +1,6 @@
-"""`python -m benchmarks.cluster`: the evaluation of the digits here and on a Ray cluster of two nodes; one node is killed.
+"""`python -m benchmarks.cluster`: the evaluation of the digits here and on a Ray cluster, one node of which is killed.
 
-Ray listens on every interface, so that everything runs in a network namespace of its own, with nothing but loopback: the
+Ray listens on the network, so that everything runs in a network namespace of its own, with nothing but loopback: the
 Prefect server, the cluster's head, two nodes of one CPU each, and the flows. The second node does not see the project's
 folder, as another machine would not: what it needs is brought there. Needs Linux with `unshare` and `ip`, and Ray.
 """
@@ -105,11 +105,11 @@ def compare(folder: Path, count: int, scenarios: Sequence[tuple[str, int, bool]]
 def prepare(folder: Path, count: int, **settings: object) -> Path:
     """A copy of the project with everything made that comes before the evaluation."""
     listed = subprocess.run(
-        ["git", "ls-files", "-co", "--exclude-standard"],
+        ["git", "ls-files", "-co", "--exclude-standard"],  # noqa: S607
         cwd=ROOT,
         capture_output=True,
         text=True,
-        check=True,  # noqa: S607
+        check=True,
     )
     for name in listed.stdout.splitlines():
         if (ROOT / name).is_file() and name not in ("dvc.lock", "metrics.json"):
@@ -188,7 +188,7 @@ def prefect_server(home: Path) -> Iterator[dict[str, str]]:
     with (home / "server.log").open("wb") as log:
         server = subprocess.Popen(command, env={**os.environ, **environment}, stdout=log, stderr=log, cwd=home)
     try:
-        _wait(lambda: urllib.request.urlopen(f"{api}/health", timeout=5).status == 200)
+        _wait(lambda: urllib.request.urlopen(f"{api}/health", timeout=5).status == 200)  # noqa: S310
         yield environment
     finally:
         kill(server)

@@ -1,4 +1,4 @@
-"""A flow that takes its time: `python slow.py run ITEMS` runs it, `python slow.py serve` waits for runs to be asked for.
+"""A flow that takes its time: `python slow.py run ITEMS` runs it, `python slow.py serve` waits for runs.
 
 What is kept is a line of kept.txt in the working directory; what is there is not worked on again.
 """

@@ -84,7 +84,12 @@ def test_prefect_cancels_a_flow_at_the_row_at_hand(
         subprocess.run(
             [sys.executable, "-m", "prefect", "flow-run", "cancel", str(run.id)], env=environment, check=True
         )
-        wait_for(lambda: client.read_flow_run(run.id).state.is_cancelled(), 30)  # type: ignore[union-attr]
+
+        def cancelled() -> bool:
+            state = client.read_flow_run(run.id).state
+            return state is not None and state.is_cancelled()
+
+        wait_for(cancelled, 30)
     found = kept(tmp_path)
     time.sleep(3)
     assert kept(tmp_path) == found
