@@ -21,14 +21,14 @@ def run(params: Params, context: Context) -> None:
     Raises:
         TrackingError: MLflow refuses a record.
     """
-    current = current_stages(Path.cwd())
+    stages, current = stage_names(Path.cwd()), current_stages(Path.cwd())
     told = [stage for stage in RECORDING if stage in current]
     deliver_waiting(params, context)
     if told:
         with record_search(params, context) as recorder:
             for stage in told:
                 module_of(stage).record(params, recorder)
-    if stale := [stage for stage in RECORDING if stage in stage_names(Path.cwd()) and stage not in current]:
+    if stale := [stage for stage in RECORDING if stage in stages and stage not in current]:
         context.warn(f"record: {', '.join(stale)}: not up to date, and so not recorded; `dvc repro` runs and records")
     context.say(f"record: {', '.join(told) or 'nothing'} recorded, {open_courier().outbox.count():,} records wait")
 

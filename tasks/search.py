@@ -22,7 +22,7 @@ from tasks.outbox import Outbox, TrackingError
 from tasks.params import Params
 from tasks.post import SearchPost
 from tasks.scorebook import Scores
-from tasks.tracking_text import Candidate, without_password
+from tasks.tracking_text import Candidate
 
 EARLY = 30.0  # seconds after which a stage says that MLflow does not answer, instead of when it ends
 
@@ -80,10 +80,8 @@ class Recorder:
             _warn(self._courier, trouble, self._context)
 
     def log_settings(self, params: Params) -> None:
-        """Record the whole of params.yaml, without a password in the tracking URI."""
-        settings = params.model_dump(mode="json")
-        settings["tracking"]["uri"] = without_password(params.tracking.uri)
-        self._put("log_settings", {"settings": settings})
+        """Record params.yaml but its section `tracking`, which is no part of the search and may hold a password."""
+        self._put("log_settings", {"settings": params.model_dump(mode="json", exclude={"tracking"})})
 
     def log_dataset(self, name: str, path: Path, *, use: str) -> None:
         """Record a table of images as an input of the search.

@@ -91,16 +91,15 @@ class SearchRun:
         Args:
             candidates: Attributes of `Candidate`, of a batch as it comes or of all of them again.
         """
-        groups: list[str] = []
-        for candidate in (Candidate(**attributes) for attributes in candidates):
-            groups = list(candidate.rates)
+        made = [Candidate(**attributes) for attributes in candidates]
+        for candidate in made:
             if candidate.id not in self._done:
                 self._log_candidate(candidate)
             elif (candidate.images or 0) > self._images.get(candidate.id, 0):
                 self._store.put_figures(self._nested[candidate.id].info.run_id, candidate.figures())
             self._images[candidate.id] = max(candidate.images or 0, self._images.get(candidate.id, 0))
-        if groups and not self._viewed:
-            self._offer_view(groups)
+        if made and not self._viewed:
+            self._offer_view(made[0])
         if time.monotonic() - self._charted_at > SECONDS_BETWEEN_CHARTS:
             self._chart()
 
@@ -237,10 +236,10 @@ class SearchRun:
         self._nested[key] = run or self._store.create(name, {FINETUNE: key, OUTCOME: outcome, PARENT: self.run_id})
         return self._nested[key]
 
-    def _offer_view(self, groups: Sequence[str]) -> None:
+    def _offer_view(self, candidate: Candidate) -> None:
         if self._view not in self._store.experiment_tags():
             name = f"{self._parent().info.run_name}: candidates"
-            self._store.tag_experiment(self._view, words.candidates_view(name, self.run_id, groups, now()))
+            self._store.tag_experiment(self._view, words.candidates_view(name, self.run_id, candidate, now()))
         self._viewed = True
 
     def _links(self) -> dict[str, str]:

@@ -5,7 +5,7 @@ import json
 import math
 import re
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 SEARCH, CANDIDATE, FINETUNE = "eagleeye.search", "eagleeye.candidate", "eagleeye.finetune"
@@ -132,7 +132,7 @@ def describe(
     return "\n\n".join(lines)
 
 
-def candidates_view(name: str, parent: str, groups: Sequence[str], now: int) -> str:
+def candidates_view(name: str, parent: str, candidate: Candidate, now: int) -> str:
     """A saved view of MLflow's table of runs: the candidates of one search, best first, and charts of them.
 
     The format is that of the UI's own "Save as new view".
@@ -140,9 +140,10 @@ def candidates_view(name: str, parent: str, groups: Sequence[str], now: int) -> 
     Args:
         name: Name in the list of views.
         parent: Run id of the search.
-        groups: Names of the prunable groups.
+        candidate: One of them, for the names of the groups and what is measured.
         now: Milliseconds since 1970.
     """
+    groups, measured = list(candidate.rates), candidate.figures()
     spread = {round(step * (len(groups) - 1) / (AXES - 1)) for step in range(AXES)} if groups else set()
     parallel: dict[str, object] = {
         "type": "PARALLEL",
@@ -162,7 +163,8 @@ def candidates_view(name: str, parent: str, groups: Sequence[str], now: int) -> 
         {"uuid": str(place), "metricSectionId": "top", "runsCountToCompare": 100, **chart}
         for place, chart in enumerate([parallel, *scatters])
     ]
-    columns = ("accuracy", "images", "loss", "vanilla_accuracy", *BUDGETS, "final_accuracy")
+    columns = ["accuracy", "images", "loss", "vanilla_accuracy", *BUDGETS]
+    columns = [*(column for column in columns if column in measured), "final_accuracy"]
     state = {
         "searchFilter": f"tags.`mlflow.parentRunId` = '{parent}' and tags.`{CANDIDATE}` LIKE '%'",
         "orderByKey": "metrics.`accuracy`",

@@ -172,7 +172,7 @@ def _shown(client: MlflowClient, run: Any, names: dict[str, str]) -> dict[str, A
     ]
     return {
         "status": run.info.status,
-        "params": {name: value for name, value in run.data.params.items() if name != "tracking.uri"},
+        "params": run.data.params,
         "points": sorted(points),
         "tags": {name: value for name, value in tags.items() if not name.startswith(OF_THE_MOMENT)},
         "parent": names.get(tags.get("mlflow.parentRunId")),

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mlflow.utils.validation import _validate_metric_name, _validate_param_name
 
-from tasks.tracking_text import Candidate, candidates_view, describe, flatten, key, run_name
+from tasks.tracking_text import Candidate, candidates_view, describe, flatten, key, run_name, without_password
 
 
 @given(st.text(min_size=1))
@@ -100,8 +100,9 @@ def test_quantities_are_short(value, shown):
     assert f"| x | {shown} | {shown} |" in describe(PARAMS, metrics, {}, LINKS)
 
 
-def _state(groups):
-    view = json.loads(candidates_view("name", "run", groups, 7))
+def _state(groups, **measured):
+    candidate = Candidate("s0", "uniform", dict.fromkeys(groups, 0.1), 10, 5, 0.5, 0.25, 0.6, 1.5, **measured)
+    view = json.loads(candidates_view("name", "run", candidate, 7))
     kind, packed = view["state"].split(";")
     assert (view["name"], view["createdAt"], kind) == ("name", 7, "deflate")
     return json.loads(zlib.decompress(base64.b64decode(packed)))
@@ -121,3 +122,18 @@ def test_the_view_lists_one_search_best_first():
     state = _state(["a"])
     assert state["searchFilter"] == "tags.`mlflow.parentRunId` = 'run' and tags.`eagleeye.candidate` LIKE '%'"
     assert (state["orderByKey"], state["orderByAsc"]) == ("metrics.`accuracy`", False)
+
+
+def test_the_view_has_columns_for_the_score_and_every_budget_that_is_measured():
+    columns = [f"metrics.`{name}`" for name in ("accuracy", "loss", "macs_fraction", "params_fraction")]
+    assert _state(["a"])["selectedColumns"] == [*columns, "metrics.`final_accuracy`"]
+    measured = _state(["a"], latency=2.5, images=100)["selectedColumns"]
+    assert set(measured) - set(columns) == {f"metrics.`{name}`" for name in ("latency", "images", "final_accuracy")}
+
+
+def test_passwords_are_taken_out_of_addresses():
+    assert (
+        without_password("at http://me:sec@ret@host:1/x, postgresql://you@db/y")
+        == "at http://host:1/x, postgresql://db/y"
+    )
+    assert without_password("sqlite:////home/me@work/mlflow.db") == "sqlite:////home/me@work/mlflow.db"
