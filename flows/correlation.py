@@ -33,12 +33,12 @@ def _run_name() -> str:
 
 @flow(name="eagleeye", flow_run_name=_run_name)
 def correlation(
-    candidates: Annotated[int | None, Field(ge=3, title="Candidates")] = None,
-    seeds: Annotated[int | None, Field(ge=1, title="Fine-tunings of each")] = None,
-    epochs: Annotated[int | None, Field(ge=1, title="Epochs of fine-tuning")] = None,
-    learning_rate: Annotated[float | None, Field(gt=0, title="Learning rate of fine-tuning")] = None,
-    level: Annotated[float | None, Field(gt=0, lt=1, title="Level of the intervals")] = None,
-    overrides: Annotated[dict[str, Any] | None, Field(title="Further settings")] = None,
+    candidates: Annotated[int | None, Field(ge=3)] = None,
+    seeds: Annotated[int | None, Field(ge=1)] = None,
+    epochs: Annotated[int | None, Field(ge=1)] = None,
+    learning_rate: Annotated[float | None, Field(gt=0)] = None,
+    level: Annotated[float | None, Field(gt=0, lt=1)] = None,
+    overrides: dict[str, Any] | None = None,
 ) -> State[Any]:
     """Study whether the score tells the accuracy after fine-tuning, for the network and data of params.yaml.
 

@@ -28,10 +28,10 @@ def _run_name() -> str:
 
 @flow(name="eagleeye", flow_run_name=_run_name)
 def finetune(
-    candidate: Annotated[str, Field(min_length=1, title="Candidate")],
-    epochs: Annotated[int | None, Field(ge=1, title="Epochs")] = None,
-    learning_rate: Annotated[float | None, Field(gt=0, title="Learning rate")] = None,
-    seed: Annotated[int | None, Field(ge=0, title="Seed")] = None,
+    candidate: Annotated[str, Field(min_length=1)],
+    epochs: Annotated[int | None, Field(ge=1)] = None,
+    learning_rate: Annotated[float | None, Field(gt=0)] = None,
+    seed: Annotated[int | None, Field(ge=0)] = None,
 ) -> State[Any]:
     """Fine-tune any candidate of the ranking, test it, and save it to artifacts/extra/<candidate>/.
 
@@ -68,7 +68,8 @@ def run_extra(candidate: str, changes: Mapping[str, Any]) -> State[Any]:
     """
     params: Params = read_params(SETTINGS)
     try:
-        result = extra.run(params, FlowContext("fine-tune"), candidate, changes)
+        with FlowContext("fine-tune") as context:
+            result = extra.run(params, context, candidate, changes)
     except EagleEyeError as error:
         return failed(error)
     line = f"{candidate}: {result['test_accuracy']:.2%} on the test set, saved as {result['file']}"

@@ -36,14 +36,14 @@ def _run_name() -> str:
 
 @flow(name="eagleeye", flow_run_name=_run_name)
 def search(
-    macs: Annotated[float | None, Field(gt=0, title="MACs")] = None,
-    parameters: Annotated[float | None, Field(gt=0, title="Parameters")] = None,
-    latency: Annotated[float | None, Field(gt=0, title="Latency")] = None,
-    candidates: Annotated[int | None, Field(ge=1, title="Candidates")] = None,
-    seed: Annotated[int | None, Field(ge=0, title="Seed")] = None,
-    top_k: Annotated[int | None, Field(ge=1, title="Best candidates to fine-tune")] = None,
-    epochs: Annotated[int | None, Field(ge=1, title="Epochs of fine-tuning")] = None,
-    overrides: Annotated[dict[str, Any] | None, Field(title="Further settings")] = None,
+    macs: Annotated[float | None, Field(gt=0)] = None,
+    parameters: Annotated[float | None, Field(gt=0)] = None,
+    latency: Annotated[float | None, Field(gt=0)] = None,
+    candidates: Annotated[int | None, Field(ge=1)] = None,
+    seed: Annotated[int | None, Field(ge=0)] = None,
+    top_k: Annotated[int | None, Field(ge=1)] = None,
+    epochs: Annotated[int | None, Field(ge=1)] = None,
+    overrides: dict[str, Any] | None = None,
 ) -> State[Any]:
     """Prune the network of params.yaml to its budget, running only what is out of date.
 
