@@ -122,5 +122,7 @@ def _settings(params: Params) -> dict[str, str]:
 def _write_plots(ranking: pd.DataFrame, history: pd.DataFrame) -> None:
     figures = ranking.drop(columns=["rates", "widths"])
     write_text(PLOTS / "ranking.csv", figures[figures["rank"].notna()].to_csv(index=False))
-    write_text(PLOTS / "finetune.csv", history.to_csv(index=False))
+    results = read_table(RESULTS)
+    winner = results.loc[results["role"] == "pruned", "id"].item()
+    write_text(PLOTS / "finetune.csv", history[history["id"] == winner].to_csv(index=False))
     write_text(PLOTS / "baseline.csv", read_table(BASELINE_HISTORY).to_csv(index=False))
