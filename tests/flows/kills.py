@@ -35,11 +35,10 @@ Victim = Callable[[], list[int]]
 class Harness:
     """A project that is killed again and again, beside one that is not."""
 
-    def __init__(self, folder: Path, seed: int) -> None:
-        """Run the undisturbed search and start the servers."""
+    def __init__(self, folder: Path, undisturbed: Path, seed: int) -> None:
+        """Copy the project and start the servers."""
         self._random = random.Random(seed)  # noqa: S311
-        self.undisturbed, self.killed = checkout(folder / "undisturbed"), checkout(folder / "killed")
-        assert dvc(self.undisturbed, "repro").wait() == 0
+        self.undisturbed, self.killed = undisturbed, checkout(folder / "killed")
         port = free_port()
         api = f"http://127.0.0.1:{port}/api"
         self._ports = {"PREFECT_SERVER_API_PORT": str(port), "PREFECT_API_URL": api, "MLFLOW_PORT": str(free_port())}
@@ -201,7 +200,9 @@ def main() -> None:
     parser.add_argument("--table", type=Path, help="CSV file for one row per kill")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        harness = Harness(Path(folder), arguments.seed)
+        undisturbed = checkout(Path(folder) / "undisturbed")
+        assert dvc(undisturbed, "repro").wait() == 0
+        harness = Harness(Path(folder), undisturbed, arguments.seed)
         try:
             kills = harness.run(arguments.kills)
         finally:

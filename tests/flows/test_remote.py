@@ -14,7 +14,7 @@ import pytest
 
 from tasks.__main__ import STAGES
 from tasks.settings import override
-from tests.flows.project import TABLES, checkout, dvc, environment, free_port
+from tests.flows.project import TABLES, environment, free_port
 
 pytestmark = pytest.mark.slow
 
@@ -38,11 +38,11 @@ def stages_run(text: str) -> list[str]:
     return re.findall(r"Running stage '(\w+)'", text)
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture
+def finished(undisturbed: Path, tmp_path: Path) -> Path:
     """A project whose search has run and whose record is committed."""
-    folder = checkout(tmp_path_factory.mktemp("first") / "project")
-    assert dvc(folder, "repro").wait() == 0
+    folder = tmp_path / "first" / "project"
+    shutil.copytree(undisturbed, folder, symlinks=True)
     git(folder, "add", "--all")
     git(folder, "commit", "--message", "search")
     return folder
@@ -101,9 +101,8 @@ def test_a_bucket_as_remote(finished: Path, tmp_path: Path, bucket: str) -> None
     must_go_on(on_another_machine(finished, tmp_path / "second"), finished)
 
 
-def test_an_older_commit_brings_back_its_tables(finished: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "project"
-    shutil.copytree(finished, folder, symlinks=True)
+def test_an_older_commit_brings_back_its_tables(finished: Path) -> None:
+    folder = finished
     old = {name: (folder / "artifacts" / name).read_bytes() for name in TABLES}
     override(folder / "params.yaml", {"subset.seed": 1})
     assert stages_run(said(folder, "repro")) == list(STAGES)
@@ -117,9 +116,8 @@ def test_an_older_commit_brings_back_its_tables(finished: Path, tmp_path: Path) 
     assert stages_run(said(folder, "repro")) == []
 
 
-def test_a_changed_setting_reruns_what_depends_on_it(finished: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "project"
-    shutil.copytree(finished, folder, symlinks=True)
+def test_a_changed_setting_reruns_what_depends_on_it(finished: Path) -> None:
+    folder = finished
     override(folder / "params.yaml", {"rank.top_k": 2})
     assert stages_run(said(folder, "repro")) == ["rank", "finetune", "report"]
     override(folder / "params.yaml", {"rank.top_k": 1})

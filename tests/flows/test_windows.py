@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
-from tests.flows.project import checkout, dvc, environment, free_port
+from tests.flows.project import environment, free_port
 
 pytestmark = [
     pytest.mark.slow,
@@ -24,23 +24,15 @@ QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project whose search has run through one door."""
-    folder = checkout(tmp_path_factory.mktemp("windows") / "project")
-    assert dvc(folder, "repro").wait() == 0
-    return folder
-
-
-@pytest.fixture(scope="module")
-def pages(project: Path) -> Iterator[dict[str, str]]:
+def pages(undisturbed: Path) -> Iterator[dict[str, str]]:
     """Addresses of the servers; the search has also been asked for through the other door."""
     prefect, mlflow = (f"http://127.0.0.1:{free_port()}" for _ in range(2))
     ports = {"PREFECT_SERVER_API_PORT": prefect.split(":")[2], "MLFLOW_PORT": mlflow.split(":")[2]}
-    settings = environment(project, PREFECT_API_URL=f"{prefect}/api", **ports)
+    settings = environment(undisturbed, PREFECT_API_URL=f"{prefect}/api", **ports)
 
     def run(*command: str) -> str:
         done = subprocess.run(
-            [sys.executable, "-m", *command], cwd=project, env=settings, capture_output=True, text=True, check=False
+            [sys.executable, "-m", *command], cwd=undisturbed, env=settings, capture_output=True, text=True, check=False
         )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
@@ -63,8 +55,8 @@ def page() -> Iterator[Page]:
 
 
 @pytest.fixture
-def winner(project: Path) -> "pd.Series[str]":
-    return pd.read_parquet(project / "artifacts" / "ranking.parquet").set_index("rank").loc[1]
+def winner(undisturbed: Path) -> "pd.Series[str]":
+    return pd.read_parquet(undisturbed / "artifacts" / "ranking.parquet").set_index("rank").loc[1]
 
 
 def keep(page: Page, name: str) -> None:
