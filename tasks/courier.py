@@ -1,5 +1,6 @@
 """Delivers the outbox in the background, so that a search neither waits for MLflow nor fails without it."""
 
+import math
 import threading
 import time
 import uuid
@@ -12,7 +13,7 @@ from tasks.outbox import Entry, Outbox
 FIRST_DELAY, LONGEST_DELAY = 1.0, 60.0  # seconds between attempts, doubling
 GRACE = 5.0  # seconds that trouble may last before nobody waits for its end
 MOMENT = 1.0  # seconds for one more attempt where trouble has lasted
-PATIENCE = 10.0  # seconds without an answer after which nobody waits for one
+PATIENCE = 15.0  # seconds without an answer after which nobody waits for one
 SLOWEST = 1e6  # bytes per second that a line is expected to carry
 
 
@@ -88,8 +89,11 @@ class Courier(Generic[AnyPost]):
             self._wanted = self._hurried = True
             self._changed.notify_all()
 
-    def wait(self) -> str:
+    def wait(self, at_most: float = math.inf) -> str:
         """Wait until everything is delivered, or it shows that this would take too long.
+
+        Args:
+            at_most: Seconds, however well it goes.
 
         Returns:
             Why records are left; empty where none are.
@@ -108,6 +112,8 @@ class Courier(Generic[AnyPost]):
             with self._changed:
                 if self._fault is not None:
                     raise self._fault
+                if now - begun > at_most:
+                    return f"{count:,} records are on their way"
                 if self._trouble and now > max(self._since + GRACE, begun + MOMENT):
                     return self._trouble
                 if not self._trouble and now - moved > PATIENCE + entry.size / SLOWEST:

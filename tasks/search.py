@@ -24,6 +24,8 @@ from tasks.post import SearchPost
 from tasks.scorebook import Scores
 from tasks.tracking_text import Candidate
 
+TOGETHER = 20  # candidates in a record: a slow server is to be told from one that does not answer
+CONTACT = 5.0  # seconds to find out whether MLflow takes records at all
 EARLY = 30.0  # seconds after which a stage says that MLflow does not answer, instead of when it ends
 
 
@@ -67,7 +69,7 @@ class Recorder:
         """Show the search as running, and deliver what waits from earlier."""
         self._courier.hurry()
         self._put("begin", {})
-        self._courier.wait()
+        self._courier.wait(at_most=CONTACT)  # a refusal is to be told before the work begins
 
     def end(self, status: str) -> None:
         """Show how the stage ended, and wait until all is delivered if MLflow answers.
@@ -112,8 +114,8 @@ class Recorder:
             scored: Sub-validation images and scores by id; candidates without a score are left out.
         """
         found = [asdict(candidate) for candidate in candidates(self._groups, strategies, scored)]
-        if found:
-            self._put("log_candidates", {"candidates": found})
+        for start in range(0, len(found), TOGETHER):
+            self._put("log_candidates", {"candidates": found[start : start + TOGETHER]})
 
     def log_ranking(self, path: Path) -> None:
         """Record the ranking and mark the winner."""

@@ -174,6 +174,7 @@ def _shown(client: MlflowClient, run: Any, names: dict[str, str]) -> dict[str, A
         "status": run.info.status,
         "params": run.data.params,
         "points": sorted(points),
+        "figures": run.data.metrics,
         "tags": {name: value for name, value in tags.items() if not name.startswith(OF_THE_MOMENT)},
         "parent": names.get(tags.get("mlflow.parentRunId")),
         "inputs": sorted(entry.dataset.name for entry in run.inputs.dataset_inputs),

@@ -135,6 +135,15 @@ def test_a_slow_upload_is_not_taken_for_a_hanging_server(courier, server, tmp_pa
     assert courier.wait() == ""
 
 
+def test_a_long_queue_need_not_be_waited_for(courier, server):
+    server.deliver = lambda entry: time.sleep(0.2)
+    _put(courier, *range(20))
+    started = time.monotonic()
+    assert "records are on their way" in courier.wait(at_most=0.5)
+    assert time.monotonic() - started < 2.0
+    assert courier.wait() == ""
+
+
 def test_a_refusal_is_told_at_once_and_to_everybody_and_loses_nothing(courier, server, outbox):
     server.trouble = TrackingError("no such driver")
     outbox.append("key", "name", "log", {"number": 1})

@@ -17,9 +17,9 @@ OF_THE_RUN = ("seconds", "candidates/accuracy", "candidates/best_accuracy")
 def _comparable(uri: str) -> dict:
     shown = picture(uri)
     for run in shown["runs"].values():
-        run["points"] = sorted(point for point in run["points"] if point[0] not in OF_THE_RUN)
         # The run has shown candidates with fewer images first, artefacts know the last rung alone.
-        run["points"] = sorted({key: (key, step, value) for key, step, value in run["points"] if step == 0}.values())
+        del run["points"]
+        run["figures"] = {name: value for name, value in run["figures"].items() if name not in OF_THE_RUN}
     return shown
 
 
