@@ -141,7 +141,8 @@ class SearchRun:
                 `eagleeye.study`.
         """
         params = {"candidate": candidate_id, **words.flatten(settings, f"{study or 'finetune'}.")}
-        name = words.run_name(f"{study or 'fine-tune'} {candidate_id}", metrics["final_accuracy"])
+        what = f"{study} {candidate_id}, seed {settings['seed']}" if study else f"fine-tune {candidate_id}"
+        name = words.run_name(what, metrics["final_accuracy"])
         outcome = digest_of([dict(history), dict(metrics)])
         run = self._finetuning(name, digest_of(params), outcome)
         curves = [

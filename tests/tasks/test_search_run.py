@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.tasks.recorded import CANDIDATES, KEY, Store, assert_recorded_once, candidate, onnx_file, rows
+from tests.tasks.recorded import BEST_SO_FAR, CANDIDATES, KEY, Store, assert_recorded_once, candidate, onnx_file, rows
 
 ROOT = Path(__file__).parents[2]
 
@@ -252,6 +252,33 @@ def test_fine_tunings_are_runs_with_curves_and_their_accuracy_reaches_candidate_
     assert store.figures("even")["final_accuracy"] == 0.81
     assert [point for point in store.points("resnet") if point[0] == "final_accuracy"] == [("final_accuracy", 0, 0.91)]
     assert len(store.runs()) == 5 + 2
+
+
+def test_the_fine_tunings_of_a_study_are_its_own(store, tmp_path):
+    _ranking(tmp_path / "ranking.parquet", winner="s0001")
+    figures = {"final_accuracy": 0.91, "accuracy": 0.62}
+    (tmp_path / "page").mkdir()
+    (tmp_path / "page" / "study.html").write_text("page")
+    for _ in range(2):
+        with store.search() as run:
+            run.log_candidates(rows(CANDIDATES))
+            run.log_ranking(tmp_path / "ranking.parquet")
+            for seed in (0, 1):
+                run.log_finetuned("s0001", {"seed": seed}, _history(0.9 + seed), figures, "noise")
+            run.log_report({"spearman/accuracy": 0.5}, tmp_path / "page", "noise")
+    assert sorted(name for name in store.runs() if name.startswith("noise")) == [
+        "noise s0001, seed 0 · 0.9100",
+        "noise s0001, seed 1 · 0.9100",
+    ]
+    assert store.tags("noise s0001, seed 0")["eagleeye.study"] == "noise"
+    assert store.tags("noise s0001, seed 0")["mlflow.parentRunId"] == store.run_id("resnet")
+    assert "final_accuracy" not in store.figures("s0001")
+    assert not [point for point in store.points("resnet") if point[0] == "final_accuracy"]
+    assert [point for point in store.points("resnet") if point[0].startswith("noise/")] == [
+        ("noise/spearman/accuracy", 0, 0.5)
+    ]
+    assert (store.artifacts("resnet") / "noise" / "study.html").read_text() == "page"
+    assert store.curve("resnet", "candidates/best_accuracy") == BEST_SO_FAR
 
 
 def test_other_settings_are_another_fine_tuning_and_another_outcome_replaces_it(store):
