@@ -46,7 +46,8 @@ def study_key(params: Params, scoring: str) -> str:
         scoring: From `tasks.bench.scoring_key`.
     """
     training = params.correlation.training.model_copy(update={"seed": 0})
-    start = {"scoring": scoring, "fitting": Path(__file__), "drift": LIBRARY / "drift.py"}
+    sources = {"fitting": Path(__file__), "testing": Path(__file__).with_name("testing.py")}
+    start = {"scoring": scoring, "drift": LIBRARY / "drift.py", **sources}
     return training_key(params, training, start)
 
 
