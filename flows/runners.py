@@ -63,14 +63,13 @@ class Ray:
         Raises:
             ConfigError: Ray is not installed, or the cluster cannot be reached.
         """
+        if address is None and "RAY_AUTH_MODE" not in os.environ:
+            # Whoever reaches Ray's ports may run code: nobody without this token. Ray reads it when it is imported.
+            os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
         self._ray = _import_ray()
+        where: dict[str, Any] = {"address": address}
         if address is None:
-            # Ray listens on every interface, whatever it is told: nobody else may give it work.
-            if "RAY_AUTH_MODE" not in os.environ:
-                os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
-            where = {"address": "local", "include_dashboard": False}
-        else:
-            where = {"address": address}
+            where = {"address": "local", "include_dashboard": False, "_node_ip_address": "127.0.0.1"}
         with _signals_left_alone():
             try:
                 self._ray.init(**where, configure_logging=False, namespace="eagleeye")
