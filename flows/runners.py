@@ -128,7 +128,7 @@ class _OnRay:
         try:
             while not ray.wait([ref], timeout=SECONDS_BETWEEN_LOOKS)[0]:
                 if job.stopped.is_set():
-                    ray.cancel(ref, force=True)
+                    # Ray ends what is under way when the context disconnects; its `cancel` may block for minutes.
                     return None
             rows: list[Any] = ray.get(ref)
             return rows
