@@ -79,6 +79,7 @@ def test_candidates_are_compared_with_the_unpruned_network(kind: type[nn.Module]
     setting = make_setting(kind())
     strategy, (inputs, _) = setting.strategies[0], setting.sub_validation.part(0, SUB_VALIDATION)
     engine = engine_of(setting, lanes=1)
+    engine.chunk = 16
     found = engine.score(strategy, sub_validation=40, vanilla=True, compare=True)
     with torch.no_grad():
         full = setting.network(inputs)
