@@ -1,56 +1,151 @@
-"""How sure a ranking is: intervals of accuracies, and the chance that one candidate really beats another."""
+"""How sure a ranking is: intervals of scores, and the chance that one candidate really beats another."""
 
 from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 from scipy import special
 
 LEVEL = 0.95
+_COUNT = 4  # bytes in front of packed values: how many there are
 
 
-def interval(accuracy: float, images: int) -> tuple[float, float]:
-    """Wilson's interval of an accuracy, level 95 %.
-
-    Args:
-        accuracy: Share of the images on which the candidate is right, in [0, 1].
-        images: How many images there are.
-
-    Returns:
-        Lower and upper end, in [0, 1]: where the accuracy on ever more such images is to be expected. It is one
-        candidate's own; differences between candidates scored on the same images are surer (`chance_to_beat`).
-    """
-    from scipy import stats
-
-    found = stats.binomtest(round(accuracy * images), images).proportion_ci(LEVEL, method="wilson")
-    return float(found.low), float(found.high)
-
-
-def chance_to_beat(correct: npt.NDArray[np.bool_], other: npt.NDArray[np.bool_]) -> float:
-    """The probability that a candidate is more accurate than another on ever more images like these.
-
-    Both are compared image by image, and only images count on which one is right and the other is wrong: of those, the
-    share that the better one wins has a Beta distribution (uniform prior), as in McNemar's test.
+@dataclass(frozen=True, eq=False)
+class Evidence(ABC):
+    """A score of one candidate, image by image; the score is the mean.
 
     Args:
-        correct: Whether the candidate is right, (n,).
-        other: Whether the other is right on the same images, (m,); the first min(n, m) are compared.
+        values: One per sub-validation image, in the images' order.
+    """
+
+    values: npt.NDArray[Any]
+
+    @abstractmethod
+    def interval(self) -> tuple[float, float]:
+        """Where the score is to be expected on ever more such images, level 95 %.
+
+        It is one candidate's own; differences between candidates scored on the same images are surer
+        (`chance_to_beat`).
+        """
+
+    @abstractmethod
+    def chance_to_beat(self, other: Self) -> float:
+        """The probability that this candidate is better than another on ever more images like these.
+
+        Both are compared image by image.
+
+        Args:
+            other: The other's, of the same score; the images that both were scored on are compared.
+
+        Returns:
+            In [0, 1]; 0.5 where they do not differ.
+        """
+
+    def pack(self) -> bytes:
+        """Bytes for tables and databases: the number of images, then what `_encoded` makes of the values."""
+        return len(self.values).to_bytes(_COUNT, "little") + self._encoded()
+
+    @classmethod
+    def unpack(cls, packed: bytes) -> Self:
+        """What `pack` packed."""
+        return cls(cls._decoded(packed[_COUNT:], int.from_bytes(packed[:_COUNT], "little")))
+
+    @abstractmethod
+    def _encoded(self) -> bytes: ...
+
+    @staticmethod
+    @abstractmethod
+    def _decoded(encoded: bytes, count: int) -> npt.NDArray[Any]: ...
+
+    def _shared(self, other: Self) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+        shared = min(len(self.values), len(other.values))
+        return self.values[:shared], other.values[:shared]
+
+
+class Hits(Evidence):
+    """Right or wrong (bool); more is better. A bit per image."""
+
+    def interval(self) -> tuple[float, float]:
+        """Wilson's interval of the share; see `Evidence.interval`."""
+        from scipy import stats
+
+        found = stats.binomtest(int(self.values.sum()), len(self.values)).proportion_ci(LEVEL, method="wilson")
+        return float(found.low), float(found.high)
+
+    def chance_to_beat(self, other: Self) -> float:
+        """See `Evidence.chance_to_beat`.
+
+        Only images count on which one is right and the other is wrong: of those, the share that the better one wins has
+        a Beta distribution (uniform prior), as in McNemar's test.
+        """
+        mine, theirs = self._shared(other)
+        won, lost = int((mine & ~theirs).sum()), int((theirs & ~mine).sum())
+        return float(special.betaincc(won + 1, lost + 1, 0.5))
+
+    def _encoded(self) -> bytes:
+        return np.packbits(self.values).tobytes()
+
+    @staticmethod
+    def _decoded(encoded: bytes, count: int) -> npt.NDArray[Any]:
+        return np.unpackbits(np.frombuffer(encoded, dtype=np.uint8), count=count).astype(bool)
+
+
+class Losses(Evidence):
+    """Nats (float); less is better. Two bytes per image: their rounding is far below what images differ by."""
+
+    def interval(self) -> tuple[float, float]:
+        """Student's interval of the mean, not below 0; see `Evidence.interval`. Of one image it is infinite."""
+        losses, count = self.values.astype(np.float64), len(self.values)
+        if count < 2:
+            return 0.0, float("inf")
+        half = -float(special.stdtrit(count - 1, (1 - LEVEL) / 2)) * losses.std(ddof=1) / np.sqrt(count)
+        return max(0.0, float(losses.mean() - half)), float(losses.mean() + half)
+
+    def chance_to_beat(self, other: Self) -> float:
+        """See `Evidence.chance_to_beat`.
+
+        The mean difference has Student's distribution (flat prior; of many images, the normal one). As with `Hits`, one
+        more image is won and one lost, by as much as images typically differ: a few images make nobody sure, not even
+        where all of them differ alike.
+        """
+        mine, theirs = (each.astype(np.float64) for each in self._shared(other))
+        won = theirs - mine
+        typical = np.sqrt((won**2).mean()) if len(won) else 0.0
+        if typical == 0:
+            return 0.5
+        won = np.append(won, [typical, -typical])
+        return float(special.stdtr(len(won) - 1, won.mean() / (won.std(ddof=1) / np.sqrt(len(won)))))
+
+    def _encoded(self) -> bytes:
+        packed: bytes = np.minimum(self.values, np.finfo(np.float16).max).astype("<f2").tobytes()
+        return packed
+
+    @staticmethod
+    def _decoded(encoded: bytes, count: int) -> npt.NDArray[Any]:
+        return np.frombuffer(encoded, dtype="<f2", count=count)
+
+
+KINDS: dict[str, type[Evidence]] = {"accuracy": Hits, "loss": Losses, "agreement": Hits, "divergence": Losses}
+"""What scores are made of."""
+
+
+def weigh(values: npt.NDArray[Any], score: str) -> Evidence:
+    """What a candidate's images say for one of its scores.
+
+    Args:
+        values: From `eagleeye.evaluate.Predictions.columns`.
+        score: Which score, as in `eagleeye.scores.SIGNS`.
 
     Returns:
-        In [0, 1]; 0.5 where they are right on the same images.
+        The evidence, as exact as it is on record: whether a search was interrupted does not show.
     """
-    shared = min(len(correct), len(other))
-    mine, theirs = correct[:shared], other[:shared]
-    won, lost = int((mine & ~theirs).sum()), int((theirs & ~mine).sum())
-    return float(special.betaincc(won + 1, lost + 1, 0.5))
+    return unpack(KINDS[score](values).pack(), score)
 
 
-def pack(correct: npt.NDArray[np.bool_]) -> bytes:
-    """Bits for tables and databases: eight images a byte, the number of images in front."""
-    return len(correct).to_bytes(4, "little") + np.packbits(correct).tobytes()
-
-
-def unpack(packed: bytes) -> npt.NDArray[np.bool_]:
-    """What `pack` packed."""
-    count = int.from_bytes(packed[:4], "little")
-    return np.unpackbits(np.frombuffer(packed[4:], dtype=np.uint8), count=count).astype(bool)
+def unpack(packed: bytes, score: str) -> Evidence:
+    """What `Evidence.pack` packed of a score."""
+    return KINDS[score].unpack(packed)

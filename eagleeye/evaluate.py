@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -48,8 +48,12 @@ class Predictions(NamedTuple):
     @property
     def scores(self) -> dict[str, float]:
         """All means, named as in `eagleeye.scores.SIGNS`; comparisons where there was something to compare with."""
-        columns = zip(SIGNS, self, strict=True)
-        return {name: float(column.mean()) for name, column in columns if column is not None}
+        return {name: float(column.mean()) for name, column in self.columns.items()}
+
+    @property
+    def columns(self) -> dict[str, npt.NDArray[Any]]:
+        """What each score is the mean of, named as in `scores`."""
+        return {name: column for name, column in zip(SIGNS, self, strict=True) if column is not None}
 
 
 def evaluate(model: nn.Module, labelled_batches: Iterable[tuple[Tensor, Tensor]]) -> Score:

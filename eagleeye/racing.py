@@ -9,12 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
-
-from eagleeye.confidence import chance_to_beat
+from eagleeye.confidence import Evidence
 from eagleeye.errors import ConfigError
-from eagleeye.evaluate import Score
 
 KEEP = 8
 """Of so many candidates of a rung at most one goes on to the next."""
@@ -38,9 +34,10 @@ class Rung:
 class Standing:
     """What a candidate showed in a rung."""
 
-    score: Score
-    correct: npt.NDArray[np.bool_]
-    """Per sub-validation image of the rung whether it was right."""
+    merits: tuple[float, float]
+    """What it is ordered by, larger is better; from `eagleeye.scores.merits`."""
+    evidence: Evidence
+    """The ranking score on each sub-validation image of the rung."""
 
 
 def plan(candidates: int, first: Rung, last: Rung, *, batch_size: int) -> tuple[Rung, ...]:
@@ -74,8 +71,8 @@ def places(candidates: int) -> int:
 
 
 def in_order(standings: Mapping[str, Standing]) -> list[str]:
-    """Ids of candidates, the best first: by accuracy, then loss, then id."""
-    return sorted(standings, key=lambda name: (-standings[name].score.accuracy, standings[name].score.loss, name))
+    """Ids of candidates, the best first: by the score that ranks, then the one that decides between equals, then id."""
+    return sorted(standings, key=lambda name: (*(-merit for merit in standings[name].merits), name))
 
 
 def survivors(standings: Mapping[str, Standing]) -> list[str]:
@@ -88,7 +85,7 @@ def survivors(standings: Mapping[str, Standing]) -> list[str]:
         Ids in order of their scores, at least two if there are two.
     """
     leader, *others = in_order(standings)[: places(len(standings))]
-    best = standings[leader].correct
-    hopeful = [name for name in others if chance_to_beat(standings[name].correct, best) >= HOPE]
+    best = standings[leader].evidence
+    hopeful = [name for name in others if standings[name].evidence.chance_to_beat(best) >= HOPE]
     # The runner-up goes on in any case: how sure the winner is shows in comparison with it.
     return [leader, *(hopeful or others[:1])]

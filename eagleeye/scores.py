@@ -5,11 +5,40 @@ Two of the four need no labels: they compare the candidate with the unpruned net
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch.nn.functional as F
 from torch import Tensor
 
+from eagleeye.errors import ConfigError
+
 SIGNS = {"accuracy": 1, "loss": -1, "agreement": 1, "divergence": -1}
 """The scores by name; -1 where smaller is better."""
+SECOND = {"accuracy": "loss", "loss": "accuracy", "agreement": "divergence", "divergence": "agreement"}
+"""What decides between equal scores; a score that needs no labels is not to depend on them this way either."""
+
+
+def check_score(name: str) -> None:
+    """Check that there is a score of this name.
+
+    Raises:
+        ConfigError: There is none.
+    """
+    if name not in SIGNS:
+        raise ConfigError(f"score {name!r} is none of {', '.join(SIGNS)}; choose one of these")
+
+
+def merits(scores: Mapping[str, float], name: str) -> tuple[float, float]:
+    """What a candidate is ordered by.
+
+    Args:
+        scores: Its scores by name.
+        name: The score that ranks.
+
+    Returns:
+        That score, and the one that decides between equal ones, both turned so that larger is better.
+    """
+    return SIGNS[name] * scores[name], SIGNS[SECOND[name]] * scores[SECOND[name]]
 
 
 def correct(logits: Tensor, labels: Tensor) -> Tensor:

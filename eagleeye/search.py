@@ -8,45 +8,54 @@ from concurrent.futures import ThreadPoolExecutor
 import pandas as pd
 import torch
 
-from eagleeye.confidence import pack
+from eagleeye.confidence import weigh
 from eagleeye.engine import Engine, Outcome
 from eagleeye.racing import Rung, Standing, in_order, places, plan, survivors
 from eagleeye.rank import judge, rank
+from eagleeye.scores import check_score, merits
 from eagleeye.strategies import Strategy
 
 FIRST = Rung(calibration=256, sub_validation=1024)
 """Images of the first rung of a race."""
 
 
-def search(engine: Engine, strategies: Sequence[Strategy], *, first: Rung | None = FIRST) -> pd.DataFrame:
+def search(
+    engine: Engine, strategies: Sequence[Strategy], *, score: str = "accuracy", first: Rung | None = FIRST
+) -> pd.DataFrame:
     """Score candidates and rank them.
 
     Args:
         engine: Scores them.
         strategies: The candidates.
+        score: What decides the race and the ranking: accuracy, loss (cross-entropy), agreement with the unpruned
+            network's classes, or divergence (Kullback-Leibler) from its probabilities. All are in the table.
         first: Images of the first rung of the race; None scores every candidate on all images.
 
     Returns:
-        One row per candidate, the winner first: rank, id, macs, params, accuracy, loss, calibration_images, images
-        (sub-validation images), accuracy_low, accuracy_high, beats_next, as in `eagleeye.rank.judge`.
+        One row per candidate, the winner first: rank, ranked_by, id, macs, params, accuracy, loss, agreement,
+        divergence, calibration_images, images (sub-validation images), score_low, score_high, beats_next, as in
+        `eagleeye.rank.judge`.
 
     Raises:
+        ConfigError: There is no score of that name.
         EvaluationError: A candidate cannot be scored.
     """
+    check_score(score)
     rows: dict[str, dict[str, object]] = {}
     running = {strategy.id: strategy for strategy in strategies}
     states: dict[str, tuple[int, torch.Tensor]] = {}
     for rung in rungs(engine, len(strategies), first):
         standings, fresh = {}, dict[str, tuple[int, torch.Tensor]]()
         for strategy, outcome in _score_all(engine, list(running.values()), rung, states):
-            rows[strategy.id] = _row(strategy, rung, outcome)
-            standings[strategy.id] = Standing(outcome.score, outcome.correct)
+            evidence = weigh(outcome.predictions.columns[score], score)
+            standings[strategy.id] = Standing(merits(outcome.scores, score), evidence)
+            rows[strategy.id] = _row(strategy, rung, outcome) | {"evidence": evidence.pack()}
             fresh[strategy.id] = (rung.calibration, outcome.statistics)
             if len(fresh) >= 2 * places(len(running)):
                 # Statistics are large: of thousands of candidates only those are kept that can still go on.
                 fresh = {name: fresh[name] for name in in_order(standings)[: places(len(running))]}
         states, running = fresh, {name: running[name] for name in survivors(standings)}
-    return judge(rank(pd.DataFrame(rows.values())))
+    return judge(rank(pd.DataFrame(rows.values()), score=score))
 
 
 def rungs(engine: Engine, candidates: int, first: Rung | None) -> tuple[Rung, ...]:
@@ -89,9 +98,7 @@ def _row(strategy: Strategy, rung: Rung, outcome: Outcome) -> dict[str, object]:
         "id": strategy.id,
         "macs": strategy.macs,
         "params": strategy.params,
-        "accuracy": outcome.score.accuracy,
-        "loss": outcome.score.loss,
+        **outcome.scores,
         "calibration_images": rung.calibration,
         "images": rung.sub_validation,
-        "correct": pack(outcome.correct),
     }

@@ -74,8 +74,9 @@ def _work(_params: Params) -> str:
 @task(name="publish", persist_result=False)
 def publish() -> None:
     """Show the ranking and the result as artifacts."""
-    columns = ["rank", "id", "accuracy", "images", "beats_next", "vanilla_accuracy", "macs_fraction", "params_fraction"]
-    ranking = read_table(RANKING)[columns]
+    ranking = read_table(RANKING)
+    by = ranking["ranked_by"].iloc[0]
+    ranking = ranking[["rank", "id", by, "images", "beats_next", f"vanilla_{by}", "macs_fraction", "params_fraction"]]
     shown = pd.concat([ranking.head(SHOWN), ranking[ranking["rank"].isna()]]).drop_duplicates("id")
     rows = shown.astype(object).where(shown.notna(), None).to_dict("records")
     create_table_artifact(rows, key="ranking", description=f"The best {SHOWN} candidates and the references")

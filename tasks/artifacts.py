@@ -81,11 +81,15 @@ SCHEMAS = {
             pa.field("id", pa.string(), nullable=False),
             pa.field("accuracy", pa.float64(), nullable=False),
             pa.field("loss", pa.float64(), nullable=False),
+            pa.field("agreement", pa.float64(), nullable=False),
+            pa.field("divergence", pa.float64(), nullable=False),
             pa.field("vanilla_accuracy", pa.float64()),
             pa.field("vanilla_loss", pa.float64()),
+            pa.field("vanilla_agreement", pa.float64()),
+            pa.field("vanilla_divergence", pa.float64()),
             pa.field("calibration_images", pa.int64(), nullable=False),
             pa.field("images", pa.int64(), nullable=False),
-            pa.field("correct", pa.binary(), nullable=False),
+            pa.field("evidence", pa.binary(), nullable=False),
         ]
     ),
 }
@@ -93,10 +97,11 @@ SCHEMAS[CANDIDATES] = SCHEMAS[STRATEGIES]
 SCHEMAS[RANKING] = pa.schema(
     [
         pa.field("rank", pa.int64()),
+        pa.field("ranked_by", pa.string(), nullable=False),
         *SCHEMAS[STRATEGIES],
-        *(field for field in SCHEMAS[SCORES] if field.name not in ("id", "correct")),
-        pa.field("accuracy_low", pa.float64(), nullable=False),
-        pa.field("accuracy_high", pa.float64(), nullable=False),
+        *(field for field in SCHEMAS[SCORES] if field.name not in ("id", "evidence")),
+        pa.field("score_low", pa.float64(), nullable=False),
+        pa.field("score_high", pa.float64(), nullable=False),
         pa.field("beats_next", pa.float64()),
     ]
 )

@@ -14,7 +14,7 @@ from torch import nn
 
 from eagleeye.batchnorm import adapt_batch_norm, batch_norm_layers
 from eagleeye.channels import Space
-from eagleeye.confidence import pack
+from eagleeye.confidence import KINDS
 from eagleeye.data import Batches, decode_to
 from eagleeye.engine import GPU_LANES, Engine, Method, choose_precision
 from eagleeye.errors import ConfigError
@@ -27,7 +27,7 @@ from tasks.content_key import content_key
 from tasks.images import choose_device, open_subset, preprocess
 from tasks.network import load_network
 from tasks.params import Params
-from tasks.scorebook import Scores
+from tasks.scorebook import PACKED, Scores
 from tasks.space import trace_network
 
 # The library's part in a score; an edit elsewhere leaves the scores on record valid.
@@ -84,9 +84,10 @@ class Bench:
             vanilla=self.params.evaluate.vanilla,
         )
         seconds = time.perf_counter() - started
-        vanilla = outcome.vanilla or (None, None)
-        scores = Scores(*outcome.score, pack(outcome.correct), *vanilla, seconds)
-        return scores, outcome.statistics.numpy().tobytes()
+        packed = {PACKED[name]: KINDS[name](column).pack() for name, column in outcome.predictions.columns.items()}
+        before = outcome.vanilla_predictions.scores if outcome.vanilla_predictions is not None else {}
+        vanilla = {f"vanilla_{name}": score for name, score in before.items()}
+        return Scores(**outcome.scores, **packed, **vanilla, seconds=seconds), outcome.statistics.numpy().tobytes()
 
     def take_a_core(self) -> None:
         """Let this thread compute on one core: small convolutions gain little from a second, a second candidate all."""

@@ -8,9 +8,7 @@ from typing import Any
 import pandas as pd
 import torch
 
-from eagleeye.confidence import unpack
-from eagleeye.evaluate import Score
-from eagleeye.racing import Rung, Standing, survivors
+from eagleeye.racing import Rung, in_order, survivors
 from eagleeye.strategies import Strategy, sampler
 from tasks.artifacts import (
     CALIBRATION,
@@ -29,7 +27,7 @@ from tasks.context import Context
 from tasks.params import Params
 from tasks.parcel import Parcel, parcel
 from tasks.preflight import check_best_score, check_network
-from tasks.scorebook import Scorebook, Scores
+from tasks.scorebook import PACKED, Scorebook, Scores
 from tasks.scoring import FILES, Entry, Scored, score
 from tasks.search import Recorder, record_search
 from tasks.shell import generation_sizes, open_shell
@@ -71,10 +69,9 @@ def run(params: Params, context: Context) -> None:
             _record_inputs(params, recorder)
             search = _breed(Search(parcel(params, key, *FILES), book, first, context, bench, recorder))
             scores = _race(search)
-    rows = [{"id": name, **vars(scores[name][1]), **_images(scores[name][0])} for name in search.table["id"]]
     write_table(CANDIDATES, search.table)
-    write_table(SCORES, pd.DataFrame(rows))
-    check_best_score(bench, {name: found for name, (_, found) in scores.items()}, context)
+    write_table(SCORES, pd.DataFrame([_row(name, *scores[name], params.rank.by) for name in search.table["id"]]))
+    check_best_score(bench, scores[_winner(search, scores)][1], context)
 
 
 def record(params: Params, recorder: Recorder) -> None:
@@ -101,7 +98,7 @@ def _breed(search: Search) -> Search:
     for number, size in enumerate(sizes[1:], start=1):
         scored = strategies_of(search.table, references=False)
         found = _score_rung(search, rung, scored, f"generation {number}/{len(sizes)}")
-        ranked = [(strategy, found[strategy.id].accuracy) for strategy in scored]
+        ranked = [(strategy, found[strategy.id].standing(params.rank.by).merits[0]) for strategy in scored]
         bred = propose(shell, ranked, count=size, seed=wanted.seed, max_draws=wanted.max_draws)
         table = pd.concat([search.table, table_of(bred, wanted.sampler, bench.space)])
         search = replace(
@@ -120,7 +117,8 @@ def _race(search: Search) -> dict[str, tuple[Rung, Scores]]:
         entries = running + (references if number == len(rungs) else [])
         found = _score_rung(search, rung, entries, f"{number}/{len(rungs)}")
         scores |= {entry.id: (rung, found[entry.id]) for entry in entries}
-        chosen = set(survivors({entry.id: _standing(found[entry.id]) for entry in running}))
+        by = search.shared.params.rank.by
+        chosen = set(survivors({entry.id: found[entry.id].standing(by) for entry in running}))
         search.book.drop_statistics(search.shared.key, [_place(entry) for entry in entries if entry.id not in chosen])
         running = [entry for entry in running if entry.id in chosen]
     return scores
@@ -168,12 +166,15 @@ class _Entries(Sequence[Entry]):
         return Entry(strategy, self._rung, self._book.statistics(self._key, _place(strategy), self._rung))
 
 
-def _images(rung: Rung) -> dict[str, int]:
-    return {"calibration_images": rung.calibration, "images": rung.sub_validation}
+def _row(name: str, rung: Rung, scores: Scores, by: str) -> dict[str, object]:
+    images = {"calibration_images": rung.calibration, "images": rung.sub_validation}
+    return {"id": name, **vars(scores), **images, "evidence": getattr(scores, PACKED[by])}
 
 
-def _standing(scores: Scores) -> Standing:
-    return Standing(Score(scores.accuracy, scores.loss), unpack(scores.correct))
+def _winner(search: Search, scores: Mapping[str, tuple[Rung, Scores]]) -> str:
+    by, drawn = search.shared.params.rank.by, strategies_of(search.table, references=False)
+    last = [entry.id for entry in drawn if scores[entry.id][0] == search.bench.everything]
+    return in_order({name: scores[name][1].standing(by) for name in last})[0]
 
 
 @contextmanager
@@ -187,9 +188,9 @@ def _threads_restored() -> Iterator[None]:
 
 
 def _on_file(row: Mapping[Any, Any]) -> Scores:
-    is_measured = pd.notna(row["vanilla_accuracy"])
-    vanilla = (row["vanilla_accuracy"], row["vanilla_loss"]) if is_measured else (None, None)
-    return Scores(row["accuracy"], row["loss"], row["correct"], *vanilla)
+    vanilla = {f"vanilla_{name}": row[f"vanilla_{name}"] for name in PACKED if pd.notna(row["vanilla_accuracy"])}
+    unpacked = dict.fromkeys(PACKED.values(), b"")  # of no interest to the record
+    return Scores(**{name: row[name] for name in PACKED}, **unpacked, **vanilla)
 
 
 def _place(strategy: Strategy) -> str:

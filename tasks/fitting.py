@@ -66,7 +66,7 @@ def judge(shared: Parcel, strategy: Strategy) -> dict[str, float]:
     """
     bench = open_bench(shared.params, shared.key)
     try:
-        outcome = bench.engine.score(strategy, vanilla=True, compare=True)
+        outcome = bench.engine.score(strategy, vanilla=True)
     except EvaluationError as error:
         raise EvaluationError(f"candidate {strategy.id}: {error}") from error
     assert outcome.vanilla_predictions is not None

@@ -175,8 +175,11 @@ class Evaluate(Section):
 
 
 class Rank(Section):
-    """How many candidates go on."""
+    """Which score decides, and how many candidates go on."""
 
+    by: Literal["accuracy", "loss", "agreement", "divergence"] = Field(
+        description="score that decides the race and the ranking, and that later generations are bred by"
+    )
     top_k: Count = Field(description="best candidates to fine-tune")
 
 

@@ -1,7 +1,5 @@
 """Checks around a search: is the unpruned network reproduced on the candidates' path, and was anything found?"""
 
-from collections.abc import Mapping
-
 import torch
 
 from eagleeye.errors import EvaluationError
@@ -60,11 +58,10 @@ def _warn(bench: Bench, exact: float, before: float, after: float, context: Cont
         )
 
 
-def check_best_score(bench: Bench, scores: Mapping[str, Scores], context: Context) -> None:
-    """Warn if even the best candidate is no better than chance: then the ranking says nothing."""
-    best = max(score.accuracy for score in scores.values())
-    if best <= chance_level(bench.engine.sub_validation.labels.cpu().numpy()):
-        context.warn(f"the best candidate is right on {best:.2%}, which is chance: {NEAR_CHANCE}")
+def check_best_score(bench: Bench, winner: Scores, context: Context) -> None:
+    """Warn if even the best candidate is no better than chance: then the ranking says nothing, whatever score ranks."""
+    if winner.accuracy <= chance_level(bench.engine.sub_validation.labels.cpu().numpy()):
+        context.warn(f"the best candidate is right on {winner.accuracy:.2%}, which is chance: {NEAR_CHANCE}")
 
 
 @torch.no_grad()

@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 
 from eagleeye.rank import judge, rank
+from eagleeye.scores import SIGNS
 from tasks.artifacts import CANDIDATES, RANKING, REFERENCE, SCORES, read_table, write_table
 from tasks.context import Context
 from tasks.params import Params
@@ -18,14 +19,15 @@ def run(params: Params, context: Context) -> None:
     """Join candidates and scores, rank those that compete, and put references without a rank below them."""
     table = read_table(CANDIDATES).merge(read_table(SCORES), on="id", validate="one_to_one")
     drawn = table["origin"] != REFERENCE
-    ranked = judge(rank(table[drawn]))
-    references = [judge(row.to_frame().T.assign(rank=pd.NA)) for _, row in table[~drawn].iterrows()]
+    ranked = judge(rank(table[drawn], score=params.rank.by))
+    references = [judge(rank(row.to_frame().T, score=params.rank.by)) for _, row in table[~drawn].iterrows()]
+    references = [row.assign(rank=pd.NA) for row in references]
     ranking = pd.concat([part.astype({"rank": "Int64"}) for part in (ranked, *references)])
     write_table(RANKING, ranking)
     with record_search(params, context) as recorder:
         record(params, recorder)
     shown = pd.concat([ranked.head(SHOWN), *references])
-    columns = ["rank", "id", "accuracy", "95 %", "images", "beats next", "vanilla", "MACs"]
+    columns = ["rank", "id", params.rank.by, "95 %", "images", "beats next", "vanilla", "MACs"]
     context.table("ranking", columns, [_cells(row) for row in shown.to_dict("records")])
     context.say(_verdict(ranked))
 
@@ -44,14 +46,17 @@ def _verdict(ranked: pd.DataFrame) -> str:
 
 
 def _cells(row: Mapping[Any, Any]) -> list[str]:
-    rank, vanilla = row["rank"], row["vanilla_accuracy"]
+    rank, by = row["rank"], row["ranked_by"]
+    vanilla = row[f"vanilla_{by}"]
+    # Shares are told in per cent, losses in nats.
+    exact, rough = (".2%", ".1%") if SIGNS[by] > 0 else (".4f", ".3f")
     return [
         "-" if pd.isna(rank) else str(rank),
         row["id"],
-        f"{row['accuracy']:.2%}",
-        f"{row['accuracy_low']:.1%}-{row['accuracy_high']:.1%}",
+        f"{row[by]:{exact}}",
+        f"{row['score_low']:{rough}}-{row['score_high']:{rough}}",
         f"{row['images']:,}",
         "-" if pd.isna(row["beats_next"]) else f"{row['beats_next']:.1%}",
-        "-" if pd.isna(vanilla) else f"{vanilla:.2%}",
+        "-" if pd.isna(vanilla) else f"{vanilla:{exact}}",
         f"{row['macs_fraction']:.2%}",
     ]

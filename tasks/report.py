@@ -79,7 +79,7 @@ def _report_data(params: Params, ranking: pd.DataFrame, history: pd.DataFrame) -
         latency=_latency(params, network),
         classes=len(read_subset(SUB_VALIDATION).classes),
         warnings=(*_warnings(ranking), *(f"not pruned: {reason}" for reason in space.left_out)),
-        settings=_settings(params),
+        settings=_settings(params, ranking),
     )
 
 
@@ -100,13 +100,13 @@ def _latency(params: Params, baseline: nn.Module) -> pd.DataFrame:
 
 
 def _warnings(ranking: pd.DataFrame) -> list[str]:
-    best = ranking.loc[ranking["rank"].notna(), "accuracy"].max()
+    best = ranking.loc[ranking["rank"] == 1, "accuracy"].item()
     if best > chance_level(read_subset(SUB_VALIDATION).labels):
         return []
     return [f"the best candidate was right on {best:.2%} before fine-tuning, which is chance: {NEAR_CHANCE}"]
 
 
-def _settings(params: Params) -> dict[str, str]:
+def _settings(params: Params, ranking: pd.DataFrame) -> dict[str, str]:
     wanted = params.strategies
     return {
         "budget": budget_text(params),
@@ -115,6 +115,7 @@ def _settings(params: Params) -> dict[str, str]:
         "calibration images": f"{len(read_subset(CALIBRATION)):,}",
         "sub-validation images": f"{len(read_subset(SUB_VALIDATION)):,}",
         "adaptive BN": params.evaluate.mode,
+        "ranked by": str(ranking["ranked_by"].iloc[0]),
         "fine-tuning": f"{params.finetune.epochs} epochs, lr {params.finetune.lr}",
     }
 

@@ -9,31 +9,39 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterable
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, fields, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
+from eagleeye.confidence import unpack
 from eagleeye.errors import EvaluationError
-from eagleeye.racing import Rung
+from eagleeye.racing import Rung, Standing
+from eagleeye.scores import merits
 
 WAIT_SECONDS = 60.0  # for another process to finish writing
 SCHEMA = """
-CREATE TABLE IF NOT EXISTS evaluations (
+CREATE TABLE IF NOT EXISTS outcomes (
     search_key TEXT NOT NULL,
     candidate_id TEXT NOT NULL,
     calibration_images INTEGER NOT NULL,
     images INTEGER NOT NULL,
     accuracy REAL NOT NULL,
     loss REAL,             -- NULL: not a number, for which SQLite has no value
-    correct BLOB NOT NULL,
+    agreement REAL NOT NULL,
+    divergence REAL,
+    correct BLOB NOT NULL, -- image by image, what the four are the means of
+    losses BLOB NOT NULL,
+    agrees BLOB NOT NULL,
+    divergences BLOB NOT NULL,
     vanilla_accuracy REAL, -- NULL: not scored without recalibration
     vanilla_loss REAL,
+    vanilla_agreement REAL,
+    vanilla_divergence REAL,
     seconds REAL,          -- NULL: not measured
     statistics BLOB,       -- NULL: dropped, the candidate is out of the race
     PRIMARY KEY (search_key, candidate_id, calibration_images, images)
 ) WITHOUT ROWID"""
-COLUMNS = "accuracy, loss, correct, vanilla_accuracy, vanilla_loss, seconds"
 
 
 @dataclass(frozen=True)
@@ -43,18 +51,43 @@ class Scores:
     Attributes:
         accuracy: Top-1 on the sub-validation images after adaptive BN, in [0, 1].
         loss: Mean cross-entropy there, in nats.
-        correct: On which images it was right, as `eagleeye.confidence.pack` packs them.
+        agreement: Share of these images on which it chooses the unpruned network's class.
+        divergence: Mean Kullback-Leibler divergence from the unpruned network's probabilities there, in nats.
+        correct: The accuracy image by image, as `eagleeye.confidence.Evidence.pack` packs it. Kept of all four scores,
+            about four bytes an image together, so that another score can rank without scoring anew.
+        losses: The loss image by image.
+        agrees: The agreement image by image.
+        divergences: The divergence image by image.
         vanilla_accuracy: The accuracy without recalibration; None where not scored.
-        vanilla_loss: The cross-entropy without recalibration; None where not scored.
+        vanilla_loss: The loss without recalibration; None where not scored.
+        vanilla_agreement: The agreement without recalibration; None where not scored.
+        vanilla_divergence: The divergence without recalibration; None where not scored.
         seconds: Wall-clock time of the evaluation; no part of the result.
     """
 
     accuracy: float
     loss: float
+    agreement: float
+    divergence: float
     correct: bytes
+    losses: bytes
+    agrees: bytes
+    divergences: bytes
     vanilla_accuracy: float | None = None
     vanilla_loss: float | None = None
+    vanilla_agreement: float | None = None
+    vanilla_divergence: float | None = None
     seconds: float | None = None
+
+    def standing(self, score: str) -> Standing:
+        """What the race looks at, if it is decided by one of the four scores."""
+        packed = getattr(self, PACKED[score])
+        return Standing(merits({name: getattr(self, name) for name in PACKED}, score), unpack(packed, score))
+
+
+PACKED = {"accuracy": "correct", "loss": "losses", "agreement": "agrees", "divergence": "divergences"}
+"""Which attribute holds a score image by image."""
+COLUMNS = ", ".join(field.name for field in fields(Scores))
 
 
 class Scorebook:
@@ -96,7 +129,7 @@ class Scorebook:
             Scores by candidate id, in the order of the ids.
         """
         query = (
-            f"SELECT candidate_id, {COLUMNS} FROM evaluations"  # noqa: S608 - no user's text
+            f"SELECT candidate_id, {COLUMNS} FROM outcomes"  # noqa: S608 - no user's text
             " WHERE search_key = ? AND calibration_images = ? AND images = ? ORDER BY candidate_id"
         )
         rows = self._run(query, (search_key, *astuple(rung))).fetchall()
@@ -117,8 +150,9 @@ class Scorebook:
         Raises:
             EvaluationError: The candidate is on record with other scores, or the record cannot be written.
         """
-        insert = "INSERT INTO evaluations VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
-        added = self._run(insert, (search_key, candidate_id, *astuple(rung), *astuple(scores), statistics)).rowcount
+        row = (search_key, candidate_id, *astuple(rung), *astuple(scores), statistics)
+        insert = f"INSERT INTO outcomes VALUES ({', '.join('?' for _ in row)}) ON CONFLICT DO NOTHING"  # noqa: S608
+        added = self._run(insert, row).rowcount
         if not added:
             self._must_agree(self.known(search_key, rung)[candidate_id], scores, candidate_id)
 
@@ -134,7 +168,7 @@ class Scorebook:
             The number of calibration images they are of, and the statistics; None where there are none.
         """
         query = (
-            "SELECT calibration_images, statistics FROM evaluations WHERE search_key = ? AND candidate_id = ?"
+            "SELECT calibration_images, statistics FROM outcomes WHERE search_key = ? AND candidate_id = ?"
             " AND calibration_images <= ? AND statistics IS NOT NULL ORDER BY calibration_images DESC LIMIT 1"
         )
         values = (search_key, candidate_id, rung.calibration)
@@ -143,7 +177,7 @@ class Scorebook:
 
     def drop_statistics(self, search_key: str, candidate_ids: Iterable[str]) -> None:
         """Forget the BN statistics of candidates that are out of the race: for a large network they are large."""
-        update = "UPDATE evaluations SET statistics = NULL WHERE search_key = ? AND candidate_id = ?"
+        update = "UPDATE outcomes SET statistics = NULL WHERE search_key = ? AND candidate_id = ?"
         with self._lock:
             try:
                 with self._connection:
@@ -198,18 +232,11 @@ class Scorebook:
         )
 
 
-def _scores(
-    accuracy: float,
-    loss: float | None,
-    correct: bytes,
-    vanilla_accuracy: float | None,
-    vanilla_loss: float | None,
-    seconds: float | None,
-) -> Scores:
-    if vanilla_accuracy is not None and vanilla_loss is None:
-        vanilla_loss = math.nan
-    loss = math.nan if loss is None else loss
-    return Scores(accuracy, loss, correct, vanilla_accuracy, vanilla_loss, seconds)
+def _scores(*columns: Any) -> Scores:
+    scores = Scores(*columns)
+    vanilla = [] if scores.vanilla_accuracy is None else ["vanilla_loss", "vanilla_agreement", "vanilla_divergence"]
+    missing = [name for name in ("loss", "divergence", *vanilla) if getattr(scores, name) is None]
+    return replace(scores, **dict.fromkeys(missing, math.nan))
 
 
 def _comparable(scores: Scores) -> tuple[str, ...]:

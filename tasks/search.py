@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 import pyarrow.parquet as pq
 
+from eagleeye.scores import SIGNS
 from tasks.artifacts import GROUPS, OUTBOX, STRATEGIES, read_table
 from tasks.bench import scoring_key
 from tasks.content_key import content_key
@@ -205,7 +206,9 @@ def search_key(params: Params) -> str:
     wanted = params.strategies
     # Later generations follow from the first one, the scores and these.
     bred = [wanted.sampler, wanted.generations, wanted.count] if wanted.generations > 1 else None
-    return content_key({"scoring": scoring_key(params), "strategies": STRATEGIES, "bred": bred})
+    return content_key(
+        {"scoring": scoring_key(params), "strategies": STRATEGIES, "bred": bred, "ranked by": params.rank.by}
+    )
 
 
 def budget_text(params: Params) -> str:
@@ -238,7 +241,7 @@ def candidates(
         scored: Sub-validation images and scores by id; candidates without a score are left out.
     """
     columns = ["id", "origin", "macs", "params", "macs_fraction", "params_fraction"]
-    figures = ["accuracy", "loss", "vanilla_accuracy", "vanilla_loss", "seconds"]
+    figures = [*SIGNS, *(f"vanilla_{score}" for score in SIGNS), "seconds"]
     rows = strategies[strategies["id"].isin(list(scored))]
     return [
         Candidate(

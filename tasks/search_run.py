@@ -14,6 +14,7 @@ from typing import Any
 
 import pandas as pd
 
+from eagleeye.scores import SIGNS
 from tasks import tracking_text as words
 from tasks.artifacts import REFERENCE
 from tasks.content_key import content_key
@@ -22,7 +23,8 @@ from tasks.tracking_text import CANDIDATE, CHANGED, FINETUNE, OUTCOME, SEARCH, S
 
 VIEW = "mlflow.sharedViewState."
 PARENT, NOTE, TABLES = "mlflow.parentRunId", "mlflow.note.content", "mlflow.loggedArtifacts"
-BEST, EACH = "candidates/best_accuracy", "candidates/accuracy"  # a section of charts, and the first
+BEST, EACH = "candidates/best_{}", "candidates/{}"  # of the score that ranks: a section of charts, and the first
+RANKED_BY = "rank.by"  # the setting, as a param of the parent
 STEPS_PER_BATCH = 500
 SECONDS_BETWEEN_CHARTS = 1.0
 CHAMPION = "champion"
@@ -44,14 +46,15 @@ class SearchRun:
         self._run = self._found(name)
         self.run_id = self._run.info.run_id
         self._view = f"{VIEW}{self.run_id}"
+        self._ranked_by = self._run.data.params.get(RANKED_BY, "accuracy")
         store.update(self.run_id, status="RUNNING")
         self._nested = self._nested_runs()
         self._done = {key for key, run in self._nested.items() if _finished(run)}
         self._images = {key: run.data.metrics.get("images", 0) for key, run in self._nested.items()}
         scored = [run for run in self._nested.values() if _finished(run) and _competes(run)]
         scored.sort(key=lambda run: (run.info.end_time, run.info.run_name))
-        self._accuracies = [run.data.metrics["accuracy"] for run in scored]
-        self._charted, self._viewed = store.steps(self.run_id, BEST), False
+        self._scores = [run.data.metrics[self._ranked_by] for run in scored]
+        self._charted, self._viewed = store.steps(self.run_id, BEST.format(self._ranked_by)), False
         self._chart()
 
     def begin(self) -> None:
@@ -74,6 +77,7 @@ class SearchRun:
             settings: Nested mappings as in the file.
         """
         params = words.flatten(settings)
+        self._ranked_by = params.get(RANKED_BY, self._ranked_by)
         parent = self._parent()
         old = parent.data.params
         self._store.write(parent, {name: value for name, value in params.items() if name not in old}, [])
@@ -217,7 +221,8 @@ class SearchRun:
         return nested
 
     def _log_candidate(self, candidate: Candidate) -> None:
-        name = words.run_name(candidate.id, candidate.accuracy)
+        score = getattr(candidate, self._ranked_by)
+        name = words.run_name(candidate.id, score)
         tags = {CANDIDATE: candidate.id, PARENT: self.run_id}
         # The duration that the UI shows is that of the evaluation, not of its recording.
         run = self._nested.get(candidate.id) or self._store.create(name, tags, candidate.seconds or 0.0)
@@ -227,7 +232,7 @@ class SearchRun:
         self._nested[candidate.id] = run
         self._done.add(candidate.id)
         if candidate.origin != REFERENCE:
-            self._accuracies.append(candidate.accuracy)
+            self._scores.append(score)
 
     def _finetuning(self, name: str, key: str, outcome: str) -> Run:
         run = self._nested.get(key)
@@ -240,7 +245,8 @@ class SearchRun:
     def _offer_view(self, candidate: Candidate) -> None:
         if self._view not in self._store.experiment_tags():
             name = f"{self._parent().info.run_name}: candidates"
-            self._store.tag_experiment(self._view, words.candidates_view(name, self.run_id, candidate, now()))
+            view = words.candidates_view(name, self.run_id, candidate, now(), self._ranked_by)
+            self._store.tag_experiment(self._view, view)
         self._viewed = True
 
     def _links(self) -> dict[str, str]:
@@ -251,16 +257,18 @@ class SearchRun:
     def _name_candidates(self, winner: str) -> None:
         self._nested = self._nested_runs()
         for key, run in self._nested.items():
-            if CANDIDATE in run.data.tags and "accuracy" in run.data.metrics:
-                name = words.run_name(key, run.data.metrics["accuracy"], winner=key == winner)
+            if CANDIDATE in run.data.tags and self._ranked_by in run.data.metrics:
+                name = words.run_name(key, run.data.metrics[self._ranked_by], winner=key == winner)
                 if name != run.info.run_name:
                     self._store.update(run.info.run_id, name=name)
 
     def _chart(self) -> None:
-        """Bring the parent's curves up to date: accuracies in the order of scoring, and the best so far."""
-        curves = {EACH: self._accuracies, BEST: list(accumulate(self._accuracies, max))}
-        while self._charted < len(self._accuracies):
-            rows = range(self._charted, min(self._charted + STEPS_PER_BATCH, len(self._accuracies)))
+        """Bring the parent's curves up to date: scores in the order of scoring, and the best so far."""
+        better = max if SIGNS[self._ranked_by] > 0 else min
+        curves = {EACH: self._scores, BEST: list(accumulate(self._scores, better))}
+        curves = {name.format(self._ranked_by): curve for name, curve in curves.items()}
+        while self._charted < len(self._scores):
+            rows = range(self._charted, min(self._charted + STEPS_PER_BATCH, len(self._scores)))
             points = [(name, curve[row], row + 1) for row in rows for name, curve in curves.items()]
             self._store.write(self._run, {}, points)
             self._charted = rows.stop

@@ -8,12 +8,14 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from eagleeye.scores import SIGNS
+
 SEARCH, CANDIDATE, FINETUNE = "eagleeye.search", "eagleeye.candidate", "eagleeye.finetune"
 WINNER, CHANGED, OUTCOME = "eagleeye.winner", "eagleeye.changed", "eagleeye.outcome"
 UPLOADS, STUDY = "eagleeye.uploads", "eagleeye.study"
 COSTS = ("macs", "params", "macs_fraction", "params_fraction")
 BUDGETS = ("macs_fraction", "params_fraction", "latency")
-FIGURES = ("accuracy", "loss", "vanilla_accuracy", "vanilla_loss", *COSTS)
+FIGURES = (*SIGNS, *(f"vanilla_{score}" for score in SIGNS), *COSTS)
 LONGEST_KEY, LONGEST_VALUE = 250, 6000  # MLflow's limits
 AXES = 8  # rates in a parallel-coordinates chart, spread over the depth of the network: more is unreadable
 
@@ -32,8 +34,12 @@ class Candidate:
         params_fraction: Its parameters as a fraction of the full network's.
         accuracy: Top-1 on the sub-validation images, in [0, 1].
         loss: Mean cross-entropy there.
+        agreement: Share of images there on which it chooses the unpruned network's class.
+        divergence: Mean Kullback-Leibler divergence there from the unpruned network's probabilities.
         vanilla_accuracy: Without recalibration; None where not scored.
         vanilla_loss: Without recalibration; None where not scored.
+        vanilla_agreement: Without recalibration; None where not scored.
+        vanilla_divergence: Without recalibration; None where not scored.
         latency: Predicted milliseconds of a forward pass; None where no budget asks for it.
         seconds: Time of the evaluation; None where not measured.
         images: Sub-validation images that the scores are of.
@@ -48,8 +54,12 @@ class Candidate:
     params_fraction: float
     accuracy: float
     loss: float
+    agreement: float
+    divergence: float
     vanilla_accuracy: float | None = None
     vanilla_loss: float | None = None
+    vanilla_agreement: float | None = None
+    vanilla_divergence: float | None = None
     latency: float | None = None
     seconds: float | None = None
     images: int | None = None
@@ -96,9 +106,9 @@ def flatten(settings: Mapping[str, object], prefix: str = "") -> dict[str, str]:
     return flat
 
 
-def run_name(what: str, accuracy: float, *, winner: bool = False) -> str:
+def run_name(what: str, score: float, *, winner: bool = False) -> str:
     """Name of a nested run: who it is and how good, e.g. ``s0017 · 0.6123``."""
-    return f"{what} · {accuracy:.4f}" + (" · winner" if winner else "")
+    return f"{what} · {score:.4f}" + (" · winner" if winner else "")
 
 
 def describe(
@@ -132,7 +142,7 @@ def describe(
     return "\n\n".join(lines)
 
 
-def candidates_view(name: str, parent: str, candidate: Candidate, now: int) -> str:
+def candidates_view(name: str, parent: str, candidate: Candidate, now: int, ranked_by: str) -> str:
     """A saved view of MLflow's table of runs: the candidates of one search, best first, and charts of them.
 
     The format is that of the UI's own "Save as new view".
@@ -142,33 +152,34 @@ def candidates_view(name: str, parent: str, candidate: Candidate, now: int) -> s
         parent: Run id of the search.
         candidate: One of them, for the names of the groups and what is measured.
         now: Milliseconds since 1970.
+        ranked_by: The score that ranks.
     """
     groups, measured = list(candidate.rates), candidate.figures()
     spread = {round(step * (len(groups) - 1) / (AXES - 1)) for step in range(AXES)} if groups else set()
     parallel: dict[str, object] = {
         "type": "PARALLEL",
         "selectedParams": [key(f"rate/{groups[place]}") for place in sorted(spread)],
-        "selectedMetrics": ["params_fraction", "accuracy"],
+        "selectedMetrics": ["params_fraction", ranked_by],
         "showAllRuns": True,
     }
     scatters: list[dict[str, object]] = [
         {
             "type": "SCATTER",
             "xaxis": {"key": across, "type": "METRIC"},
-            "yaxis": {"key": "accuracy", "type": "METRIC"},
+            "yaxis": {"key": ranked_by, "type": "METRIC"},
         }
-        for across in ("vanilla_accuracy", "macs_fraction")
+        for across in (f"vanilla_{ranked_by}", "macs_fraction")
     ]
     charts = [
         {"uuid": str(place), "metricSectionId": "top", "runsCountToCompare": 100, **chart}
         for place, chart in enumerate([parallel, *scatters])
     ]
-    columns = ["accuracy", "images", "loss", "vanilla_accuracy", *BUDGETS]
+    columns = [ranked_by, "images", *(score for score in SIGNS if score != ranked_by), f"vanilla_{ranked_by}", *BUDGETS]
     columns = [*(column for column in columns if column in measured), "final_accuracy"]
     state = {
         "searchFilter": f"tags.`mlflow.parentRunId` = '{parent}' and tags.`{CANDIDATE}` LIKE '%'",
-        "orderByKey": "metrics.`accuracy`",
-        "orderByAsc": False,
+        "orderByKey": f"metrics.`{ranked_by}`",
+        "orderByAsc": SIGNS[ranked_by] < 0,
         "startTime": "ALL",
         "lifecycleFilter": "Active",
         "datasetsFilter": [],

@@ -85,7 +85,6 @@ class Engine:
         sub_validation: int | None = None,
         begun: tuple[int, Tensor] | None = None,
         vanilla: bool = False,
-        compare: bool = False,
     ) -> Outcome:
         """Evaluate a candidate: cut its tensors, re-estimate its BN statistics, look at its predictions.
 
@@ -97,7 +96,6 @@ class Engine:
                 size) and the statistics it ended with: only the images after them are run through the network, with
                 the same result. Of more images than are wanted now, they are no use and left aside.
             vanilla: Whether to score the candidate with the trained network's statistics, too.
-            compare: Whether to compare the candidate's predictions with the unpruned network's, too.
 
         Returns:
             The scores, with what it takes to compare and to go on. The same bits for the same images on the same number
@@ -110,24 +108,37 @@ class Engine:
         widths = strategy.widths if isinstance(strategy, Strategy) else strategy
         wanted, look = len(self.calibration.labels), len(self.sub_validation.labels)
         wanted, look = min(calibration or wanted, wanted), min(sub_validation or look, look)
-        full = self.full_outputs() if compare else None
+        full = self.full_outputs(look)
         with self._lane() as slot:
             slot.fill(widths)
             before = self._predict(slot, look, 0, full) if vanilla else None
             self._adapt(slot, widths, wanted, begun)
             return Outcome(self._predict(slot, look, wanted, full), before, slot.statistics())
 
-    def full_outputs(self) -> Tensor:
-        """The unpruned network's logits for all sub-validation images, float32 (images, classes); computed once."""
+    def full_outputs(self, images: int | None = None) -> Tensor:
+        """The unpruned network's logits for sub-validation images, float32 (images, classes); computed once.
+
+        Args:
+            images: So many of the first ones; None: all there are.
+        """
+        count = len(self.sub_validation.labels)
         with self._comparing:
-            if self._full_outputs is None:
-                with self._lane() as slot, torch.inference_mode():
-                    slot.fill([group.channels for group in self.parent.space.groups])
-                    network, count = slot.fold(), len(self.sub_validation.labels)
-                    parts = self._in_chunks(count, lambda start, stop: network(self._part(start, stop, 0)[0]).float())
-                    # On the CPU first: other streams of a GPU must not read what is still being computed.
-                    self._full_outputs = torch.cat(parts).cpu().to(self.parent.device)
-            return self._full_outputs
+            known = 0 if self._full_outputs is None else len(self._full_outputs)
+            # Whole chunks, so that the bits do not depend on how many images were asked for first.
+            wanted = min(count, -(-(images or count) // self.chunk) * self.chunk)
+            if known < wanted:
+                parts = [] if self._full_outputs is None else [self._full_outputs]
+                self._full_outputs = torch.cat([*parts, self._unpruned(known, wanted)])
+            assert self._full_outputs is not None
+            return self._full_outputs[:images]
+
+    def _unpruned(self, start: int, stop: int) -> Tensor:
+        with self._lane() as slot, torch.inference_mode():
+            slot.fill(self.parent.space.channels)
+            network = slot.fold()
+            parts = self._in_chunks(start, stop, lambda start, stop: network(self._part(start, stop, 0)[0]).float())
+            # On the CPU first: other streams of a GPU must not read what is still being computed.
+            return torch.cat(parts).cpu().to(self.parent.device)
 
     def _adapt(self, slot: Slot, widths: Sequence[int], stop: int, begun: tuple[int, Tensor] | None) -> None:
         start = 0
@@ -149,17 +160,17 @@ class Engine:
             slot.fill(widths)
             self._adapt(slot, widths, stop, None)
 
-    def _predict(self, slot: Slot, stop: int, seen: int, full: Tensor | None) -> Predictions:
+    def _predict(self, slot: Slot, stop: int, seen: int, full: Tensor) -> Predictions:
         network = slot.fold()
 
         def look(start: int, end: int) -> Predictions:
-            return predict(network, [self._part(start, end, seen)], full=None if full is None else full[start:end])
+            return predict(network, [self._part(start, end, seen)], full=full[start:end])
 
-        return Predictions.joined(self._in_chunks(stop, look))
+        return Predictions.joined(self._in_chunks(0, stop, look))
 
-    def _in_chunks(self, stop: int, work: Callable[[int, int], Part]) -> list[Part]:
+    def _in_chunks(self, start: int, stop: int, work: Callable[[int, int], Part]) -> list[Part]:
         """Do the work on images from and to, as many at a time as fit into memory."""
-        start, parts = 0, list[Part]()
+        parts = list[Part]()
         while start < stop:
             chunk = self.chunk
             try:

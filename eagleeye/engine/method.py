@@ -46,6 +46,11 @@ class Outcome:
         return self.predictions.score
 
     @property
+    def scores(self) -> dict[str, float]:
+        """All scores after adaptive BN, named as in `eagleeye.scores.SIGNS`."""
+        return self.predictions.scores
+
+    @property
     def correct(self) -> npt.NDArray[np.bool_]:
         """Per sub-validation image whether the candidate is right."""
         return self.predictions.correct
