@@ -9,10 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eagleeye.confidence import chance_to_beat
+from eagleeye.confidence import Evidence, Hits, Losses
 from eagleeye.errors import ConfigError
-from eagleeye.evaluate import Score
-from eagleeye.racing import FEWEST, HOPE, KEEP, Rung, Standing, plan, survivors
+from eagleeye.racing import FEWEST, HOPE, KEEP, Rung, Standing, in_order, plan, survivors
 
 
 def test_many_candidates_run_through_three_rungs_few_through_two_one_through_the_last() -> None:
@@ -46,20 +45,27 @@ def test_rungs_grow_and_can_be_gone_on_from(candidates: int, first: Rung, last: 
 
 
 def standing(right: np.ndarray) -> Standing:
-    return Standing(Score(float(right.mean()), 1.0), right)
+    return Standing((float(right.mean()), -1.0), Hits(right))
 
 
-@given(seed=st.integers(0, 1000), count=st.integers(2, 90), images=st.integers(20, 200))
-def test_the_leader_goes_on_with_few_that_may_still_win(seed: int, count: int, images: int) -> None:
+def raced(evidence: Evidence) -> Standing:
+    mean = float(evidence.values.mean())
+    return Standing((mean if isinstance(evidence, Hits) else -mean, -1.0), evidence)
+
+
+@given(seed=st.integers(0, 1000), count=st.integers(2, 90), images=st.integers(20, 200), kind=st.sampled_from([0, 1]))
+def test_the_leader_goes_on_with_few_that_may_still_win(seed: int, count: int, images: int, kind: int) -> None:
     rng = np.random.default_rng(seed)
-    accuracies = rng.uniform(0.2, 0.9, size=count)
-    field = {f"s{i}": standing(rng.random(images) < a) for i, a in enumerate(accuracies)}
+    bits = [rng.random(images) < accuracy for accuracy in rng.uniform(0.2, 0.9, size=count)]
+    nats = rng.gamma(rng.uniform(0.5, 3, size=(count, 1)), size=(count, images))
+    field = {f"s{i}": raced(Losses(nats[i]) if kind else Hits(bits[i])) for i in range(count)}
     chosen = survivors(field)
-    order = sorted(field, key=lambda name: (-field[name].score.accuracy, name))
+    means = {name: float(each.evidence.values.mean()) for name, each in field.items()}
+    order = sorted(field, key=lambda name: (means[name] if kind else -means[name], name))
     assert chosen[0] == order[0]
     assert 2 <= len(chosen) <= max(FEWEST, count // KEEP)
     assert all(name in order[: max(FEWEST, count // KEEP)] for name in chosen)
-    chances = [chance_to_beat(field[name].correct, field[order[0]].correct) for name in chosen[1:]]
+    chances = [field[name].evidence.chance_to_beat(field[order[0]].evidence) for name in chosen[1:]]
     assert len(chosen) == 2 or min(chances) >= HOPE
 
 
@@ -67,6 +73,22 @@ def test_a_clear_leader_ends_the_race_for_all_but_the_runner_up() -> None:
     images = 400
     field = {f"s{i}": standing(np.arange(images) < right) for i, right in enumerate((100, 300, 150, 120))}
     assert survivors(field) == ["s1", "s2"]
+
+
+def test_the_loss_of_a_clear_leader_ends_the_race_where_accuracies_would_not() -> None:
+    rng = np.random.default_rng(0)
+    # All differ in loss on every image, and are right on the same ones.
+    shared = rng.gamma(1, size=400)
+    field = {f"s{i}": raced(Losses(shared + more)) for i, more in enumerate((0.3, 0.1, 0.2, 0.4))}
+    assert survivors(field) == ["s1", "s2"]
+    bits = rng.random(400) < 0.5
+    assert len(survivors({name: standing(bits) for name in field})) == 4
+
+
+def test_equal_scores_are_decided_by_the_second_one_then_by_id() -> None:
+    bits = Hits(np.ones(3, dtype=bool))
+    field = {name: Standing((1.0, second), bits) for name, second in (("b", -1.0), ("c", -0.5), ("a", -1.0))}
+    assert in_order(field) == ["c", "a", "b"]
 
 
 def test_a_tie_is_no_reason_to_stop() -> None:

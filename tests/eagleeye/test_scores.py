@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,6 +11,7 @@ from scipy.special import rel_entr, softmax
 from sklearn.metrics import accuracy_score, log_loss
 
 from eagleeye import scores
+from eagleeye.errors import ConfigError
 
 
 @st.composite
@@ -45,3 +47,17 @@ def test_a_network_agrees_with_itself(case: tuple[torch.Tensor, torch.Tensor, to
     torch.testing.assert_close(
         scores.divergence(logits + 3, full - 2), scores.divergence(logits, full), atol=1e-4, rtol=1e-4
     )
+
+
+def test_merits_grow_with_the_candidate_and_labels_decide_only_where_they_are_asked_for() -> None:
+    found = {"accuracy": 0.5, "loss": 1.5, "agreement": 0.7, "divergence": 0.3}
+    assert scores.merits(found, "accuracy") == (0.5, -1.5)
+    assert scores.merits(found, "loss") == (-1.5, 0.5)
+    unlabelled = {name: found[name] for name in ("agreement", "divergence")}
+    assert scores.merits(unlabelled, "agreement") == (0.7, -0.3)
+    assert scores.merits(unlabelled, "divergence") == (-0.3, 0.7)
+
+
+def test_another_name_is_refused_with_what_is_allowed() -> None:
+    with pytest.raises(ConfigError, match="'top1' is none of accuracy, loss, agreement, divergence"):
+        scores.check_score("top1")

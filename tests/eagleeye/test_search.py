@@ -8,7 +8,9 @@ import torch
 
 import eagleeye
 from eagleeye.engine import Engine, Method
+from eagleeye.errors import ConfigError
 from eagleeye.racing import Rung
+from eagleeye.scores import SIGNS
 from eagleeye.search import search
 from tests.eagleeye import networks
 from tests.eagleeye.engine.conftest import SUB_VALIDATION, Setting, make_setting
@@ -19,7 +21,7 @@ def setting() -> Setting:
     return make_setting(networks.Residual(), count=30)
 
 
-def race(setting: Setting, lanes: int, first: Rung | None) -> pd.DataFrame:
+def race(setting: Setting, lanes: int, first: Rung | None, score: str = "accuracy") -> pd.DataFrame:
     engine = Engine(
         setting.network,
         setting.space,
@@ -29,7 +31,7 @@ def race(setting: Setting, lanes: int, first: Rung | None) -> pd.DataFrame:
         lanes=lanes,
     )
     threads = torch.get_num_threads()
-    ranking = search(engine, setting.strategies, first=first)
+    ranking = search(engine, setting.strategies, score=score, first=first)
     assert torch.get_num_threads() == threads
     return ranking
 
@@ -55,6 +57,42 @@ def test_a_race_spends_all_images_on_few_and_does_not_depend_on_lanes(setting: S
     for row in finalists.itertuples():
         # Going on from the first rung's statistics ends where starting anew does.
         assert (row.accuracy, row.loss) == (full.loc[row.id, "accuracy"], full.loc[row.id, "loss"])
+
+
+@pytest.mark.parametrize("score", SIGNS)
+def test_any_score_decides_the_race_and_all_are_in_the_table(setting: Setting, score: str) -> None:
+    ranking = race(setting, 2, Rung(8, 20), score)
+    pd.testing.assert_frame_equal(race(setting, 1, Rung(8, 20), score), ranking)
+    assert (ranking["ranked_by"] == score).all()
+    full = race(setting, 2, None, score).set_index("id")
+    for images, rows in ranking.groupby("images"):
+        assert (SIGNS[score] * rows[score]).is_monotonic_decreasing
+        if images == SUB_VALIDATION:
+            assert 2 <= len(rows) <= 4
+            pd.testing.assert_frame_equal(
+                rows.set_index("id")[list(SIGNS)], full.loc[rows["id"], list(SIGNS)], check_exact=True
+            )
+    assert ranking["score_low"].le(ranking[score]).all()
+    assert ranking["score_high"].ge(ranking[score]).all()
+
+
+def test_the_scores_that_need_no_labels_do_not_look_at_them(setting: Setting) -> None:
+    held = setting.sub_validation
+    labels = held.labels
+    wanted = race(setting, 2, Rung(8, 20), "divergence")
+    try:
+        held.labels = labels.roll(1)
+        ranking = race(setting, 2, Rung(8, 20), "divergence")
+    finally:
+        held.labels = labels
+    labelled = ["accuracy", "loss"]
+    assert not ranking[labelled].equals(wanted[labelled])
+    pd.testing.assert_frame_equal(ranking.drop(columns=labelled), wanted.drop(columns=labelled))
+
+
+def test_a_score_of_another_name_is_refused_before_anything_is_scored(setting: Setting) -> None:
+    with pytest.raises(ConfigError, match="'top-1' is none of"):
+        race(setting, 1, None, "top-1")
 
 
 def test_the_library_offers_it_by_name() -> None:

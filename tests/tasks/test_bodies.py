@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,9 @@ import eagleeye
 from eagleeye.data import open_source
 from eagleeye.errors import ArtifactError, EagleEyeError, EvaluationError
 from eagleeye.racing import Rung
-from eagleeye.strategies import Strategy
+from eagleeye.scores import SIGNS
+from eagleeye.strategies import Shell, Strategy, evolve
+from eagleeye.strategies.collect import Scored
 from eagleeye.train import TrainResult
 from tasks import artifacts, bench, evaluate, finetune, scoring, training
 from tasks.artifacts import SCHEMAS
@@ -31,6 +34,8 @@ from tasks.bench import Bench, open_bench, scoring_key
 from tasks.console import Terminal
 from tasks.params import Params
 from tasks.parcel import parcel
+from tasks.preflight import check_best_score
+from tasks.scorebook import Scorebook
 from tasks.settings import override
 from tests.tasks.conftest import ROOT, Recorder, Search, run_stage
 
@@ -213,6 +218,95 @@ def test_without_racing_every_candidate_sees_every_image(search: Search) -> None
     pd.testing.assert_frame_equal(scores[scores["id"].isin(finalists["id"])], finalists)
 
 
+@pytest.mark.parametrize("by", ["loss", "agreement", "divergence"])
+def test_another_score_races_and_ranks_anew_from_what_is_on_record(search: Search, by: str) -> None:
+    before, ranked_before = (pd.read_parquet(path) for path in (artifacts.SCORES, artifacts.RANKING))
+    wanted = [path.read_bytes() for path in (artifacts.SCORES, artifacts.RANKING)]
+    params = changed(search.params, rank={"by": by})
+    context = run_stage("evaluate", params)
+    # Whoever goes on now and did not before; the first rung is on record.
+    assert {entry.rung for entry in context.items} <= {Rung(48, 287)}
+    assert not {entry.strategy.id for entry in context.items} & set(before.loc[before["images"] == 287, "id"])
+    run_stage("rank", params)
+    ranking = pd.read_parquet(artifacts.RANKING)
+    assert (ranking["ranked_by"] == by).all()
+    drawn = ranking[ranking["rank"].notna()]
+    other = {"loss": "accuracy", "agreement": "divergence", "divergence": "agreement"}[by]
+    turned = {name: drawn[name] * (1 if name in ("accuracy", "agreement") else -1) for name in (by, other)}
+    keys = pd.DataFrame({"images": drawn["images"], **turned, "id": drawn["id"]})
+    assert list(drawn["id"]) == list(keys.sort_values(list(keys), ascending=[False, False, False, True])["id"])
+    same = before.merge(ranking, on=["id", "images"])
+    for name in SIGNS:
+        assert same[f"{name}_x"].equals(same[f"{name}_y"])
+    # And back: nothing is scored, the tables are the same.
+    assert run_stage("evaluate", search.params).items == []
+    run_stage("rank", search.params)
+    assert [path.read_bytes() for path in (artifacts.SCORES, artifacts.RANKING)] == wanted
+    pd.testing.assert_frame_equal(pd.read_parquet(artifacts.RANKING), ranked_before)
+
+
+def test_a_race_by_any_score_is_the_same_for_any_workers_however_often_it_was_killed(search: Search) -> None:
+    params = changed(search.params, rank={"by": "divergence"})
+    run_stage("evaluate", params)
+    wanted = artifacts.SCORES.read_bytes()
+    artifacts.SCOREBOOK.unlink()
+    with pytest.raises(KeyboardInterrupt):
+        run_stage("evaluate", params, Recorder(stop_after=4))
+    evaluate.run(changed(params, evaluate={"workers": 3}), Terminal(Console(file=io.StringIO())))
+    assert artifacts.SCORES.read_bytes() == wanted
+
+
+def test_scores_on_record_are_the_means_of_what_is_kept_image_by_image(search: Search) -> None:
+    with Scorebook(artifacts.SCOREBOOK) as book:
+        found = book.known(scoring_key(search.params), Rung(16, 100))
+    assert len(found) == 6
+    for scores in found.values():
+        for name, merit in zip(
+            SIGNS, (scores.accuracy, -scores.loss, scores.agreement, -scores.divergence), strict=True
+        ):
+            standing = scores.standing(name)
+            assert standing.merits[0] == merit
+            mean = standing.evidence.values.astype(np.float64).mean()
+            assert mean == pytest.approx(abs(merit), rel=1e-3, abs=1e-6)
+            assert len(standing.evidence.values) == 100
+
+
+def test_generations_are_bred_from_the_score_that_ranks_the_higher_the_better(
+    search: Search, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: dict[str, float] = {}
+
+    def watched(shell: Shell, scored: Scored, *, count: int, seed: int, max_draws: int) -> list[Strategy]:
+        seen.update({strategy.id: fitness for strategy, fitness in scored})
+        return evolve(shell, scored, count=count, seed=seed, max_draws=max_draws)
+
+    monkeypatch.setattr(evaluate, "sampler", lambda _: watched)
+    settings = {"sampler": "evolution", "generations": 2, "count": 6}
+    params = changed(search.params, strategies=settings, evaluate={"first_images": (16, 100)}, rank={"by": "loss"})
+    run_stage("strategies", params)
+    run_stage("evaluate", params)
+    with Scorebook(artifacts.SCOREBOOK) as book:
+        found = book.known(scoring_key(params), Rung(16, 100))
+    candidates = pd.read_parquet(artifacts.CANDIDATES).set_index("id")
+    assert sorted(seen) == ["s0000", "s0001", "s0002"]
+    for name, fitness in seen.items():
+        assert fitness == -found["-".join(map(str, candidates["widths"][name]))].loss
+
+
+@pytest.mark.parametrize("by", ["accuracy", "loss"])
+def test_a_winner_at_chance_is_told_whatever_score_ranks(search: Search, by: str) -> None:
+    params = changed(search.params, rank={"by": by})
+    opened, context = open_bench(params, scoring_key(params)), Recorder()
+    right = pd.read_parquet(artifacts.SCORES)["accuracy"].max()
+    with Scorebook(artifacts.SCOREBOOK) as book:
+        scores = next(iter(book.known(scoring_key(params), Rung(16, 100)).values()))
+    check_best_score(opened, replace(scores, accuracy=right), context)
+    assert context.warned == []
+    # One that cannot make up its mind loses little and is right by chance.
+    check_best_score(opened, replace(scores, accuracy=0.1, loss=2.3), context)
+    assert context.warned[0].startswith("the best candidate is right on 10.00%, which is chance")
+
+
 def test_a_larger_search_scores_only_the_new_candidates(search: Search) -> None:
     params = changed(search.params, strategies={"count": 9})
     run_stage("strategies", params)
@@ -372,7 +466,7 @@ def test_an_item_scored_again_from_its_pickle_gives_the_same_bits(search: Search
     for entry in final:
         row = scoring.score(pickle.loads(shared), pickle.loads(pickle.dumps(entry)))  # noqa: S301 - our own
         assert (row.scores.accuracy, row.scores.loss) == (table["accuracy"][row.id], table["loss"][row.id])
-        assert row.scores.correct == table["correct"][row.id]
+        assert row.scores.correct == table["evidence"][row.id]
 
 
 def test_the_same_widths_under_another_id_have_a_score_already(search: Search) -> None:

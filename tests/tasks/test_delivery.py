@@ -75,7 +75,8 @@ def _table() -> pd.DataFrame:
 def _record(params: Params, context: Heard, pause: float = 0.0) -> None:
     """What the stages of a small search record, in the order in which they do."""
     table = _table()
-    scores = {row["id"]: Scores(row["accuracy"], row["loss"], b"", 0.1, 2.0, 0.01) for row in table.to_dict("records")}
+    rest = (0.8, 0.3, b"", b"", b"", b"", 0.1, 2.0, 0.1, 2.0, 0.01)
+    scores = {row["id"]: Scores(row["accuracy"], row["loss"], *rest) for row in table.to_dict("records")}
     with record_search(params, context) as recorder:
         recorder.log_settings(params)
         recorder.log_dataset("calibration", Path("ranking.parquet"), use="calibration")
@@ -310,7 +311,7 @@ def test_candidates_appear_while_the_search_runs(project):
     uri, table = f"sqlite:///{project}/live.db", _table()
     with record_search(_params(uri), Heard()) as recorder:
         for row in range(3):
-            recorder.log_candidates(table, {f"s{row:04d}": (100, Scores(0.5, 1.0, b""))})
+            recorder.log_candidates(table, {f"s{row:04d}": (100, Scores(0.5, 1.0, 0.8, 0.3, b"", b"", b"", b""))})
             deadline = time.monotonic() + 10
             while len(picture(uri)["runs"]) < row + 2:
                 assert time.monotonic() < deadline

@@ -14,13 +14,21 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from eagleeye.confidence import pack
+from eagleeye.confidence import Hits, Losses
 from eagleeye.errors import EvaluationError
 from eagleeye.racing import Rung
 from tasks.scorebook import Scorebook, Scores
 
-RUNG, BITS = Rung(256, 1024), pack(np.array([True, False, True]))
-SCORES = Scores(accuracy=0.6123, loss=1.25, correct=BITS, vanilla_accuracy=0.11, vanilla_loss=7.5, seconds=0.7)
+RUNG = Rung(256, 1024)
+BITS, NATS = Hits(np.array([True, False, True])).pack(), Losses(np.array([0.5, 3.0, 0.25])).pack()
+VANILLA = {"vanilla_accuracy": 0.11, "vanilla_loss": 7.5, "vanilla_agreement": 0.12, "vanilla_divergence": 6.5}
+
+
+def made(accuracy: float, loss: float, **changes) -> Scores:
+    return Scores(accuracy, loss, 0.7, 0.9, BITS, NATS, BITS, NATS, **changes)
+
+
+SCORES = made(0.6123, 1.25, **VANILLA, seconds=0.7)
 
 ROOT = Path(__file__).parents[2]
 WRITER = """
@@ -28,8 +36,9 @@ import sys
 from eagleeye.racing import Rung
 from tasks.scorebook import Scorebook, Scores
 book = Scorebook(sys.argv[1])
+rest = 0.5, 1.5, b"1", b"2", b"3", b"4"
 for row in range(10**6):
-    book.record("search", f"s{row:06d}", Rung(256, 1024), Scores(row / 1e6, row / 7, b"bits", seconds=0.1))
+    book.record("search", f"s{row:06d}", Rung(256, 1024), Scores(row / 1e6, row / 7, *rest, seconds=0.1))
     print(row, flush=True)
 """
 
@@ -43,26 +52,35 @@ def test_what_was_recorded_is_known_after_opening_again(tmp_path):
     path = tmp_path / "scores.sqlite"
     with Scorebook(path) as book:
         book.record("a", "s0001", RUNG, SCORES)
-        book.record("a", "s0000", RUNG, Scores(0.1, 2.3, BITS))
-        book.record("b", "s0000", RUNG, Scores(0.2, 2.4, BITS))
+        book.record("a", "s0000", RUNG, made(0.1, 2.3))
+        book.record("b", "s0000", RUNG, made(0.2, 2.4))
     with Scorebook(path) as book:
-        assert book.known("a", RUNG) == {"s0000": Scores(0.1, 2.3, BITS), "s0001": SCORES}
+        assert book.known("a", RUNG) == {"s0000": made(0.1, 2.3), "s0001": SCORES}
         assert list(book.known("a", RUNG)) == ["s0000", "s0001"]
-        assert book.known("b", RUNG) == {"s0000": Scores(0.2, 2.4, BITS)}
+        assert book.known("b", RUNG) == {"s0000": made(0.2, 2.4)}
 
 
 finite_or_not = st.floats()
 
 
-@example(scores=Scores(0.0, -0.0, BITS, 0.0, -0.0))
+@example(
+    scores=made(0.0, -0.0, vanilla_accuracy=0.0, vanilla_loss=-0.0, vanilla_agreement=0.0, vanilla_divergence=-0.0)
+)
 @given(
     scores=st.builds(
         Scores,
         accuracy=st.floats(0, 1),
         loss=finite_or_not,
-        correct=st.binary(min_size=4),
+        agreement=st.floats(0, 1),
+        divergence=finite_or_not,
+        correct=st.binary(),
+        losses=st.binary(),
+        agrees=st.binary(),
+        divergences=st.binary(),
         vanilla_accuracy=st.floats(0, 1),
         vanilla_loss=finite_or_not,
+        vanilla_agreement=st.floats(0, 1),
+        vanilla_divergence=finite_or_not,
     )
 )
 def test_numbers_come_back_bit_for_bit(tmp_path_factory, scores):
@@ -70,27 +88,25 @@ def test_numbers_come_back_bit_for_bit(tmp_path_factory, scores):
         book.record("search", "s0000", RUNG, scores)
         book.record("search", "s0000", RUNG, scores)  # and equal themselves, NaN included
         back = book.known("search", RUNG)["s0000"]
-    for name in ("accuracy", "loss", "vanilla_accuracy", "vanilla_loss"):
-        before, after = getattr(scores, name), getattr(back, name)
-        assert before == after or (math.isnan(before) and math.isnan(after))
+    for name, before in vars(scores).items():
+        after = getattr(back, name)
+        assert before == after or (math.isnan(before) and math.isnan(after)), name
 
 
 def test_the_same_scores_twice_are_one_record_whatever_the_time_they_took(tmp_path):
     with Scorebook(tmp_path / "scores.sqlite") as book:
-        book.record("a", "s0000", RUNG, Scores(0.5, 1.0, BITS, seconds=1.0))
-        book.record("a", "s0000", RUNG, Scores(0.5, 1.0, BITS, seconds=2.0))
-        assert book.known("a", RUNG) == {"s0000": Scores(0.5, 1.0, BITS, seconds=1.0)}
+        book.record("a", "s0000", RUNG, made(0.5, 1.0, seconds=1.0))
+        book.record("a", "s0000", RUNG, made(0.5, 1.0, seconds=2.0))
+        assert book.known("a", RUNG) == {"s0000": made(0.5, 1.0, seconds=1.0)}
 
 
-@pytest.mark.parametrize(
-    "other", [Scores(0.5 + 1e-16, 1.0, BITS), Scores(0.5, math.nan, BITS), Scores(0.5, 1.0, BITS, 0.1, 2.0)], ids=str
-)
+@pytest.mark.parametrize("other", [made(0.5 + 1e-16, 1.0), made(0.5, math.nan), made(0.5, 1.0, **VANILLA)], ids=str)
 def test_other_scores_for_the_same_candidate_are_refused_and_the_first_kept(tmp_path, other):
     with Scorebook(tmp_path / "scores.sqlite") as book:
-        book.record("a", "s0000", RUNG, Scores(0.5 - 1e-16, 1.0, BITS))
+        book.record("a", "s0000", RUNG, made(0.5 - 1e-16, 1.0))
         with pytest.raises(EvaluationError, match=r"candidate s0000: scored .* move .*scores\.sqlite"):
             book.record("a", "s0000", RUNG, other)
-        assert book.known("a", RUNG) == {"s0000": Scores(0.5 - 1e-16, 1.0, BITS)}
+        assert book.known("a", RUNG) == {"s0000": made(0.5 - 1e-16, 1.0)}
 
 
 def test_every_record_outlives_sigkill_at_once(tmp_path):
@@ -111,7 +127,9 @@ def test_every_record_outlives_sigkill_at_once(tmp_path):
             len(announced),
             len(announced) + 1,
         )  # one may be on record but not yet announced
-        assert known == {f"s{row:06d}": Scores(row / 1e6, row / 7, b"bits", seconds=0.1) for row in range(len(known))}
+        rest = 0.5, 1.5, b"1", b"2", b"3", b"4"
+        wanted = [Scores(row / 1e6, row / 7, *rest, seconds=0.1) for row in range(len(known))]
+        assert known == {f"s{row:06d}": scores for row, scores in enumerate(wanted)}
         book.record("search", "next", RUNG, SCORES)
 
 
@@ -136,8 +154,8 @@ def _write_all(path, barrier, own):
     barrier.wait()
     with Scorebook(path) as book:
         for row in range(40):
-            book.record("search", f"s{row:04d}", RUNG, Scores(row / 40, 1.0, BITS, seconds=own))
-            book.record("search", f"own{own}-{row:04d}", RUNG, Scores(0.5, 1.0, BITS))
+            book.record("search", f"s{row:04d}", RUNG, made(row / 40, 1.0, seconds=own))
+            book.record("search", f"own{own}-{row:04d}", RUNG, made(0.5, 1.0))
 
 
 def test_several_processes_open_a_new_file_at_once_and_write_the_same_candidates(tmp_path):
@@ -201,11 +219,11 @@ def test_a_full_disk_is_named_and_loses_nothing(tmp_path):
 def test_rungs_are_kept_apart_and_statistics_are_those_to_go_on_from(tmp_path):
     first, second = Rung(256, 1024), Rung(512, 2048)
     with Scorebook(tmp_path / "scores.sqlite") as book:
-        book.record("a", "s0000", first, Scores(0.5, 1.0, BITS), b"of 256")
-        book.record("a", "s0000", second, Scores(0.4, 1.1, BITS), b"of 512")
-        book.record("a", "s0001", first, Scores(0.3, 1.2, BITS), b"other")
-        assert book.known("a", first) == {"s0000": Scores(0.5, 1.0, BITS), "s0001": Scores(0.3, 1.2, BITS)}
-        assert book.known("a", second) == {"s0000": Scores(0.4, 1.1, BITS)}
+        book.record("a", "s0000", first, made(0.5, 1.0), b"of 256")
+        book.record("a", "s0000", second, made(0.4, 1.1), b"of 512")
+        book.record("a", "s0001", first, made(0.3, 1.2), b"other")
+        assert book.known("a", first) == {"s0000": made(0.5, 1.0), "s0001": made(0.3, 1.2)}
+        assert book.known("a", second) == {"s0000": made(0.4, 1.1)}
         assert book.statistics("a", "s0000", Rung(1667, 5000)) == (512, b"of 512")
         # Statistics of more images than the evaluation to come is of would change its result.
         assert book.statistics("a", "s0000", Rung(256, 5000)) == (256, b"of 256")
@@ -213,4 +231,19 @@ def test_rungs_are_kept_apart_and_statistics_are_those_to_go_on_from(tmp_path):
         book.drop_statistics("a", ["s0000", "unknown"])
         assert book.statistics("a", "s0000", second) is None
         assert book.statistics("a", "s0001", second) == (256, b"other")
-        assert book.known("a", first)["s0000"] == Scores(0.5, 1.0, BITS)
+        assert book.known("a", first)["s0000"] == made(0.5, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("score", "merits", "values"),
+    [
+        ("accuracy", (0.6123, -1.25), [True, False, True]),
+        ("loss", (-1.25, 0.6123), [0.5, 3.0, 0.25]),
+        ("agreement", (0.7, -0.9), [True, False, True]),
+        ("divergence", (-0.9, 0.7), [0.5, 3.0, 0.25]),
+    ],
+)
+def test_any_score_on_record_can_decide_a_race(score, merits, values):
+    standing = SCORES.standing(score)
+    assert standing.merits == merits
+    assert standing.evidence.values.tolist() == values

@@ -155,12 +155,29 @@ def test_many_groups_and_odd_names_are_recorded(store):
 
 
 def test_unmeasured_and_undefined_figures(store):
-    bare = candidate(0, 0.5, vanilla_accuracy=None, vanilla_loss=None, seconds=None)
+    unscored = dict.fromkeys(f"vanilla_{score}" for score in SIGNS)
+    bare = candidate(0, 0.5, **unscored, seconds=None)
     with store.search() as run:
         run.log_candidates(rows([bare, candidate(1, 0.5, vanilla_loss=float("nan"))]))
-    assert set(store.figures("s0000")) == {"accuracy", "loss", "macs", "params", "macs_fraction", "params_fraction"}
+    assert set(store.figures("s0000")) == {*SIGNS, "macs", "params", "macs_fraction", "params_fraction"}
     query = "SELECT is_nan FROM metrics WHERE key = 'vanilla_loss' AND run_uuid = ?"
     assert store.rows(query, store.run_id("s0001")) == [(1,)]
+
+
+def test_a_search_that_ranks_by_loss_shows_losses_the_smallest_best(store, tmp_path):
+    settings = {**SETTINGS, "rank": {"by": "loss"}}
+    for part in (CANDIDATES[:2], CANDIDATES):  # killed after two, then all again
+        with store.search() as run:
+            run.log_settings(settings)
+            run.log_candidates(rows(part))
+    _ranking(tmp_path / "ranking.parquet", winner="s0001")
+    with store.search() as run:  # another stage
+        run.log_ranking(tmp_path / "ranking.parquet")
+    names = {name for name in store.runs() if name[0] in "se"}
+    assert names == {"s0000 · 1.5900", "s0001 · 1.3800 · winner", "s0002 · 1.4500", "even · 1.3000"}
+    np.testing.assert_allclose(store.curve("resnet", "candidates/loss"), [1.59, 1.38, 1.45])
+    np.testing.assert_allclose(store.curve("resnet", "candidates/best_loss"), [1.59, 1.38, 1.38])
+    assert not any("accuracy" in name for name, _, _ in store.points("resnet") if name.startswith("candidates/"))
 
 
 SETTINGS = {"model": {"name": "cifar_resnet20"}, "data": {"source": "digits"}, "finetune": {"epochs": 2, "lr": 0.1}}

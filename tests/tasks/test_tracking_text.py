@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mlflow.utils.validation import _validate_metric_name, _validate_param_name
 
+from eagleeye.scores import SIGNS
 from tasks.tracking_text import Candidate, candidates_view, describe, flatten, key, run_name, without_password
 
 
@@ -47,10 +48,12 @@ def test_a_candidate_names_its_score():
 
 
 def test_figures_leave_out_what_was_not_measured():
-    candidate = Candidate("s0000", "uniform", {}, 10, 5, 0.500012, 0.25, 0.61234567, 1.5)
+    candidate = Candidate("s0000", "uniform", {}, 10, 5, 0.500012, 0.25, 0.61234567, 1.5, 0.75, 0.5)
     assert candidate.figures() == {
         "accuracy": 0.61234567,
         "loss": 1.5,
+        "agreement": 0.75,
+        "divergence": 0.5,
         "macs": 10.0,
         "params": 5.0,
         "macs_fraction": 0.5,
@@ -100,9 +103,10 @@ def test_quantities_are_short(value, shown):
     assert f"| x | {shown} | {shown} |" in describe(PARAMS, metrics, {}, LINKS)
 
 
-def _state(groups, **measured):
-    candidate = Candidate("s0", "uniform", dict.fromkeys(groups, 0.1), 10, 5, 0.5, 0.25, 0.6, 1.5, **measured)
-    view = json.loads(candidates_view("name", "run", candidate, 7))
+def _state(groups, ranked_by="accuracy", **measured):
+    rates = dict.fromkeys(groups, 0.1)
+    candidate = Candidate("s0", "uniform", rates, 10, 5, 0.5, 0.25, 0.6, 1.5, 0.7, 0.4, **measured)
+    view = json.loads(candidates_view("name", "run", candidate, 7, ranked_by))
     kind, packed = view["state"].split(";")
     assert (view["name"], view["createdAt"], kind) == ("name", 7, "deflate")
     return json.loads(zlib.decompress(base64.b64decode(packed)))
@@ -124,8 +128,19 @@ def test_the_view_lists_one_search_best_first():
     assert (state["orderByKey"], state["orderByAsc"]) == ("metrics.`accuracy`", False)
 
 
+def test_the_view_is_about_the_score_that_ranks():
+    state = _state(["a"], "divergence", vanilla_divergence=0.9, vanilla_accuracy=0.1)
+    assert (state["orderByKey"], state["orderByAsc"]) == ("metrics.`divergence`", True)
+    assert state["selectedColumns"][0] == "metrics.`divergence`"
+    assert "metrics.`vanilla_accuracy`" not in state["selectedColumns"]
+    parallel, against_vanilla, against_cost = state["compareRunCharts"]
+    assert parallel["selectedMetrics"] == ["params_fraction", "divergence"]
+    assert (against_vanilla["xaxis"]["key"], against_vanilla["yaxis"]["key"]) == ("vanilla_divergence", "divergence")
+    assert against_cost["yaxis"]["key"] == "divergence"
+
+
 def test_the_view_has_columns_for_the_score_and_every_budget_that_is_measured():
-    columns = [f"metrics.`{name}`" for name in ("accuracy", "loss", "macs_fraction", "params_fraction")]
+    columns = [f"metrics.`{name}`" for name in (*SIGNS, "macs_fraction", "params_fraction")]
     assert _state(["a"])["selectedColumns"] == [*columns, "metrics.`final_accuracy`"]
     measured = _state(["a"], latency=2.5, images=100)["selectedColumns"]
     assert set(measured) - set(columns) == {f"metrics.`{name}`" for name in ("latency", "images", "final_accuracy")}

@@ -80,7 +80,7 @@ def test_candidates_are_compared_with_the_unpruned_network(kind: type[nn.Module]
     strategy, (inputs, _) = setting.strategies[0], setting.sub_validation.part(0, SUB_VALIDATION)
     engine = engine_of(setting, lanes=1)
     engine.chunk = 16
-    found = engine.score(strategy, sub_validation=40, vanilla=True, compare=True)
+    found = engine.score(strategy, sub_validation=40, vanilla=True)
     with torch.no_grad():
         full = setting.network(inputs)
     torch.testing.assert_close(engine.full_outputs(), full, rtol=1e-3, atol=1e-3)
@@ -94,15 +94,24 @@ def test_candidates_are_compared_with_the_unpruned_network(kind: type[nn.Module]
         assert (predictions.agrees != scores.agreement(outputs, full)[:40].numpy()).sum() <= 1
         wanted = scores.divergence(outputs, full)[:40].numpy()
         np.testing.assert_allclose(predictions.divergences, wanted, rtol=1e-2, atol=1e-3)
-    assert engine.score(strategy).predictions.agrees is None
 
 
 def test_the_unpruned_network_does_not_diverge_from_itself(setting: Setting) -> None:
     engine = engine_of(setting, Method(precision="bfloat16"))
-    whole = engine.score([group.channels for group in setting.space.groups], vanilla=True, compare=True)
+    whole = engine.score([group.channels for group in setting.space.groups], vanilla=True)
     assert whole.vanilla_predictions.agrees.all()
     assert whole.vanilla_predictions.divergences.max() < 1e-9
     assert whole.predictions.divergences.max() > 1e-6
+
+
+def test_the_unpruned_networks_outputs_do_not_depend_on_how_many_were_asked_for_first(setting: Setting) -> None:
+    engines = [engine_of(setting) for _ in range(2)]
+    for engine in engines:
+        engine.chunk = 16
+    grown = [engines[0].full_outputs(images) for images in (20, 3, 40, SUB_VALIDATION)]
+    assert [len(found) for found in grown] == [20, 3, 40, SUB_VALIDATION]
+    whole = engines[1].full_outputs()
+    assert all(torch.equal(found, whole[: len(found)]) for found in grown)
 
 
 def test_fewer_images_are_the_first_ones(setting: Setting) -> None:
