@@ -173,7 +173,7 @@ def on_record(folder: Path) -> int:
     """How many scores a search has on record."""
     try:
         with sqlite3.connect(f"file:{folder}/.eagleeye/scores.sqlite?mode=ro", uri=True) as book:
-            return int(book.execute("SELECT count(*) FROM evaluations").fetchone()[0])
+            return int(book.execute("SELECT count(*) FROM outcomes").fetchone()[0])
     except sqlite3.Error:
         return 0
 

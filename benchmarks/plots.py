@@ -1,4 +1,4 @@
-"""`python -m benchmarks.plots`: draw what `python -m benchmarks` measured last."""
+"""`python -m benchmarks.plots`: draw what `python -m benchmarks` and `benchmarks.searching` measured last."""
 
 from __future__ import annotations
 
@@ -14,15 +14,24 @@ from benchmarks.__main__ import RESULTS
 from benchmarks.comparison import summary
 
 SHOWN = ("published", "plain", "engine")
-COLOURS = {"published": "#8c8c8c", "plain": "#e08a1e", "engine": "#1f77b4"}
+COLOURS = {
+    "published": "#8c8c8c",
+    "plain": "#e08a1e",
+    "engine": "#1f77b4",
+    "uniform": "#8c8c8c",
+    "evolution": "#1f77b4",
+}
 
 
 def main() -> None:
-    """Draw a figure per subject and one of the growth, beside the tables."""
+    """Draw a figure per subject, one of the growth and one per kind of search, beside the tables."""
     for file in sorted(RESULTS.glob("*_resnet*.csv")):
         draw_comparison(pd.read_csv(file), file.with_suffix(".png"))
     if (RESULTS / "growth.csv").is_file():
         draw_growth(pd.read_csv(RESULTS / "growth.csv"), RESULTS / "growth.png")
+    if (RESULTS / "searching.csv").is_file():
+        for (subject, score), table in pd.read_csv(RESULTS / "searching.csv").groupby(["subject", "score"]):
+            draw_searching(table, RESULTS / f"searching_{subject}_{score}.png")
 
 
 def draw_comparison(table: pd.DataFrame, path: Path) -> None:
@@ -66,6 +75,31 @@ def draw_growth(table: pd.DataFrame, path: Path) -> None:
     right.plot(table["candidates"], table["MiB"], marker="o")
     right.set(xscale="log", xlabel="candidates", ylabel="peak memory, MiB", title="digits, ResNet-20: memory")
     right.set_ylim(bottom=0)
+    figure.savefig(path, dpi=120)
+    plt.close(figure)
+
+
+def draw_searching(table: pd.DataFrame, path: Path) -> None:
+    """The best score found against what was spent, and against the candidates drawn: mean, lowest and highest seed.
+
+    Args:
+        table: From `benchmarks.searching.measure`, of one subject and score.
+        path: Where to write the PNG.
+    """
+    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4.2), layout="constrained", sharey=True)
+    score, seeds = table["score"].iloc[0], table["seed"].nunique()
+    factor, unit = (100, ", %") if score in ("accuracy", "agreement") else (1, ", nats")
+    for (name, racing), rows in table.groupby(["sampler", "racing"]):
+        by_length = rows.groupby("candidates")
+        spent, best = by_length["evaluations"].mean(), by_length["best"]
+        line = {"color": COLOURS[name], "linestyle": "-" if racing else "--"}
+        for axes, across in ((left, spent), (right, spent.index)):
+            axes.plot(across, factor * best.mean(), label=f"{name}, {'racing' if racing else 'all images'}", **line)
+            axes.fill_between(across, factor * best.min(), factor * best.max(), color=line["color"], alpha=0.12)
+    title = f"{table['subject'].iloc[0]}, half of the MACs"
+    left.set(xscale="log", xlabel="full evaluations spent", ylabel=f"best {score} found{unit}", title=title)
+    right.set(xlabel="candidates", title=f"the same searches, {seeds} seeds")
+    right.legend()
     figure.savefig(path, dpi=120)
     plt.close(figure)
 

@@ -56,7 +56,7 @@ def scored(folder: Path) -> int:
     """How many evaluations are on record in the copy."""
     try:
         book = sqlite3.connect(f"file:{folder}/.eagleeye/scores.sqlite?mode=ro", uri=True)
-        return int(book.execute("SELECT count(*) FROM evaluations").fetchone()[0])
+        return int(book.execute("SELECT count(*) FROM outcomes").fetchone()[0])
     except sqlite3.Error:
         return 0
 

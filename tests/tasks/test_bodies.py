@@ -261,9 +261,8 @@ def test_scores_on_record_are_the_means_of_what_is_kept_image_by_image(search: S
         found = book.known(scoring_key(search.params), Rung(16, 100))
     assert len(found) == 6
     for scores in found.values():
-        for name, merit in zip(
-            SIGNS, (scores.accuracy, -scores.loss, scores.agreement, -scores.divergence), strict=True
-        ):
+        merits = scores.accuracy, -scores.loss, scores.agreement, -scores.divergence
+        for name, merit in zip(SIGNS, merits, strict=True):
             standing = scores.standing(name)
             assert standing.merits[0] == merit
             mean = standing.evidence.values.astype(np.float64).mean()

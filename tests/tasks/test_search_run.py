@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from eagleeye.scores import SIGNS
 from tests.tasks.recorded import BEST_SO_FAR, CANDIDATES, KEY, Store, assert_recorded_once, candidate, onnx_file, rows
 
 ROOT = Path(__file__).parents[2]

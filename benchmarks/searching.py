@@ -1,0 +1,188 @@
+"""What a search finds for what it spends: `python -m benchmarks.searching`.
+
+Strategies drawn uniformly against those bred by `evolution`, each with and without racing, over several seeds. A point of a
+curve is a whole search of so many generations: its winner's score on all images, against the images that went through
+networks to find it, in units of a candidate's full evaluation. Searches that are on file are not run again, so that the
+command may be stopped and started again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+
+import eagleeye
+from benchmarks.__main__ import RESULTS
+from benchmarks.subjects import names, open_subject
+from benchmarks.ways import Raced
+from eagleeye.confidence import weigh
+from eagleeye.engine import Engine
+from eagleeye.files import written_whole
+from eagleeye.racing import Rung, Standing, in_order, survivors
+from eagleeye.scores import SIGNS, merits
+from eagleeye.search import FIRST, rungs
+from eagleeye.strategies import Shell, Strategy, sampler
+
+FILE = RESULTS / "searching.csv"
+SAMPLERS = ("uniform", "evolution")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What tells searches apart; the first columns of the table."""
+
+    subject: str
+    score: str
+    sampler: str
+    racing: bool
+    seed: int
+    size: int
+    """Candidates per generation."""
+
+
+class Judge:
+    """Scores candidates, and remembers what it found: the bits are the same every time.
+
+    Args:
+        engine: Scores them.
+        score: Which score.
+    """
+
+    def __init__(self, engine: Engine, score: str) -> None:
+        self._engine, self._score = engine, score
+        self._found: dict[tuple[tuple[int, ...], Rung], Standing] = {}
+
+    def standings(self, strategies: Sequence[Strategy], rung: Rung) -> dict[str, Standing]:
+        """What candidates show in a rung, by id."""
+        missing = [strategy for strategy in strategies if (strategy.widths, rung) not in self._found]
+        with ThreadPoolExecutor(self._engine.lanes, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            for strategy, standing in zip(missing, pool.map(lambda each: self._look(each, rung), missing), strict=True):
+                self._found[strategy.widths, rung] = standing
+        return {strategy.id: self._found[strategy.widths, rung] for strategy in strategies}
+
+    def _look(self, strategy: Strategy, rung: Rung) -> Standing:
+        found = self._engine.score(strategy, calibration=rung.calibration, sub_validation=rung.sub_validation)
+        return Standing(merits(found.scores, self._score), weigh(found.predictions.columns[self._score], self._score))
+
+
+def search(
+    settings: Settings, engine: Engine, judge: Judge, shell: Shell, *, generations: int, first: Rung = FIRST
+) -> Iterator[dict[str, Any]]:
+    """Searches of one generation, of two, …, each going on from the one before.
+
+    Args:
+        settings: Which sampler, and whether candidates race.
+        engine: Whose images.
+        judge: Scores candidates by the settings' score.
+        shell: The strategies that meet the budget.
+        generations: Of the longest search.
+        first: Images of the first rung of a race.
+
+    Yields:
+        generations, candidates, evaluations (images spent, in units of a full evaluation), best (the winner's score on
+        all images).
+    """
+    propose, drawn = sampler(settings.sampler), list[Strategy]()
+    known: dict[str, Standing] = {}
+    for generation in range(1, generations + 1):
+        fitness = [(strategy, known[strategy.id].merits[0]) for strategy in drawn]
+        bred = propose(shell, fitness, count=settings.size, seed=settings.seed)
+        start, *_ = rungs(engine, generations * settings.size, first if settings.racing else None)
+        known |= judge.standings(bred, start)
+        drawn += bred
+        best, images = _finish(settings, engine, judge, drawn, known, first)
+        full = len(engine.calibration.labels) + len(engine.sub_validation.labels)
+        yield {"generations": generation, "candidates": len(drawn), "evaluations": images / full, "best": best}
+
+
+def _finish(
+    settings: Settings,
+    engine: Engine,
+    judge: Judge,
+    drawn: Sequence[Strategy],
+    known: dict[str, Standing],
+    first: Rung,
+) -> tuple[float, int]:
+    """The winner's score of a search that ends here, and the images that it has taken altogether."""
+    planned = rungs(engine, len(drawn), first if settings.racing else None)
+    images = len(drawn) * (planned[0].calibration + planned[0].sub_validation)
+    standings, by_id = known, {strategy.id: strategy for strategy in drawn}
+    for before, rung in itertools.pairwise(planned):
+        running = [by_id[name] for name in survivors(standings)]
+        standings = judge.standings(running, rung)
+        # Statistics go on from where the rung before stopped.
+        images += len(running) * (rung.calibration - before.calibration + rung.sub_validation)
+    return SIGNS[settings.score] * standings[in_order(standings)[0]].merits[0], images
+
+
+def measure(subject: str, score: str, seeds: int, generations: int, size: int, file: Path = FILE) -> pd.DataFrame:
+    """Run the searches that are not on file yet.
+
+    Args:
+        subject: Name of a subject.
+        score: Which score.
+        seeds: Searches of each kind, with the seeds 0, 1, …
+        generations: Of the longest search.
+        size: Candidates per generation.
+        file: The table.
+
+    Returns:
+        The table: columns of `Settings` and of `search`.
+    """
+    table = pd.read_csv(file) if file.is_file() else pd.DataFrame()
+    kinds = itertools.product(range(seeds), SAMPLERS, (True, False))
+    wanted = [Settings(subject, score, name, racing, seed, size) for seed, name, racing in kinds]
+    missing = [settings for settings in wanted if _longest(table, settings) < generations]
+    if not missing:
+        return table
+    opened = open_subject(subject)
+    engine = Raced(opened).engine
+    judge, shell = Judge(engine, score), Shell(opened.space, eagleeye.Budget(macs=0.5), 0.7)
+    for settings in missing:
+        rows = [vars(settings) | row for row in search(settings, engine, judge, shell, generations=generations)]
+        rest = table[~_same(table, settings)] if len(table) else table
+        table = pd.concat([rest, pd.DataFrame(rows)], ignore_index=True)
+        with written_whole(file) as beside:
+            table.to_csv(beside, index=False)
+        print(f"{settings}: {rows[-1]['best']:.4f} after {rows[-1]['evaluations']:.1f} evaluations", flush=True)
+    return table
+
+
+def _same(table: pd.DataFrame, settings: Settings) -> pd.Series:
+    return (table[list(vars(settings))] == list(vars(settings).values())).all(axis=1)
+
+
+def _longest(table: pd.DataFrame, settings: Settings) -> int:
+    return (
+        int(table.loc[_same(table, settings), "generations"].max()) if len(table) and any(_same(table, settings)) else 0
+    )
+
+
+def main() -> None:
+    """Measure what is missing, and print the means over the seeds."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.searching", description=__doc__)
+    parser.add_argument("--subject", default=names()[0], help="what to measure on")
+    parser.add_argument("--score", default="accuracy", choices=list(SIGNS), help="what is searched for")
+    parser.add_argument("--seeds", type=int, default=5, help="searches of each kind")
+    parser.add_argument("--generations", type=int, default=10, help="of the longest search")
+    parser.add_argument("--size", type=int, default=30, help="candidates per generation")
+    parser.add_argument(
+        "--file", type=Path, default=FILE, help="the table; python -m benchmarks.plots draws the default"
+    )
+    options = parser.parse_args()
+    options.file.parent.mkdir(parents=True, exist_ok=True)
+    table = measure(options.subject, options.score, options.seeds, options.generations, options.size, options.file)
+    means = table.groupby(["subject", "score", "sampler", "racing", "candidates"])[["evaluations", "best"]].mean()
+    print(means.to_string(float_format=lambda value: f"{value:.4g}"))
+
+
+if __name__ == "__main__":
+    main()
