@@ -1,9 +1,9 @@
 """What a search finds for what it spends: `python -m benchmarks.searching`.
 
-Strategies drawn uniformly against those bred by `evolution`, each with and without racing, over several seeds. A point of a
-curve is a whole search of so many generations: its winner's score on all images, against the images that went through
-networks to find it, in units of a candidate's full evaluation. Searches that are on file are not run again, so that the
-command may be stopped and started again.
+Strategies drawn uniformly against those bred by `evolution`, each with and without racing, over several seeds. A point
+of a curve is a whole search of so many generations: its winner's score on all images, against the images that went
+through networks to find it, in units of a candidate's full evaluation. Searches that are on file are not run again, so
+that the command may be stopped and started again.
 """
 
 from __future__ import annotations

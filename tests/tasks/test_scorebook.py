@@ -21,11 +21,12 @@ from tasks.scorebook import Scorebook, Scores
 
 RUNG = Rung(256, 1024)
 BITS, NATS = Hits(np.array([True, False, True])).pack(), Losses(np.array([0.5, 3.0, 0.25])).pack()
+ALIKE, APART = Hits(np.array([True, True, False])).pack(), Losses(np.array([0.75, 1.0, 0.0])).pack()
 VANILLA = {"vanilla_accuracy": 0.11, "vanilla_loss": 7.5, "vanilla_agreement": 0.12, "vanilla_divergence": 6.5}
 
 
 def made(accuracy: float, loss: float, **changes) -> Scores:
-    return Scores(accuracy, loss, 0.7, 0.9, BITS, NATS, BITS, NATS, **changes)
+    return Scores(accuracy, loss, 0.7, 0.9, BITS, NATS, ALIKE, APART, **changes)
 
 
 SCORES = made(0.6123, 1.25, **VANILLA, seconds=0.7)
@@ -239,8 +240,8 @@ def test_rungs_are_kept_apart_and_statistics_are_those_to_go_on_from(tmp_path):
     [
         ("accuracy", (0.6123, -1.25), [True, False, True]),
         ("loss", (-1.25, 0.6123), [0.5, 3.0, 0.25]),
-        ("agreement", (0.7, -0.9), [True, False, True]),
-        ("divergence", (-0.9, 0.7), [0.5, 3.0, 0.25]),
+        ("agreement", (0.7, -0.9), [True, True, False]),
+        ("divergence", (-0.9, 0.7), [0.75, 1.0, 0.0]),
     ],
 )
 def test_any_score_on_record_can_decide_a_race(score, merits, values):
