@@ -71,11 +71,11 @@ def _work(_params: Params) -> str:
     return headline()
 
 
-@task(name="publish", persist_result=False)
+@task(name="publish", task_run_name="publish", persist_result=False)
 def publish() -> None:
     """Show the ranking and the result as artifacts."""
     columns = ["rank", "id", "accuracy", "images", "beats_next", "vanilla_accuracy", "macs_fraction", "params_fraction"]
-    ranking = read_table(RANKING)[columns]
+    ranking = read_table(RANKING)[columns].round(4)
     shown = pd.concat([ranking.head(SHOWN), ranking[ranking["rank"].isna()]]).drop_duplicates("id")
     rows = shown.astype(object).where(shown.notna(), None).to_dict("records")
     create_table_artifact(rows, key="ranking", description=f"The best {SHOWN} candidates and the references")
