@@ -147,6 +147,7 @@ def candidates_view(name: str, parent: str, candidate: Candidate, now: int) -> s
     spread = {round(step * (len(groups) - 1) / (AXES - 1)) for step in range(AXES)} if groups else set()
     parallel: dict[str, object] = {
         "type": "PARALLEL",
+        "metricSectionId": "rates",
         "selectedParams": [key(f"rate/{groups[place]}") for place in sorted(spread)],
         "selectedMetrics": ["params_fraction", "accuracy"],
         "showAllRuns": True,
@@ -154,14 +155,14 @@ def candidates_view(name: str, parent: str, candidate: Candidate, now: int) -> s
     scatters: list[dict[str, object]] = [
         {
             "type": "SCATTER",
+            "metricSectionId": "scores",
             "xaxis": {"key": across, "type": "METRIC"},
             "yaxis": {"key": "accuracy", "type": "METRIC"},
         }
         for across in ("vanilla_accuracy", "macs_fraction")
     ]
     charts = [
-        {"uuid": str(place), "metricSectionId": "top", "runsCountToCompare": 100, **chart}
-        for place, chart in enumerate([parallel, *scatters])
+        {"uuid": str(place), "runsCountToCompare": 100, **chart} for place, chart in enumerate([parallel, *scatters])
     ]
     columns = ["accuracy", "images", "loss", "vanilla_accuracy", *BUDGETS]
     columns = [*(column for column in columns if column in measured), "final_accuracy"]
@@ -176,7 +177,11 @@ def candidates_view(name: str, parent: str, candidate: Candidate, now: int) -> s
         "selectedColumns": [f"metrics.`{column}`" for column in columns],
         "runsHiddenMode": "SHOWALL",
         "compareRunCharts": charts,
-        "compareRunSections": [{"uuid": "top", "name": "Candidates", "display": True}],
+        # One axis per group of channels needs the width of the page.
+        "compareRunSections": [
+            {"uuid": "rates", "name": "Rates and score", "display": True, "columns": 1, "cardHeight": 420},
+            {"uuid": "scores", "name": "Scores", "display": True, "columns": 2},
+        ],
     }
     packed = base64.b64encode(zlib.compress(json.dumps(state).encode())).decode()
     return json.dumps({"name": name, "createdAt": now, "updatedAt": now, "state": f"deflate;{packed}"})
