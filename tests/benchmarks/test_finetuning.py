@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -47,7 +47,7 @@ def test_ways_are_compared_seed_by_seed(tmp_path: Path) -> None:
 class Fake:
     """A bench whose fits take no time, and which dies when it has made so many."""
 
-    made: list[tuple[float, Recipe]] = []
+    made: ClassVar[list[tuple[float, Recipe]]] = []
     left = 1000
 
     def __init__(self, options: object) -> None:
