@@ -13,7 +13,7 @@ import copy
 import csv
 import itertools
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ from eagleeye.train import Augment, Recipe, TrainData, open_training, train
 
 RESULTS = Path(__file__).parent / "results" / "finetuning.csv"
 PLAIN = "plain"
+WAYS = (PLAIN, "warm-up", "EMA", "distillation", "all")
 RECIPE = ("epochs", "batch_size", "lr", "warmup_epochs", "ema", "distillation", "temperature")
 KEY = ("subject", "budget", "candidate", "way", "seed", "images", "device", *RECIPE)
 """What makes a fit another one; a row that agrees in all of it is not fitted again."""
@@ -60,7 +61,7 @@ def main() -> None:
         start = bench.start(budget)
         # Seed by seed, so that what is there can be compared at any time.
         for seed, way in itertools.product(range(options.seeds), options.ways):
-            recipe = Recipe(**recipes[way], seed=seed)
+            recipe = replace(recipes[way], seed=seed)
             row = {**start.facts, "way": way, **{name: getattr(recipe, name) for name in (*RECIPE, "seed")}}
             if _key(row) in {_key(known) for known in read(options.results)}:
                 continue
@@ -71,23 +72,20 @@ def main() -> None:
     print(summary(pd.read_csv(options.results)).to_string(index=False, float_format=lambda value: f"{value:.2f}"))
 
 
-def ways(options: argparse.Namespace) -> dict[str, dict[str, Any]]:
-    """The settings of each way, by name: the plain ones and what it changes.
+def ways(options: argparse.Namespace) -> dict[str, Recipe]:
+    """The recipe of each way that is asked for, by name: the plain one, and what the way changes in it.
 
     Args:
         options: Of the command line.
+
+    Raises:
+        ConfigError: A setting is out of range, for instance as many epochs of warm-up as there are epochs.
     """
     plain = {"epochs": options.epochs, "batch_size": options.batch_size, "lr": options.lr, "augment": _augment(options)}
     warm, average = {"warmup_epochs": options.warmup}, {"ema": options.ema}
     taught = {"distillation": options.distillation, "temperature": options.temperature}
-    changes = {
-        PLAIN: {},
-        "warm-up": warm,
-        "EMA": average,
-        "distillation": taught,
-        "all": {**warm, **average, **taught},
-    }
-    return {way: plain | change for way, change in changes.items()}
+    changes = dict(zip(WAYS, ({}, warm, average, taught, {**warm, **average, **taught}), strict=True))
+    return {way: Recipe(**plain | changes[way]) for way in options.ways}
 
 
 def _augment(options: argparse.Namespace) -> Augment:
@@ -273,7 +271,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--images", type=int, help="training images; all by default")
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--lr", type=float, default=0.01, help="learning rate at its peak")
-    parser.add_argument("--ways", nargs="+", default=[PLAIN, "warm-up", "EMA", "distillation", "all"])
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=WAYS)
     parser.add_argument("--warmup", type=int, default=1, help="epochs of warm-up, below the epochs")
     parser.add_argument("--ema", type=float, default=0.99, help="decay per step")
     parser.add_argument("--distillation", type=float, default=0.5, help="share of the loss")
