@@ -30,6 +30,8 @@ class Subject:
     """The training images, encoded."""
     rows: tuple[list[int], list[int]]
     """Which of them are for calibration and for sub-validation."""
+    test: ImageSet
+    """The test images, encoded."""
 
     @cached_property
     def calibration(self) -> Images:
@@ -46,9 +48,9 @@ class Subject:
         """The network's search space."""
         return eagleeye.trace(self.network, torch.zeros(1, *self.calibration.pixels.shape[1:]))
 
-    def candidates(self, count: int) -> list[eagleeye.Strategy]:
-        """Strategies at half of the MACs, always the same ones."""
-        return eagleeye.sample(self.space, eagleeye.Budget(macs=0.5), count=count, max_rate=0.7, seed=0)
+    def candidates(self, count: int, macs: float = 0.5, max_rate: float = 0.7) -> list[eagleeye.Strategy]:
+        """Strategies at a fraction of the MACs, always the same ones."""
+        return eagleeye.sample(self.space, eagleeye.Budget(macs=macs), count=count, max_rate=max_rate, seed=0)
 
 
 def names() -> list[str]:
@@ -62,19 +64,18 @@ def open_subject(name: str) -> Subject:
 
 
 def _cifar(name: str) -> Subject:
-    images, _ = open_source(
+    images, test = open_source(
         "parquet", train=str(SHARED / "cifar10/train-*.parquet"), test=str(SHARED / "cifar10/test-*.parquet")
     )
     network = build(name.replace("cifar10", "cifar"), num_classes=10)
     load_checkpoint(network, SHARED / "checkpoints" / f"{name}.safetensors")
     subset = draw_subset(images.labels, calibration=1 / 30, sub_validation=5000, seed=0)
-    return Subject(
-        name, network.eval(), IMAGENET, images, (subset.calibration.tolist(), subset.sub_validation.tolist())
-    )
+    rows = (subset.calibration.tolist(), subset.sub_validation.tolist())
+    return Subject(name, network.eval(), IMAGENET, images, rows, test)
 
 
 def _digits() -> Subject:
-    images, _ = open_source("digits")
+    images, test = open_source("digits")
     shape = Preprocess(size=16, mean=(0.305,) * 3, std=(0.376,) * 3)
     subset = draw_subset(images.labels, calibration=100, sub_validation=400, seed=0)
     torch.manual_seed(0)
@@ -82,9 +83,8 @@ def _digits() -> Subject:
     recipe = Recipe(epochs=6, batch_size=64, lr=0.1, augment="shift", mixed_precision=False)
     rows = np.setdiff1d(np.arange(len(images)), subset.sub_validation)
     data = open_training(images, rows.tolist(), shape, recipe, device=torch.device("cpu"))
-    subject = Subject(
-        "digits_resnet20", network, shape, images, (subset.calibration.tolist(), subset.sub_validation.tolist())
-    )
+    parts = (subset.calibration.tolist(), subset.sub_validation.tolist())
+    subject = Subject("digits_resnet20", network, shape, images, parts, test)
     held = subject.sub_validation
     train(network, data, [((held.pixels / 255 - 0.305) / 0.376, held.labels)], recipe, device="cpu")
     return subject

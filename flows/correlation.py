@@ -65,7 +65,7 @@ def _work(params: Params) -> str:
     return headline(read_params(SETTINGS))
 
 
-@task(name="publish", persist_result=False)
+@task(name="publish", task_run_name="publish", persist_result=False)
 def publish() -> None:
     """Show the coefficients and the answer as artifacts."""
     table = read_table(COEFFICIENTS)

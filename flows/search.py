@@ -71,12 +71,13 @@ def _work(_params: Params) -> str:
     return headline()
 
 
-@task(name="publish", persist_result=False)
+@task(name="publish", task_run_name="publish", persist_result=False)
 def publish() -> None:
     """Show the ranking and the result as artifacts."""
     ranking = read_table(RANKING)
     by = ranking["ranked_by"].iloc[0]
-    ranking = ranking[["rank", "id", by, "images", "beats_next", f"vanilla_{by}", "macs_fraction", "params_fraction"]]
+    columns = ["rank", "id", by, "images", "beats_next", f"vanilla_{by}", "macs_fraction", "params_fraction"]
+    ranking = ranking[columns].round(4)
     shown = pd.concat([ranking.head(SHOWN), ranking[ranking["rank"].isna()]]).drop_duplicates("id")
     rows = shown.astype(object).where(shown.notna(), None).to_dict("records")
     create_table_artifact(rows, key="ranking", description=f"The best {SHOWN} candidates and the references")

@@ -16,7 +16,7 @@ from tasks.lock import only_run
 from tasks.params import Params
 from tasks.record import tell
 from tasks.settings import override, preview, read_params
-from tasks.stages import Outcome, bring_up_to_date, module_of, stage_names
+from tasks.stages import Outcome, bring_up_to_date, mend, module_of, stage_names
 
 SETTINGS = Path("params.yaml")
 # A stage that fails by something that may pass is tried again; what it has done it does not do again.
@@ -47,6 +47,8 @@ def in_project(keys: Mapping[str, str], work: Callable[[Params], str]) -> State[
         sys.path.insert(0, root)
     try:
         with only_run(f"flow run {runtime.flow_run.name}", logger.warning):
+            for line in mend(Path.cwd()):
+                logger.warning(line)
             for line in override(SETTINGS, _changes(keys)):
                 logger.info("params.yaml: %s", line)
             return Completed(message=work(read_params(SETTINGS)))

@@ -16,6 +16,7 @@ from tasks.settings import read_params
 
 STAGES = ("subset", "baseline", "strategies", "evaluate", "rank", "finetune", "report")
 STUDIES = ("correlation",)
+HELPERS = ("record", "mend")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -28,8 +29,9 @@ def main(arguments: list[str] | None = None) -> int:
         Exit status: 0, or 1 after one red line that says what to mend.
     """
     parser = argparse.ArgumentParser(prog="python -m tasks", description="Run one stage of the pipeline.")
-    told = "what to run; `dvc repro` runs all that is out of date; `record` tells MLflow what is in artifacts/"
-    parser.add_argument("stage", choices=(*STAGES, *STUDIES, "record"), help=told)
+    told = "what to run; `dvc repro` runs all that is out of date; `record` tells MLflow what is in artifacts/;"
+    told += " `mend` puts aside what a kill has left half-written of DVC's own files"
+    parser.add_argument("stage", choices=(*STAGES, *STUDIES, *HELPERS), help=told)
     parser.add_argument("--drop", action="store_true", help="with record: forget what waits for MLflow instead")
     options = parser.parse_args(arguments)
     stage = options.stage

@@ -84,6 +84,9 @@ class Training(Section):
     weight_decay: float = Field(ge=0, description="weight decay of every parameter")
     warmup_epochs: int = Field(ge=0, description="epochs of linear warm-up before the cosine")
     label_smoothing: float = Field(ge=0, lt=1, description="label smoothing")
+    ema: Annotated[float, Field(gt=0, lt=1)] | None = Field(
+        description="decay per step of the moving average of the weights that is kept in their place; null: none"
+    )
     augment: Literal["none", "shift", "shift_flip", "resized_crop"] = Field(description="random augmentation")
     mixed_precision: bool = Field(description="16-bit arithmetic where the device has it")
     device: Device = Field(description="auto takes a GPU where there is one")
@@ -94,6 +97,15 @@ class Training(Section):
         if self.warmup_epochs >= self.epochs:
             raise ValueError(f"warmup_epochs is {self.warmup_epochs}: must be below epochs, which is {self.epochs}")
         return self
+
+
+class Tuning(Training):
+    """A training run of a pruned network, which may learn from the unpruned one as well as from the labels."""
+
+    distillation: float = Field(
+        ge=0, le=1, description="share of the loss that is the divergence from the unpruned network; 0: labels alone"
+    )
+    temperature: float = Field(gt=0, description="what the outputs of both are divided by for that")
 
 
 class Budget(Section):
@@ -200,7 +212,7 @@ class Correlation(Section):
     resamples: Annotated[int, Field(ge=100)] = Field(description="of the bootstrap, for the confidence intervals")
     level: float = Field(gt=0, lt=1, description="of the confidence intervals")
     seed: Seed = Field(description="seed of the bootstrap")
-    training: Training
+    training: Tuning
 
 
 class Runner(Section):
@@ -234,7 +246,7 @@ class Params(Section):
     importance: Importance
     evaluate: Evaluate
     rank: Rank
-    finetune: Training
+    finetune: Tuning
     report: Report
     studies: tuple[Literal["correlation"], ...] = Field(description="studies beside the search: [] or [correlation]")
     correlation: Correlation

@@ -8,6 +8,7 @@ pin the behaviour.
 """
 
 import importlib
+import json
 import logging
 import sys
 import threading
@@ -18,12 +19,15 @@ from types import ModuleType
 from typing import Literal
 
 from dvc.exceptions import DvcException
-from dvc.lock import LockError
+from dvc.lock import LockError, make_lock
 from dvc.repo import Repo
 from dvc.repo.reproduce import get_active_graph, plan_repro
-from dvc.rwlock import rwlock
+from dvc.rwlock import RWLOCK_FILE, RWLOCK_LOCK, rwlock
+from dvc.schema import COMPILED_LOCKFILE_SCHEMA
 from dvc.stage import PipelineStage
 from dvc.stage.cache import RunCacheNotFoundError
+from ruamel.yaml import YAML, YAMLError
+from voluptuous import Invalid
 
 from eagleeye.errors import ConfigError
 
@@ -34,6 +38,52 @@ _one_at_a_time = threading.Lock()
 
 # "Updating lock file" and the like are for those who type dvc commands.
 logging.getLogger("dvc").setLevel(logging.WARNING)
+
+
+def mend(root: Path) -> list[str]:
+    """Put aside what a kill has left half-written of DVC's own files, which DVC then refuses to work with.
+
+    DVC writes its table of locks and dvc.lock in place. Without the former nobody holds anything; without the latter
+    the stages are restored from the run cache.
+
+    Args:
+        root: The folder of dvc.yaml.
+
+    Returns:
+        A line for each of them.
+
+    Raises:
+        ConfigError: Another process is at work.
+    """
+    lines = []
+    with _one_at_a_time, _open(root) as repo:
+        locks, lock_file = Path(repo.tmp_dir) / RWLOCK_FILE, root / "dvc.lock"
+        with make_lock(str(Path(repo.tmp_dir) / RWLOCK_LOCK), tmp_dir=repo.tmp_dir):
+            if locks.is_file() and not _reads(locks, json.loads):
+                locks.unlink()
+                lines.append("DVC's table of locks was torn by a kill: removed")
+        with repo.lock:
+            if lock_file.is_file() and not _reads(lock_file, _lock_file):
+                lock_file.replace(root / "dvc.lock.torn")
+                lines.append("dvc.lock was torn by a kill: now dvc.lock.torn; stages come back from DVC's run cache")
+    return lines
+
+
+def _reads(path: Path, parse: Callable[[str], object]) -> bool:
+    try:
+        parse(path.read_text(encoding="utf-8"))
+    except (ValueError, YAMLError, Invalid):
+        return False
+    return True
+
+
+def _lock_file(text: str) -> None:
+    values = COMPILED_LOCKFILE_SCHEMA(YAML(typ="safe").load(text) or {})
+    for stage in values.get("stages", {}).values():
+        for entry in [*stage.get("deps", []), *stage.get("outs", [])]:
+            # The first letters alone: of the word, and of a number in hexadecimal digits, which may look decimal.
+            if entry.get("hash", "md5") != "md5" or not isinstance(entry.get("md5", ""), str):
+                raise Invalid(f"{entry} is cut off")
 
 
 def stage_names(root: Path, last: str | None = None) -> list[str]:

@@ -169,14 +169,19 @@ class Store:
         for model in models:
             if model.status == LoggedModelStatus.PENDING:  # left by a process that was killed
                 self._client.delete_logged_model(model.model_id)
-        for model in models:
-            if model.status == LoggedModelStatus.READY and model.tags.get(ONNX) == digest:
-                return model
+        found = [one for one in models if one.status == LoggedModelStatus.READY and one.tags.get(ONNX) == digest]
+        model = found[0] if found else self._make_model(run_id, path, digest)
+        # Last, so that the run never points to a model that was left half-written.
+        outputs = self.get(run_id).outputs
+        if model.model_id not in [output.model_id for output in (outputs.model_outputs if outputs else [])]:
+            self._client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
+        return model
+
+    def _make_model(self, run_id: str, path: Path, digest: str) -> LoggedModel:
         params = self.get(run_id).data.params
         model = self._client.create_logged_model(
             self.experiment_id, "pruned", run_id, {ONNX: digest}, params, "classifier"
         )
-        self._client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
         with tempfile.TemporaryDirectory() as folder:
             _save_onnx(path, f"{folder}/model", model.model_id, run_id)
             self._client.log_model_artifacts(model.model_id, f"{folder}/model")

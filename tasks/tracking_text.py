@@ -158,6 +158,7 @@ def candidates_view(name: str, parent: str, candidate: Candidate, now: int, rank
     spread = {round(step * (len(groups) - 1) / (AXES - 1)) for step in range(AXES)} if groups else set()
     parallel: dict[str, object] = {
         "type": "PARALLEL",
+        "metricSectionId": "rates",
         "selectedParams": [key(f"rate/{groups[place]}") for place in sorted(spread)],
         "selectedMetrics": ["params_fraction", ranked_by],
         "showAllRuns": True,
@@ -165,14 +166,14 @@ def candidates_view(name: str, parent: str, candidate: Candidate, now: int, rank
     scatters: list[dict[str, object]] = [
         {
             "type": "SCATTER",
+            "metricSectionId": "scores",
             "xaxis": {"key": across, "type": "METRIC"},
             "yaxis": {"key": ranked_by, "type": "METRIC"},
         }
         for across in (f"vanilla_{ranked_by}", "macs_fraction")
     ]
     charts = [
-        {"uuid": str(place), "metricSectionId": "top", "runsCountToCompare": 100, **chart}
-        for place, chart in enumerate([parallel, *scatters])
+        {"uuid": str(place), "runsCountToCompare": 100, **chart} for place, chart in enumerate([parallel, *scatters])
     ]
     columns = [ranked_by, "images", *(score for score in SIGNS if score != ranked_by), f"vanilla_{ranked_by}", *BUDGETS]
     columns = [*(column for column in columns if column in measured), "final_accuracy"]
@@ -187,7 +188,11 @@ def candidates_view(name: str, parent: str, candidate: Candidate, now: int, rank
         "selectedColumns": [f"metrics.`{column}`" for column in columns],
         "runsHiddenMode": "SHOWALL",
         "compareRunCharts": charts,
-        "compareRunSections": [{"uuid": "top", "name": "Candidates", "display": True}],
+        # One axis per group of channels needs the width of the page.
+        "compareRunSections": [
+            {"uuid": "rates", "name": "Rates and score", "display": True, "columns": 1, "cardHeight": 420},
+            {"uuid": "scores", "name": "Scores", "display": True, "columns": 2},
+        ],
     }
     packed = base64.b64encode(zlib.compress(json.dumps(state).encode())).decode()
     return json.dumps({"name": name, "createdAt": now, "updatedAt": now, "state": f"deflate;{packed}"})

@@ -12,11 +12,12 @@ from eagleeye.data import Batches
 from eagleeye.errors import CheckpointError
 from eagleeye.files import written_whole
 from eagleeye.train import Recipe, TrainData, TrainResult, current_share, local_device, open_training, train
-from tasks.artifacts import CACHE, LIBRARY, SUB_VALIDATION
+from tasks.artifacts import BASELINE, CACHE, LIBRARY, SUB_VALIDATION
 from tasks.content_key import content_key
 from tasks.context import Context
 from tasks.images import choose_device, load_subset, open_images, preprocess, training_rows
-from tasks.params import Params, Training
+from tasks.network import load_network
+from tasks.params import Params, Training, Tuning
 
 State = dict[str, Any]
 
@@ -31,6 +32,7 @@ class Workshop:
         validation: The sub-validation images.
         device: Where to train.
         folder: Where the states of unfinished runs lie.
+        teacher: The unpruned network, where the settings ask for distillation.
     """
 
     settings: Training
@@ -38,6 +40,7 @@ class Workshop:
     validation: Batches[tuple[torch.Tensor, torch.Tensor]]
     device: torch.device
     folder: Path
+    teacher: nn.Module | None
 
     def train(self, title: str, network: nn.Module, key: str, context: Context) -> TrainResult:
         """Train one network in place, from its last saved epoch if there is one.
@@ -64,6 +67,7 @@ class Workshop:
                 self.validation,
                 recipe,
                 device=self.device,
+                teacher=self.teacher,
                 state=state,
                 on_epoch=lambda state: _write(path, state),
                 on_step=lambda *_: advance(),
@@ -86,7 +90,13 @@ def open_workshop(params: Params, settings: Training, stage: str) -> Workshop:
     rows, shape = training_rows(len(images), subset.rows), preprocess(params)
     data = open_training(images, rows, shape, recipe_of(settings), device=device)
     validation = Batches(chosen, shape, batch_size=settings.batch_size, device=device, labelled=True)
-    return Workshop(settings, data, validation, device, CACHE / "training" / stage)
+    teacher = load_network(params) if distils(settings) else None
+    return Workshop(settings, data, validation, device, CACHE / "training" / stage, teacher)
+
+
+def distils(settings: Training) -> bool:
+    """Whether a run learns from the unpruned network; the one that trains that network cannot."""
+    return isinstance(settings, Tuning) and settings.distillation > 0
 
 
 def recipe_of(settings: Training) -> Recipe:
@@ -107,6 +117,7 @@ def training_key(params: Params, settings: Training, start: Mapping[str, Any]) -
             "data": params.data.model_dump(mode="json"),
             "model": params.model.model_dump(mode="json"),
             "settings": settings.model_dump(mode="json"),
+            "teacher": BASELINE if distils(settings) else None,
             "sub_validation": SUB_VALIDATION,
             "train": LIBRARY / "train",
             "models": LIBRARY / "models",

@@ -188,7 +188,8 @@ class Engine:
             return None
         whole, cuts = self.parent.full, self.parent.cuts
         self.parent.set_apart()
-        images = len(self.calibration.labels) + len(self.sub_validation.labels)
+        # Sub-validation images twice: with statistics of the calibration images, and with the trained network's.
+        images = len(self.calibration.labels) + 2 * len(self.sub_validation.labels)
         with self._arithmetic():
             if self.parent.start is not None and fits(self.parent.start, self.calibration.part(0, 1), images):
                 return Start(self.parent.start, self.dtype, self.calibration, self.sub_validation)

@@ -41,7 +41,7 @@ class Start:
         self._calibration, self._sub_validation = calibration, sub_validation
         self._statistics = {0: self._layers.statistics()}
         self._batches: dict[tuple[int, int], Tensor] = {}
-        self._seen, self._parts = 0, dict[tuple[int, int], Tensor]()
+        self._parts: dict[tuple[int, int, int], Tensor] = {}
         self._lock = threading.Lock()
 
     def between(self, start: int, stop: int) -> Iterator[Tensor]:
@@ -60,16 +60,16 @@ class Start:
             seen: Calibration images that these layers' statistics are of; 0: the trained network's.
         """
         with self._lock:
-            if seen != self._seen:
+            if seen and not any(place[0] == seen for place in self._parts):
                 # The next rung of a race: nobody asks for the former one's any more.
-                self._seen, self._parts = seen, {}
-            if (start, stop) not in self._parts:
+                self._parts = {place: kept for place, kept in self._parts.items() if place[0] == 0}
+            if (seen, start, stop) not in self._parts:
                 self._recalibrate(seen)
                 self._layers.restore(self._statistics[seen])
                 inputs, _ = self._sub_validation.part(start, stop)
                 with torch.inference_mode():
-                    self._parts[start, stop] = self._finished(self._layers.fold()(inputs))
-            return self._parts[start, stop].clone(), self._sub_validation.labels[start:stop]
+                    self._parts[seen, start, stop] = self._finished(self._layers.fold()(inputs))
+            return self._parts[seen, start, stop].clone(), self._sub_validation.labels[start:stop]
 
     def regroup(self, calibration: Batches[Tensor]) -> None:
         """Take other calibration batches, of fewer images, and forget what was computed with the former ones.

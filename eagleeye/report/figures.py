@@ -174,7 +174,7 @@ def fine_tuning(data: ReportData, theme: Theme) -> Figure:
             markeredgewidth=1.8,
         )
     label(left, theme, "Epoch", SCORE, "Accuracy")
-    label(right, theme, "Epoch", "Cross-entropy (nats)", "Training loss")
+    label(right, theme, "Epoch", "Loss (nats)", "Training loss")
     for axes in (left, right):
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.margins(x=0.04, y=0.12)

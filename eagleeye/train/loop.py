@@ -27,8 +27,9 @@ class TrainResult:
     """What a training run tells.
 
     Attributes:
-        history: One row per epoch: epoch (from 1), lr (of its first step), train_loss (with label smoothing),
-            validation_accuracy in [0, 1], validation_loss (cross-entropy), images_per_second.
+        history: One row per epoch: epoch (from 1), lr (of its first step), train_loss (what is minimised, label
+            smoothing and distillation included), validation_accuracy in [0, 1], validation_loss (cross-entropy),
+            images_per_second.
         best_epoch: Epoch whose weights the model ended with.
         best_accuracy: Validation accuracy of that epoch.
     """
@@ -38,13 +39,14 @@ class TrainResult:
     best_accuracy: float
 
 
-def train(
+def train(  # noqa: PLR0913 - what to train, on what, how, and who listens
     model: nn.Module,
     data: TrainData,
     validation: Iterable[Batch],
     recipe: Recipe,
     *,
     device: str | torch.device,
+    teacher: nn.Module | None = None,
     state: State | None = None,
     on_epoch: Callable[[State], None] | None = None,
     on_step: Callable[[int, int, float], None] | None = None,
@@ -62,6 +64,8 @@ def train(
         validation: Labelled batches (x, y), iterated once per epoch; a list or a re-iterable object.
         recipe: Settings of the run.
         device: Where to train, e.g. ``cpu`` or ``cuda``.
+        teacher: The network to learn from where the recipe says ``distillation``, for instance the unpruned one, with
+            the same classes. It is moved to the device; its weights and its mode stay as they are.
         state: What ``on_epoch`` last received, to continue from there.
         on_epoch: Called after each epoch with everything needed to continue: a dict of tensors and plain
             values that ``torch.load(weights_only=True)`` reads back. Writing it is the caller's business. The last
@@ -73,17 +77,18 @@ def train(
         History, best epoch and its accuracy.
 
     Raises:
+        ConfigError: There is a teacher without distillation, or distillation without a teacher.
         CheckpointError: The state belongs to another recipe or another network.
         DataError: There are too few images, labels the network has no output for, or validation batches for
             one epoch.
         EvaluationError: The loss is no longer a number.
-        ModelError: The network does not return logits.
+        ModelError: The network does not return logits, or the teacher not as many.
     """
     if iter(validation) is validation:
         raise DataError("validation is an iterator, empty after one epoch: pass a list of batches, or Batches")
     place = distributed.local_device(device)
     with distributed.process_group(place) as share, _repeatable(place):
-        run = Run(model, data, recipe, place, share)
+        run = Run(model, data, recipe, place, share, teacher)
         try:
             if state is not None:
                 run.restore(state)

@@ -21,6 +21,12 @@ class Recipe:
         weight_decay: L2 penalty on every parameter, at least 0.
         warmup_epochs: Epochs over which the learning rate rises linearly; below ``epochs``.
         label_smoothing: Share of the target spread evenly over the classes, in [0, 1).
+        ema: Decay per step of the moving average of the weights that is scored and kept instead of them, in (0, 1);
+            about 1 / (1 - ema) steps are averaged. None: the weights themselves.
+        distillation: Share of the loss that is the divergence from a teacher's outputs, in [0, 1]; the rest is
+            cross-entropy with the labels. 0: no teacher.
+        temperature: What both outputs are divided by for that, above 0: the larger, the more the teacher's second and
+            third guesses count.
         augment: ``shift`` crops at random from the image padded by an eighth of its side, ``shift_flip``
             also mirrors, ``resized_crop`` cuts a random part of the original picture, resizes and mirrors it
             (ImageNet).
@@ -36,6 +42,9 @@ class Recipe:
     weight_decay: float = 1e-4
     warmup_epochs: int = 0
     label_smoothing: float = 0.0
+    ema: float | None = None
+    distillation: float = 0.0
+    temperature: float = 4.0
     augment: Augment = "shift_flip"
     mixed_precision: bool = True
     seed: int = 0
@@ -54,6 +63,9 @@ class Recipe:
             f"in [0, {self.epochs - 1}]",
         )
         _require(0 <= self.label_smoothing < 1, "label_smoothing", self.label_smoothing, "in [0, 1)")
+        _require(self.ema is None or 0 < self.ema < 1, "ema", self.ema, "in (0, 1), or None")
+        _require(0 <= self.distillation <= 1, "distillation", self.distillation, "in [0, 1]")
+        _require(0 < self.temperature < math.inf, "temperature", self.temperature, "above 0")
         _require(
             self.augment in get_args(Augment),
             "augment",

@@ -12,7 +12,9 @@ from torch.nn.parallel import DistributedDataParallel
 from eagleeye.errors import CheckpointError, DataError, EvaluationError, ModelError
 from eagleeye.evaluate import evaluate
 from eagleeye.train import augment, distributed
+from eagleeye.train.average import MovingAverage
 from eagleeye.train.data import Batch, TrainData
+from eagleeye.train.objective import Objective
 from eagleeye.train.precision import autocast_type, spare_slow_layers
 from eagleeye.train.recipe import Recipe, learning_rate
 
@@ -29,7 +31,9 @@ class Run:
         recipe: Recipe,
         device: torch.device,
         share: distributed.Share,
+        teacher: nn.Module | None = None,
     ) -> None:
+        self.objective = Objective(recipe, teacher, device)
         self.model = model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.data, self.recipe, self.device, self.share = data, recipe, device, share
         self.highest_label = int(data.labels.max())
@@ -42,7 +46,7 @@ class Run:
         )
         self.autocast = autocast_type(device) if recipe.mixed_precision else None
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.autocast is torch.float16)
-        self.criterion = nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing)
+        self.average = None if recipe.ema is None else MovingAverage(self.model, recipe.ema)
         self.parallel = DistributedDataParallel(self.model) if share.world > 1 else self.model
         self.epoch = 0
         self.history: list[dict[str, float]] = []
@@ -84,17 +88,24 @@ class Run:
         with torch.autocast(self.device.type, dtype=self.autocast, enabled=self.autocast is not None):
             logits = self.parallel(x)
             self._require_logits(logits)
-            loss: torch.Tensor = self.criterion(logits.float(), y)
+            loss = self.objective(x, logits, y)
         torch.autograd.backward(self.scaler.scale(loss))
         self.scaler.step(self.optimizer)
         self.scaler.update()
+        if self.average is not None:
+            self.average.update_parameters(self.model)
         return loss.detach()
+
+    @property
+    def result(self) -> nn.Module:
+        """The network that is scored and kept: the average of the weights where the recipe asks for it."""
+        return self.model if self.average is None else self.average.module
 
     def score_epoch(self, validation: Iterable[Batch]) -> None:
         """Finish the epoch's row with the validation score; keep the weights if they are the best so far."""
         score = torch.zeros(2, dtype=torch.float64, device=self.device)
         if self.share.rank == 0:
-            score += torch.tensor(tuple(evaluate(self.model, validation)), dtype=torch.float64)
+            score += torch.tensor(tuple(evaluate(self.result, validation)), dtype=torch.float64)
         accuracy, loss = distributed.copy_from_first(score, self.share).tolist()
         self.history[-1] |= {"validation_accuracy": accuracy, "validation_loss": loss}
         if not self.best or (accuracy, -loss) > (self.best["accuracy"], -self.best["loss"]):
@@ -102,7 +113,7 @@ class Run:
                 "epoch": self.epoch,
                 "accuracy": accuracy,
                 "loss": loss,
-                "model": _copied(self.model.state_dict()),
+                "model": _copied(self.result.state_dict()),
             }
 
     def snapshot(self) -> State:
@@ -115,6 +126,7 @@ class Run:
                 "best_loss": self.best["loss"],
                 "best_model": self.best["model"],
                 "model": self.model.state_dict(),
+                "average": self.average.state_dict() if self.average is not None else None,
                 "optimizer": self.optimizer.state_dict(),
                 "scaler": self.scaler.state_dict(),
                 "history": self.history,
@@ -136,6 +148,8 @@ class Run:
         try:
             self.model.load_state_dict(state["model"])
             self.optimizer.load_state_dict(state["optimizer"])
+            if self.average is not None:
+                self.average.load_state_dict(state["average"])
         except (KeyError, RuntimeError, ValueError) as error:
             reason = " ".join(str(error).split())[:200]
             raise CheckpointError(
@@ -156,6 +170,7 @@ class Run:
         """Put the network into evaluation mode and the usual memory format, whatever happened."""
         for hook in self.hooks:
             hook.remove()
+        self.objective.leave()
         self.model.eval()
         self.model.to(memory_format=torch.contiguous_format)
 

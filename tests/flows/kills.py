@@ -97,7 +97,7 @@ class Harness:
         with suppress(subprocess.TimeoutExpired):
             if process.wait(moment) == 0:
                 return True
-            time.sleep(1)  # refused, since what was killed before has an heir that is still at work
+            self._mend()
             return False
         who = self._kill(door, process)
         seconds = time.monotonic() - started
@@ -127,8 +127,18 @@ class Harness:
         while time.monotonic() < deadline:
             if self._doors()[door]().wait() == 0:
                 return True
-            time.sleep(2)
+            self._mend()
         return False
+
+    def _mend(self) -> None:
+        # A door was refused: what was killed before has an heir that is still at work, or DVC's own files were torn.
+        command = [sys.executable, "-m", "tasks", "mend"]
+        done = subprocess.run(
+            command, cwd=self.killed, env=environment(self.killed), capture_output=True, text=True, check=False
+        )
+        if "torn" in done.stdout and "nothing" not in done.stdout:
+            print(f"      {done.stdout.strip()}", flush=True)
+        time.sleep(2)
 
     def _compare(self) -> None:
         self._rest()

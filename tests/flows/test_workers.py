@@ -1,4 +1,4 @@
-"""The servers that teams run: Prefect and MLflow on PostgreSQL, and a work pool with two workers."""
+"""The servers that teams run: Prefect and an MLflow server on PostgreSQL, a work pool with two workers."""
 
 import re
 import subprocess
@@ -10,19 +10,28 @@ import mlflow
 import pandas as pd
 import pytest
 
+from tasks.__main__ import STAGES
 from tasks.settings import override
 from tests.flows.project import checkout, environment, free_port
 from tests.postgres import Postgres
+from tests.tasks.mlflow_server import MlflowServer
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 RUN = ("prefect", "deployment", "run", "eagleeye/search", "--watch")
 
 
 @pytest.fixture
-def project(tmp_path: Path, postgres: Postgres) -> Path:
+def tracking(tmp_path: Path, postgres: Postgres) -> Iterator[str]:
+    """An MLflow server over HTTP: records in PostgreSQL, artefacts through the server."""
+    store = postgres.url("mlflow").replace("postgresql://", "postgresql+psycopg://")
+    with MlflowServer(tmp_path / "mlflow", store) as server:
+        yield server.uri
+
+
+@pytest.fixture
+def project(tmp_path: Path, tracking: str) -> Path:
     folder = checkout(tmp_path / "project")
-    uri = postgres.url("mlflow").replace("postgresql://", "postgresql+psycopg://")
-    override(folder / "params.yaml", {"tracking.uri": uri, "strategies.count": 10})
+    override(folder / "params.yaml", {"tracking.uri": tracking, "strategies.count": 10})
     return folder
 
 
@@ -69,21 +78,23 @@ def ask(project: Path, settings: dict[str, str]) -> "subprocess.Popen[str]":
 
 
 def test_two_runs_at_once_for_two_workers_do_the_work_once(
-    project: Path, settings: dict[str, str], workers: list[Path]
+    project: Path, settings: dict[str, str], workers: list[Path], tracking: str
 ) -> None:
     asked = [ask(project, settings) for _ in range(2)]
     said = [process.communicate(timeout=800)[0] for process in asked]
     assert [process.returncode for process in asked] == [0, 0], said
 
     logs = "".join(log.read_text() for log in workers)
-    for stage in ("subset", "baseline", "strategies", "evaluate", "rank", "finetune", "report"):
+    for stage in STAGES:
         outcomes = re.findall(rf"\b{stage}: (ran|up to date|restored)$", logs, flags=re.MULTILINE)
         assert sorted(outcomes) == ["ran", "up to date"], stage
 
     ranking = pd.read_parquet(project / "artifacts" / "ranking.parquet")
-    uri = re.search(r"uri: (postgresql.*)", (project / "params.yaml").read_text())
-    assert uri is not None
-    client = mlflow.MlflowClient(tracking_uri=uri[1])
+    client = mlflow.MlflowClient(tracking_uri=tracking)
     experiment = client.get_experiment_by_name("eagleeye")
     runs = client.search_runs([experiment.experiment_id], "tags.`eagleeye.candidate` LIKE '%'")
     assert sorted(run.data.tags["eagleeye.candidate"] for run in runs) == sorted(ranking["id"])
+    [search] = client.search_runs([experiment.experiment_id], "tags.`eagleeye.search` LIKE '%'")
+    assert search.data.tags["eagleeye.winner"] == ranking["id"][0]
+    assert "ranking.parquet" in [artifact.path for artifact in client.list_artifacts(search.info.run_id)]
+    assert list((project.parent / "mlflow" / "served").rglob("ranking.parquet"))

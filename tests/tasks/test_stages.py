@@ -8,7 +8,7 @@ import pytest
 from dvc.repo import Repo
 
 from eagleeye.errors import ConfigError, EagleEyeError
-from tasks.stages import bring_up_to_date, stage_names
+from tasks.stages import bring_up_to_date, mend, stage_names
 
 BODY = """
 import sys, pathlib, json
@@ -175,3 +175,37 @@ def test_dvc_errors_are_one_line(project: Path) -> None:
     assert "\n" not in str(caught.value)
     with pytest.raises(ConfigError, match=r"no dvc\.yaml"):
         stage_names(project / ".dvc")
+
+
+def test_nothing_to_mend_leaves_everything_alone(project: Path) -> None:
+    walk(project)
+    before = Path("dvc.lock").read_bytes()
+    assert mend(project) == []
+    assert Path("dvc.lock").read_bytes() == before
+
+
+@pytest.mark.parametrize("torn", ["", '{"write": {"/a"'])
+def test_a_torn_table_of_locks_holds_nobody_up(project: Path, torn: str) -> None:
+    walk(project)
+    Path(".dvc/tmp/rwlock").write_text(torn)
+    with pytest.raises(ConfigError, match="corrupted"):
+        set_params(first=2, second=1)
+        walk(project)
+    assert mend(project) == ["DVC's table of locks was torn by a kill: removed"]
+    assert walk(project) == {"first": "ran", "second": "ran"}
+
+
+def test_a_torn_dvc_lock_costs_no_work_wherever_it_is_torn(project: Path) -> None:
+    walk(project)
+    calls()
+    whole = Path("dvc.lock").read_bytes()
+    for size in range(0, len(whole), 17):
+        Path("dvc.lock").write_bytes(whole[:size])
+        mend(project)
+        with Repo(".") as repo:
+            repo.status()  # which reads it
+    Path("dvc.lock").write_bytes(whole[: whole.index(b"hash: md5") + 7])
+    assert mend(project) == ["dvc.lock was torn by a kill: now dvc.lock.torn; stages come back from DVC's run cache"]
+    assert set(walk(project).values()) == {"restored"}
+    assert calls() == []
+    assert Path("dvc.lock").read_bytes() == whole

@@ -57,6 +57,8 @@ def test_freed_memory_is_kept() -> None:
 import resource, torch
 from eagleeye.engine.memory import keep_freed_memory
 {call}
+for _ in range(10):  # until the heap has found its size
+    torch.empty(2**24).fill_(1)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 for _ in range(20):
     torch.empty(2**24).fill_(1)
@@ -66,5 +68,6 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
     for call in ("", "keep_freed_memory()"):
         ended = subprocess.run([sys.executable, "-c", code.format(call=call)], capture_output=True, check=True)
         faults.append(int(ended.stdout))
-    # A page is a fault when it comes from the system: each time, or the first time alone.
-    assert faults[1] < faults[0] / 3
+    # A page is a fault when it comes from the system.
+    assert faults[0] > 10**5
+    assert faults[1] < 10**4

@@ -51,15 +51,16 @@ def test_scores_are_the_same_as_without(partly: Setting, monkeypatch: pytest.Mon
     assert shared.score(partly.strategies[0]).score.loss == pytest.approx(plain.loss, rel=1e-4)
 
 
-def test_the_layers_run_once_per_image(partly: Setting) -> None:
+@pytest.mark.parametrize("vanilla", [False, True])
+def test_the_layers_run_once_per_image(partly: Setting, vanilla: bool) -> None:
     engine, seen = engine_of(partly), []
     for network in (engine._start._layers.network, engine._start._layers.folded):
         network.register_forward_hook(lambda _module, inputs, _output: seen.append(len(inputs[0])))
     engine.chunk = 16
     for strategy in partly.strategies:
-        engine.score(strategy)
-    # The unpruned network's own statistics first, for what candidates are compared with.
-    assert sum(seen) == SUB_VALIDATION + CALIBRATION + SUB_VALIDATION
+        engine.score(strategy, vanilla=vanilla)
+    # With the trained network's own statistics for what candidates are compared with, and for vanilla scores.
+    assert sum(seen) == CALIBRATION + 2 * SUB_VALIDATION
 
 
 def test_going_on_and_threads_do_not_change_a_bit(partly: Setting) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -24,9 +25,9 @@ def pictures(count):
     return Images(pixels, labels)
 
 
-def network(kind):
+def network(kind, seed=0):
     """With batch norm the processes see statistics of their own; without, sharing a batch changes nothing."""
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     normalise = nn.BatchNorm2d(8) if kind == "batch norm" else nn.Identity()
     layers = [nn.Conv2d(3, 8, 3, stride=2), normalise, nn.ReLU(), nn.AdaptiveAvgPool2d(4), nn.Flatten()]
     return nn.Sequential(*layers, nn.Linear(128, 2))
@@ -38,8 +39,11 @@ def run(kind):
     data = DecodedData(Images(images.pixels[:60], images.labels[:60]), preprocess, "cpu")
     held_out = Images(images.pixels[60:], images.labels[60:])
     validation = Batches(held_out, preprocess, batch_size=40, device="cpu", labelled=True)
-    net = network(kind)
-    result = train(net, data, validation, RECIPE, device="cpu", on_epoch=lambda state: epochs.append(state["epoch"]))
+    net, recipe, teacher = network(kind), RECIPE, None
+    if kind == "taught":
+        recipe, teacher = replace(RECIPE, ema=0.6, distillation=0.2), network(kind, seed=1)
+    told = {"teacher": teacher, "on_epoch": lambda state: epochs.append(state["epoch"])}
+    result = train(net, data, validation, recipe, device="cpu", **told)
     return net.state_dict(), result.best_accuracy, epochs
 
 

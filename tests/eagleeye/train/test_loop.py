@@ -2,6 +2,7 @@ import copy
 import io
 import logging
 from collections import OrderedDict
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -9,12 +10,14 @@ import torch
 from torch import nn
 
 from eagleeye.data import Batches, Images
-from eagleeye.errors import CheckpointError, DataError, EvaluationError, ModelError
+from eagleeye.errors import CheckpointError, ConfigError, DataError, EvaluationError, ModelError
+from eagleeye.evaluate import evaluate
 from eagleeye.train import DecodedData, Recipe, StreamedData, train
 from eagleeye.train.distributed import Share
 from eagleeye.train.recipe import learning_rate
 
 RECIPE = Recipe(epochs=3, batch_size=16, lr=0.05, warmup_epochs=1, label_smoothing=0.1, seed=5)
+TAUGHT = replace(RECIPE, ema=0.7, distillation=0.6, temperature=3.0)
 
 
 @pytest.fixture
@@ -26,6 +29,15 @@ def data(images, preprocess):
 def validation(images, preprocess):
     held_out = Images(images.pixels[48:], images.labels[48:])
     return Batches(held_out, preprocess, batch_size=8, device="cpu", labelled=True)
+
+
+@pytest.fixture
+def teacher(net, data, validation):
+    """A network of its own that tells the squares apart."""
+    torch.manual_seed(3)
+    wise = type(net)()
+    train(wise, data, validation, Recipe(epochs=6, batch_size=16, lr=0.05, augment="shift"), device="cpu")
+    return wise
 
 
 def bits(model):
@@ -76,22 +88,73 @@ def test_one_epoch_takes_the_steps_that_plain_sgd_takes(net, data, validation):
         torch.testing.assert_close(net.state_dict()[name], value, rtol=1e-4, atol=1e-6)
 
 
+def test_with_ema_the_network_ends_with_the_average_of_its_steps(net, data, validation):
+    recipe = replace(RECIPE, ema=0.6, epochs=2)
+    plain, steps = copy.deepcopy(net), []
+    train(
+        plain, data, validation, replace(recipe, ema=None), device="cpu", on_step=lambda *_: steps.append(bits(plain))
+    )
+    states = []
+    result = train(net, data, validation, recipe, device="cpu", on_epoch=states.append)
+    wanted, scores, epochs = steps[0], [], []
+    for step, found in enumerate(steps):
+        if step:
+            wanted = {
+                name: 0.6 * wanted[name] + 0.4 * value if value.is_floating_point() else value
+                for name, value in found.items()
+            }
+        if step % 3 == 2:
+            twin = type(net)()
+            twin.load_state_dict(wanted)
+            scores.append(evaluate(twin, validation))
+            epochs.append(wanted)
+    # The weights go on without the average, which is what is scored and kept.
+    assert equal(states[-1]["model"], steps[-1])
+    assert result.history.validation_loss.tolist() == pytest.approx([score.loss for score in scores], rel=1e-4)
+    for name, value in epochs[result.best_epoch - 1].items():
+        torch.testing.assert_close(net.state_dict()[name], value, rtol=1e-4, atol=1e-6)
+
+
+def test_with_distillation_alone_the_teacher_takes_the_place_of_the_labels(
+    net, teacher, images, preprocess, validation
+):
+    recipe = Recipe(epochs=8, batch_size=16, lr=0.05, augment="shift", distillation=1.0)
+    before, twin = bits(teacher), copy.deepcopy(net)
+    for network, labels in ((net, images.labels[:48]), (twin, 1 - images.labels[:48])):
+        data = DecodedData(Images(images.pixels[:48], labels), preprocess, "cpu")
+        result = train(network, data, validation, recipe, device="cpu", teacher=teacher)
+        assert result.best_accuracy >= 0.9
+    assert equal(bits(net), bits(twin))
+    assert equal(bits(teacher), before)
+
+
+def test_teachers_are_given_and_asked_for_together(net, data, validation):
+    before = bits(net)
+    with pytest.raises(ConfigError, match="there is no teacher"):
+        train(net, data, validation, TAUGHT, device="cpu")
+    with pytest.raises(ConfigError, match="there is a teacher"):
+        train(net, data, validation, RECIPE, device="cpu", teacher=copy.deepcopy(net))
+    assert equal(bits(net), before)
+
+
+@pytest.mark.parametrize("recipe", [RECIPE, TAUGHT], ids=["plain", "taught"])
 @pytest.mark.parametrize("finished", [1, 2])
 @pytest.mark.parametrize("streamed", [False, True])
 def test_a_resumed_run_ends_with_the_bits_of_an_undisturbed_one(
-    net, squares, data, preprocess, validation, finished, streamed
+    net, teacher, squares, data, preprocess, validation, finished, streamed, recipe
 ):
+    teacher = teacher if recipe.distillation else None
     if streamed:
         data = StreamedData(squares, range(48), preprocess, "cpu", workers=0)
     states, interrupted = [], copy.deepcopy(net)
-    whole = train(net, data, validation, RECIPE, device="cpu", on_epoch=states.append)
+    whole = train(net, data, validation, recipe, device="cpu", teacher=teacher, on_epoch=states.append)
 
     def stop(state):
         if state["epoch"] == finished:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train(interrupted, data, validation, RECIPE, device="cpu", on_epoch=stop)
+        train(interrupted, data, validation, recipe, device="cpu", teacher=teacher, on_epoch=stop)
     torch.manual_seed(99)
     fresh = type(net)()
     last = []
@@ -99,8 +162,9 @@ def test_a_resumed_run_ends_with_the_bits_of_an_undisturbed_one(
         fresh,
         data,
         validation,
-        RECIPE,
+        recipe,
         device="cpu",
+        teacher=teacher,
         state=stored(states[finished - 1]),
         on_epoch=last.append,
     )

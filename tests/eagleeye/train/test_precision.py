@@ -65,6 +65,25 @@ def test_layers_compute_in_bfloat16_where_it_pays(images, preprocess, multiplies
     assert all(value.dtype == torch.float32 for value in model.state_dict().values())
 
 
+def test_the_teacher_computes_in_the_types_and_the_format_of_the_network(images, preprocess, multiplies):
+    data = DecodedData(images, preprocess, "cpu")
+    torch.manual_seed(0)
+    model, teacher = Depthwise(), Depthwise()
+    found = {}
+
+    def look(module, inputs, output):
+        channels_last = module.weight.is_contiguous(memory_format=torch.channels_last)
+        found.update(dtype=output.dtype, channels_last=channels_last, gradient=output.requires_grad)
+
+    teacher.plain.register_forward_hook(look)
+    validation = list(data.batches(Recipe(1), 0, Share()))
+    train(model, data, validation, Recipe(1, 32, distillation=0.5), device="cpu", teacher=teacher)
+    wanted = torch.bfloat16 if multiplies else torch.float32
+    assert found == {"dtype": wanted, "channels_last": True, "gradient": False}
+    assert teacher.plain.weight.is_contiguous()
+    assert teacher.plain.weight.dtype == torch.float32
+
+
 def test_no_hook_is_left_after_training(images, preprocess, multiplies):
     data = DecodedData(images, preprocess, "cpu")
     model = Depthwise()

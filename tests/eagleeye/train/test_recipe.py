@@ -1,6 +1,7 @@
 import math
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,6 +20,11 @@ from eagleeye.train.recipe import Recipe, learning_rate
         ("weight_decay", -1e-4),
         ("warmup_epochs", 3),
         ("label_smoothing", 1.0),
+        ("ema", 0.0),
+        ("ema", 1.0),
+        ("distillation", 1.01),
+        ("distillation", -0.1),
+        ("temperature", 0.0),
         ("augment", "mixup"),
         ("seed", -1),
     ],
@@ -50,3 +56,22 @@ def test_the_rate_stays_positive_and_falls_after_its_peak(epochs, warmup, steps,
     falling = rates[warmup * steps :]
     assert falling == sorted(falling, reverse=True)
     assert falling[0] == pytest.approx(lr)
+
+
+@given(epochs=st.integers(1, 8), warmup=st.integers(0, 4), steps=st.integers(1, 9), lr=st.floats(1e-4, 10))
+def test_the_rate_is_that_of_torchs_own_schedulers(epochs, warmup, steps, lr):
+    recipe = Recipe(epochs=epochs + warmup, warmup_epochs=warmup, lr=lr)
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=lr)
+    rising, falling = warmup * steps, epochs * steps
+    scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=falling)
+    if warmup:
+        # From the first step's share of the peak to the peak, which the cosine starts from again.
+        linear = torch.optim.lr_scheduler.LinearLR(optimizer, 1 / rising, 1.0, total_iters=rising - 1)
+        scheduler = torch.optim.lr_scheduler.SequentialLR(optimizer, [linear, scheduler], milestones=[rising])
+    wanted = []
+    for _ in range(recipe.epochs * steps):
+        wanted.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    found = [learning_rate(recipe, step, steps) for step in range(recipe.epochs * steps)]
+    assert found == pytest.approx(wanted, rel=1e-6, abs=1e-9 * lr)
