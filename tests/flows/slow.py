@@ -3,6 +3,7 @@
 What is kept is a line of kept.txt in the working directory; what is there is not worked on again.
 """
 
+import signal
 import sys
 import time
 from pathlib import Path
@@ -36,6 +37,8 @@ def slow(items: int = 1000) -> None:
 
 
 if __name__ == "__main__":
+    # A shell that starts the tests in the background has their processes ignore Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if sys.argv[1] == "run":
         slow(int(sys.argv[2]))
     else:
