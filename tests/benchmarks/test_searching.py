@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 
 import eagleeye
 from benchmarks import searching
@@ -22,6 +23,7 @@ FULL = CALIBRATION + SUB_VALIDATION
 
 @pytest.fixture(scope="module")
 def setting() -> Setting:
+    torch.manual_seed(0)
     return make_setting(networks.Residual(), count=12)
 
 
