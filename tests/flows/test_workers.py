@@ -1,6 +1,8 @@
 """The servers that teams run: Prefect and an MLflow server on PostgreSQL, a work pool with two workers."""
 
+import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -55,16 +57,16 @@ def workers(project: Path, settings: dict[str, str]) -> Iterator[list[Path]]:
 
     def start(log: Path, *command: str) -> None:
         with log.open("wb") as file:
-            processes.append(
-                subprocess.Popen([sys.executable, "-m", *command], cwd=project, env=settings, stdout=file, stderr=file)
-            )
+            everything = {"cwd": project, "env": settings, "stdout": file, "stderr": file, "start_new_session": True}
+            processes.append(subprocess.Popen([sys.executable, "-m", *command], **everything))
 
     start(project / "server.log", "prefect", "server", "start")
     for log in logs:
         start(log, "flows.worker")
     yield logs
     for process in reversed(processes):
-        process.terminate()
+        # A worker that was told to end tells its own process by SIGINT, which a shell's background ignores.
+        os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
 
