@@ -93,7 +93,7 @@ def test_a_failure_ends_the_map_and_what_has_not_begun_never_begins() -> None:
 
 
 def test_whoever_stops_listening_stops_the_workers_at_the_row_at_hand() -> None:
-    made = []
+    made, before = [], threading.active_count()
 
     def work(_shared: Parcel, item: int) -> int:
         made.append(item)
@@ -104,7 +104,7 @@ def test_whoever_stops_listening_stops_the_workers_at_the_row_at_hand() -> None:
     next(rows)
     rows.close()
     assert len(made) < 100
-    assert threading.active_count() < 10
+    assert threading.active_count() <= before
 
 
 class Clock:
