@@ -40,6 +40,7 @@ class MlflowServer:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "mlflow", "server", *options],
             cwd=self._folder,
+            env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},  # eight processes that do nothing here
             start_new_session=True,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
