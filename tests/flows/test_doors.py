@@ -9,6 +9,7 @@ import pytest
 from dvc.repo import Repo
 
 from flows.search import search
+from tasks.settings import override
 from tests.flows.project import TABLES, checkout, dvc, scored
 
 
@@ -18,6 +19,8 @@ def test_killed_in_one_door_and_continued_in_the_other(
     undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     killed = checkout(tmp_path / "killed")
+    # MLflow keeps a store in memory by its URI: a relative one would be the next test's, too.
+    override(killed / "params.yaml", {"tracking.uri": f"sqlite:///{killed}/mlflow.db"})
     process = dvc(killed, "repro")
     while scored(killed) < 10 and process.poll() is None:
         time.sleep(0.05)

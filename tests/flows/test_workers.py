@@ -25,7 +25,7 @@ RUN = ("prefect", "deployment", "run", "eagleeye/search", "--watch")
 @pytest.fixture
 def tracking(tmp_path: Path, postgres: Postgres) -> Iterator[str]:
     """An MLflow server over HTTP: records in PostgreSQL, artefacts through the server."""
-    store = postgres.url("mlflow").replace("postgresql://", "postgresql+psycopg://")
+    store = postgres.url("workers_mlflow").replace("postgresql://", "postgresql+psycopg://")
     with MlflowServer(tmp_path / "mlflow", store) as server:
         yield server.uri
 
@@ -44,7 +44,7 @@ def settings(project: Path, postgres: Postgres) -> dict[str, str]:
         project,
         PREFECT_SERVER_API_PORT=port,
         PREFECT_API_URL=f"http://127.0.0.1:{port}/api",
-        PREFECT_SERVER_DATABASE_CONNECTION_URL=postgres.url("prefect").replace(
+        PREFECT_SERVER_DATABASE_CONNECTION_URL=postgres.url("workers_prefect").replace(
             "postgresql://", "postgresql+asyncpg://"
         ),
     )
