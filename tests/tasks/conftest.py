@@ -100,8 +100,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Search:
     shutil.copy(ROOT / "params.yaml", folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        override(Path("params.yaml"), SMALL)
-        params = read_params(Path("params.yaml"))
+        params = _with_own_store(folder)
         contexts = {name: run_stage(name, params) for name in STAGES}
     return Search(folder, params, contexts)
 
@@ -112,4 +111,10 @@ def search(finished: Search, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     folder = tmp_path / "copy"
     shutil.copytree(finished.folder, folder)
     monkeypatch.chdir(folder)
-    return Search(folder, finished.params, finished.contexts)
+    return Search(folder, _with_own_store(folder), finished.contexts)
+
+
+def _with_own_store(folder: Path) -> Params:
+    # MLflow keeps a store in memory by its URI: a relative one would be that of another test.
+    override(folder / "params.yaml", SMALL | {"tracking.uri": f"sqlite:///{folder}/mlflow.db"})
+    return read_params(folder / "params.yaml")
