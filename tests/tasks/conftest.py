@@ -14,6 +14,7 @@ from tasks.__main__ import STAGES
 from tasks.params import Params
 from tasks.parcel import Parcel
 from tasks.settings import override, read_params
+from tests.tasks.recorded import make_own_store
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = {
@@ -100,7 +101,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Search:
     shutil.copy(ROOT / "params.yaml", folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        params = _with_own_store(folder)
+        override(folder / "params.yaml", SMALL | {"tracking.uri": f"sqlite:///{folder}/mlflow.db"})
+        params = read_params(folder / "params.yaml")
         contexts = {name: run_stage(name, params) for name in STAGES}
     return Search(folder, params, contexts)
 
@@ -110,11 +112,6 @@ def search(finished: Search, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     """A copy of the finished search, in the working directory."""
     folder = tmp_path / "copy"
     shutil.copytree(finished.folder, folder)
+    make_own_store(folder, finished.folder)
     monkeypatch.chdir(folder)
-    return Search(folder, _with_own_store(folder), finished.contexts)
-
-
-def _with_own_store(folder: Path) -> Params:
-    # MLflow keeps a store in memory by its URI: a relative one would be that of another test.
-    override(folder / "params.yaml", SMALL | {"tracking.uri": f"sqlite:///{folder}/mlflow.db"})
-    return read_params(folder / "params.yaml")
+    return Search(folder, read_params(folder / "params.yaml"), finished.contexts)
