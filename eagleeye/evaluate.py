@@ -38,7 +38,7 @@ class Predictions(NamedTuple):
     def joined(cls, parts: Iterable[Predictions]) -> Predictions:
         """The predictions of several batches of images as one."""
         columns = zip(*parts, strict=True)
-        return cls(*(None if column[0] is None else np.concatenate(column) for column in columns))  # type: ignore[arg-type]
+        return cls._make(None if column[0] is None else np.concatenate(column) for column in columns)
 
     @property
     def score(self) -> Score:

@@ -21,6 +21,7 @@ from eagleeye.latency_table import Grid, LayerCall
 from eagleeye.modes import evaluating
 from eagleeye.prune import Conv, set_sizes
 
+Layer = Conv | nn.Linear
 POINTS = 4
 """Ends of blocks at which each axis is measured, evenly spaced, besides the smallest size."""
 _BLOCKS = {64: 16, 1: 8}
@@ -35,7 +36,7 @@ class _Seen:
     """A call of a layer as it happened in the full network."""
 
     name: str
-    layer: nn.Module
+    layer: Layer
     inputs: torch.Size
     outputs: torch.Size
 
@@ -44,7 +45,7 @@ class _Seen:
 class LayerShape:
     """A layer to be measured with weights of several sizes."""
 
-    layer: nn.Module
+    layer: Layer
     inputs: torch.Size
     rows: tuple[int, ...]
     columns: tuple[int, ...]
@@ -60,18 +61,19 @@ class LayerShape:
             Layer and input, on the device of the full one.
         """
         weight, bias = self.layer.weight, self.layer.bias
-        assert isinstance(weight, Tensor)
         memo: dict[int, Any] = {id(weight): nn.Parameter(weight.detach()[:rows, :columns].clone())}
-        if isinstance(bias, Tensor):
+        if bias is not None:
             memo[id(bias)] = None
         thin = copy.deepcopy(self.layer, memo)
         set_sizes(thin, self.layer)
-        linear = isinstance(thin, nn.Linear)
-        if isinstance(bias, Tensor):
-            outputs = thin.out_features if linear else thin.out_channels
+        if isinstance(thin, nn.Linear):
+            axis, inputs, outputs = -1, thin.in_features, thin.out_features
+        else:
+            axis, inputs, outputs = 1, thin.in_channels, thin.out_channels
+        if bias is not None:
             thin.bias = nn.Parameter(bias.detach()[:outputs].clone())
         shape = [*self.inputs]
-        shape[-1 if linear else 1] = int(columns if linear else thin.in_channels)  # type: ignore[arg-type]
+        shape[axis] = inputs
         return thin, torch.randn(shape, device=weight.device, dtype=weight.dtype)
 
 
@@ -92,7 +94,7 @@ def _calls_in(model: nn.Module, example: Tensor) -> list[_Seen]:
     for name, layer in model.named_modules():
         if isinstance(layer, (Conv, nn.Linear)):
 
-            def note(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor, name: str = name) -> None:
+            def note(layer: Layer, inputs: tuple[Tensor, ...], output: Tensor, name: str = name) -> None:
                 seen.append(_Seen(name, layer, inputs[0].shape, output.shape))
 
             hooks.append(layer.register_forward_hook(note))
@@ -124,7 +126,6 @@ def shapes_of(model: nn.Module, space: Space, example: Tensor) -> tuple[list[Lay
     calls = []
     for call in seen:
         weight = call.layer.weight
-        assert isinstance(weight, Tensor)
         taken = [counts.get((f"{call.name}.weight", axis), nothing) for axis in (0, 1)]
         rows, columns = (_sizes(n, count) for n, count in zip(weight.shape[:2], taken, strict=True))
         kind = f"{call.layer} {tuple(call.inputs)} {rows} {columns}"

@@ -34,11 +34,11 @@ def resolve(reference: str, error: type[EagleEyeError]) -> Callable[..., Any]:
         raise error(f"{reference}: importing {module_name} failed: {described(cause)}") from cause
     except Exception as cause:
         raise error(f"{reference}: importing {module_name} failed: {described(cause)}") from cause
-    function = getattr(module, attribute, None)
+    function: Callable[..., Any] | None = getattr(module, attribute, None)
     if not callable(function):
         state = "is not a function" if hasattr(module, attribute) else "is missing"
         raise error(f"{reference}: {attribute!r} {state} in {module.__file__ or module_name}")
-    return function  # type: ignore[no-any-return]
+    return function
 
 
 def described(cause: BaseException) -> str:

@@ -1,10 +1,12 @@
 """`python -m flows`: serves the deployments search, finetune and correlation from this folder until it is stopped."""
 
 import sys
+from typing import Any
 
-from prefect import serve
-from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
-from prefect.deployments.runner import EntrypointType, RunnerDeployment
+from prefect import Flow, serve
+from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy, State
+from prefect.deployments.runner import RunnerDeployment
+from prefect.types.entrypoint import EntrypointType
 
 from flows.correlation import correlation
 from flows.finetune import finetune
@@ -12,7 +14,7 @@ from flows.ready import server_answers
 from flows.search import search
 
 # What they do, as in prefect.yaml.
-FLOWS = {
+FLOWS: dict[Flow[..., State[Any]], str] = {
     search: "Prune the network of params.yaml to its budget.",
     finetune: "Fine-tune any candidate of the ranking, apart from the pipeline.",
     correlation: "Study whether the score tells the accuracy after fine-tuning.",
@@ -35,7 +37,8 @@ def main() -> int:
 def deployments() -> list[RunnerDeployment]:
     """The deployments that are served."""
     return [
-        flow.to_deployment(
+        RunnerDeployment.from_flow(
+            flow,
             flow.fn.__name__,
             description=description,
             # Two runs in one folder would work on the same files: the second waits for the first.

@@ -8,7 +8,7 @@ from prefect.client.schemas.objects import State
 from pydantic import Field
 
 from flows.walk import SETTINGS, bring_up, in_project, previewed, started
-from tasks.artifacts import COEFFICIENTS, read_table
+from tasks.artifacts import COEFFICIENTS, read_table, rows_of
 from tasks.params import Params
 from tasks.settings import override, read_params
 from tasks.study_summary import headline, markdown
@@ -69,7 +69,7 @@ def _work(params: Params) -> str:
 def publish() -> None:
     """Show the coefficients and the answer as artifacts."""
     table = read_table(COEFFICIENTS)
-    rows = table.astype(object).where(table.notna(), None).to_dict("records")
+    rows = rows_of(table.astype(object).where(table.notna(), None))
     create_table_artifact(rows, key="coefficients", description="How well each score tells the accuracy")
     text = markdown(read_params(SETTINGS))
     create_markdown_artifact(text, key="correlation", description="Does the score tell the accuracy?")

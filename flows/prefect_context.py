@@ -157,7 +157,9 @@ class _Bar:
     def __init__(self, title: str, total: int, done: int) -> None:
         self._total, self._done, self._shown = total, done, time.monotonic()
         key = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
-        self._artifact: UUID = create_progress_artifact(100.0 * done / total, key=key, description=title)  # type: ignore[assignment]
+        artifact = create_progress_artifact(100.0 * done / total, key=key, description=title)
+        assert isinstance(artifact, UUID)  # only an async caller gets a coroutine
+        self._artifact = artifact
 
     def advance(self) -> None:
         self._done += 1

@@ -15,6 +15,7 @@ from types import ModuleType
 from typing import Any, Protocol
 
 from eagleeye.errors import ConfigError
+from tasks.context import Work
 from tasks.mapping import SECONDS_BETWEEN_LOOKS, Batch, Job
 from tasks.parcel import Parcel
 from tasks.remote import Shipment, ship, work_on
@@ -147,9 +148,7 @@ class _OnRay:
             raise WorkerLostError(f"{type(error).__name__}: {_first_line(error)}") from error
 
 
-def _work(
-    work: Callable[[Parcel, Any], Any], shipment: Shipment, refs: Sequence[Any], items: Sequence[Any], lanes: int
-) -> list[Any]:
+def _work(work: Work[Any, Any], shipment: Shipment, refs: Sequence[Any], items: Sequence[Any], lanes: int) -> list[Any]:
     import ray
 
     return work_on(work, shipment, lambda number: ray.get(refs[number]), items, lanes)

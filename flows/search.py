@@ -9,7 +9,7 @@ from prefect.client.schemas.objects import State
 from pydantic import Field
 
 from flows.walk import bring_up, in_project, previewed, started
-from tasks.artifacts import RANKING, read_table
+from tasks.artifacts import RANKING, read_table, rows_of
 from tasks.params import Params
 from tasks.summary import headline, markdown
 
@@ -79,6 +79,6 @@ def publish() -> None:
     columns = ["rank", "id", by, "images", "beats_next", f"vanilla_{by}", "macs_fraction", "params_fraction"]
     ranking = ranking[columns].round(4)
     shown = pd.concat([ranking.head(SHOWN), ranking[ranking["rank"].isna()]]).drop_duplicates("id")
-    rows = shown.astype(object).where(shown.notna(), None).to_dict("records")
+    rows = rows_of(shown.astype(object).where(shown.notna(), None))
     create_table_artifact(rows, key="ranking", description=f"The best {SHOWN} candidates and the references")
     create_markdown_artifact(markdown(), key="report", description="The pruned network")

@@ -7,6 +7,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -118,7 +119,7 @@ def _require_free() -> None:
 def _wait() -> None:
     deadline = time.monotonic() + PATIENCE
     for name, page in _own_pages().items():
-        _until(lambda page=page, name=name: _answers(page + _HEALTH[name]), f"{name} at {page}", deadline)
+        _until(partial(_answers, page + _HEALTH[name]), f"{name} at {page}", deadline)
     # Registered by the worker: whoever is told that all is up may ask for a run.
     api = _pages()["Prefect"] + "/api"
     _until(lambda: _answers(f"{api}/deployments/name/eagleeye/search"), "the worker", deadline)

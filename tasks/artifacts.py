@@ -1,6 +1,7 @@
 """The pipeline's artefacts: where each lies, who writes it, and how tables are written whole or not at all."""
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -239,4 +240,10 @@ def read_table(path: Path) -> pd.DataFrame:
     except (OSError, pa.ArrowException) as error:
         raise ArtifactError(f"{path} is damaged ({error}): delete it and run `dvc repro`") from error
     # Nullable integers, so that "no rank" does not turn ranks into floats.
-    return table.to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get)
+    frame: pd.DataFrame = table.to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get)
+    return frame
+
+
+def rows_of(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """A table's rows, each by the names of its columns."""
+    return [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]

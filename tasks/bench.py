@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -84,10 +85,11 @@ class Bench:
             vanilla=self.params.evaluate.vanilla,
         )
         seconds = time.perf_counter() - started
-        packed = {PACKED[name]: KINDS[name](column).pack() for name, column in outcome.predictions.columns.items()}
-        before = outcome.vanilla_predictions.scores if outcome.vanilla_predictions is not None else {}
-        vanilla = {f"vanilla_{name}": score for name, score in before.items()}
-        return Scores(**outcome.scores, **packed, **vanilla, seconds=seconds), outcome.statistics.numpy().tobytes()
+        found: dict[str, Any] = {**outcome.scores, "seconds": seconds}
+        found |= {PACKED[name]: KINDS[name](column).pack() for name, column in outcome.predictions.columns.items()}
+        if outcome.vanilla_predictions is not None:
+            found |= {f"vanilla_{name}": score for name, score in outcome.vanilla_predictions.scores.items()}
+        return Scores(**found), outcome.statistics.numpy().tobytes()
 
     def take_a_core(self) -> None:
         """Let this thread compute on one core: small convolutions gain little from a second, a second candidate all."""

@@ -7,7 +7,7 @@ import pandas as pd
 
 from eagleeye.channels import Space
 from eagleeye.strategies import Strategy
-from tasks.artifacts import REFERENCE
+from tasks.artifacts import REFERENCE, rows_of
 
 
 def table_of(strategies: Iterable[Strategy], origin: str, space: Space) -> pd.DataFrame:
@@ -29,7 +29,7 @@ def strategies_of(table: pd.DataFrame, *, references: bool) -> list[Strategy]:
         references: Whether the references are wanted, or all others.
     """
     wanted = table[(table["origin"] == REFERENCE) == references]
-    return [_strategy(row) for row in wanted.to_dict("records")]
+    return [_strategy(row) for row in rows_of(wanted)]
 
 
 def _row(strategy: Strategy, origin: str, space: Space) -> dict[str, object]:
@@ -46,7 +46,7 @@ def _row(strategy: Strategy, origin: str, space: Space) -> dict[str, object]:
     }
 
 
-def _strategy(row: Mapping[Any, Any]) -> Strategy:
+def _strategy(row: Mapping[str, Any]) -> Strategy:
     rates, widths = tuple(map(float, row["rates"])), tuple(map(int, row["widths"]))
     latency = None if pd.isna(row["latency"]) else float(row["latency"])
     return Strategy(row["id"], rates, widths, int(row["macs"]), int(row["params"]), latency)

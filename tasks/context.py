@@ -16,7 +16,29 @@ Keep = Callable[[Item, Row], None]
 Advance = Callable[[], None]
 
 
-class Context(Protocol):
+class Listener(Protocol):
+    """Whoever is told how the work goes."""
+
+    def progress(self, title: str, total: int, unit: str, done: int = 0) -> AbstractContextManager[Advance]:
+        """Show progress with rate and remaining time.
+
+        Args:
+            title: What is done.
+            total: Steps in all.
+            unit: What a step is, in the plural.
+            done: Steps that an earlier, interrupted run has done.
+
+        Returns:
+            A context manager that gives a function to call after every step.
+        """
+        ...
+
+    def say(self, line: str) -> None:
+        """Tell the user something."""
+        ...
+
+
+class Context(Listener, Protocol):
     """The runner's side of a stage."""
 
     def map(
@@ -44,24 +66,6 @@ class Context(Protocol):
         Returns:
             The rows of all items, each once, as they become known. Whoever stops listening stops the work.
         """
-        ...
-
-    def progress(self, title: str, total: int, unit: str, done: int = 0) -> AbstractContextManager[Advance]:
-        """Show progress with rate and remaining time.
-
-        Args:
-            title: What is done.
-            total: Steps in all.
-            unit: What a step is, in the plural.
-            done: Steps that an earlier, interrupted run has done.
-
-        Returns:
-            A context manager that gives a function to call after every step.
-        """
-        ...
-
-    def say(self, line: str) -> None:
-        """Tell the user something."""
         ...
 
     def warn(self, line: str) -> None:

@@ -26,6 +26,7 @@ from tasks.artifacts import (
     STUDIES,
     WEIGHTS,
     read_table,
+    rows_of,
     write_table,
 )
 from tasks.bench import scoring_key
@@ -76,7 +77,7 @@ def run(params: Params, context: Context) -> None:
 def record(params: Params, recorder: Recorder) -> None:
     """Record what the stage's artefacts say."""
     history, scores = read_table(FIT_HISTORY), read_table(STUDIED).set_index("id")
-    for fit in read_table(FITS).to_dict("records"):
+    for fit in rows_of(read_table(FITS)):
         curves = history[(history["id"] == fit["id"]) & (history["seed"] == fit["seed"])].drop(columns=["id", "seed"])
         _record_fit(params, recorder, fit, curves, scores.loc[fit["id"]])
     flat = {f"{measure}/{score}": value for measure, row in study_metrics().items() for score, value in row.items()}
@@ -84,7 +85,7 @@ def record(params: Params, recorder: Recorder) -> None:
 
 
 def _record_fit(
-    params: Params, recorder: Recorder, fit: Mapping[Any, Any], curves: pd.DataFrame, scores: Mapping[Any, Any]
+    params: Params, recorder: Recorder, fit: Mapping[str, Any], curves: pd.DataFrame, scores: Mapping[Any, Any]
 ) -> None:
     settings = params.correlation.training.model_dump(mode="json") | {"seed": int(fit["seed"])}
     # With the candidate's scores: MLflow draws them against the accuracy.

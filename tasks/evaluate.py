@@ -19,6 +19,7 @@ from tasks.artifacts import (
     STRATEGIES,
     SUB_VALIDATION,
     read_table,
+    rows_of,
     write_table,
 )
 from tasks.bench import Bench, open_bench, scoring_key
@@ -77,7 +78,7 @@ def run(params: Params, context: Context) -> None:
 def record(params: Params, recorder: Recorder) -> None:
     """Record what the stage's artefacts say; while the stage runs, each candidate is recorded as it is scored."""
     _record_inputs(params, recorder)
-    rows = read_table(SCORES).to_dict("records")
+    rows = rows_of(read_table(SCORES))
     recorder.log_candidates(read_table(CANDIDATES), {row["id"]: (row["images"], _on_file(row)) for row in rows})
 
 
@@ -187,10 +188,10 @@ def _threads_restored() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def _on_file(row: Mapping[Any, Any]) -> Scores:
-    vanilla = {f"vanilla_{name}": row[f"vanilla_{name}"] for name in PACKED if pd.notna(row["vanilla_accuracy"])}
-    unpacked = dict.fromkeys(PACKED.values(), b"")  # of no interest to the record
-    return Scores(**{name: row[name] for name in PACKED}, **unpacked, **vanilla)
+def _on_file(row: Mapping[str, Any]) -> Scores:
+    names = [*PACKED, *(f"vanilla_{name}" for name in PACKED if pd.notna(row["vanilla_accuracy"]))]
+    # Image by image they are of no interest to the record.
+    return Scores(**{name: row[name] for name in names}, correct=b"", losses=b"", agrees=b"", divergences=b"")
 
 
 def _place(strategy: Strategy) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from eagleeye.errors import ConfigError
-from tasks.artifacts import EXTRA, RANKING, read_table, write_text
+from tasks.artifacts import EXTRA, RANKING, read_table, rows_of, write_text
 from tasks.bench import open_bench, scoring_key
 from tasks.context import Context
 from tasks.finetune import Tuned, measured, save_pruned, start_of, tune
@@ -49,7 +49,7 @@ def run(params: Params, context: Context, candidate: str, changes: Mapping[str, 
     save_pruned(settings, tuned.network, result)
     result["rank"] = None if pd.isna(row["rank"]) else int(row["rank"])
     history = tuned.training.history.drop(columns="images_per_second")
-    told = {**result, "finetune": settings.finetune.model_dump(mode="json"), "history": history.to_dict("records")}
+    told = {**result, "finetune": settings.finetune.model_dump(mode="json"), "history": rows_of(history)}
     write_text(EXTRA / candidate / "result.json", json.dumps(told, indent=2) + "\n")
     with record_search(params, context) as recorder:
         figures = {"final_accuracy": result["test_accuracy"], "final_loss": result["test_loss"]}
@@ -64,8 +64,7 @@ def _row(candidate: str) -> dict[str, Any]:
     if found.empty:
         ids = sorted(ranking["id"])
         raise ConfigError(f"candidate {candidate!r} is not in the ranking, which holds {len(ids)}: {_some(ids)}")
-    row: dict[str, Any] = found.to_dict("records")[0]
-    return row
+    return rows_of(found)[0]
 
 
 def _some(ids: list[str]) -> str:

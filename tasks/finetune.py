@@ -26,6 +26,7 @@ from tasks.artifacts import (
     RESULTS,
     SUB_VALIDATION,
     read_table,
+    rows_of,
     write_table,
 )
 from tasks.bench import Bench, open_bench, scoring_key
@@ -76,7 +77,7 @@ def run(params: Params, context: Context) -> None:
 def record(params: Params, recorder: Recorder) -> None:
     """Record what the stage's artefacts say."""
     settings, history = params.finetune.model_dump(mode="json"), read_table(FINETUNE_HISTORY)
-    for row in read_table(RESULTS).to_dict("records"):
+    for row in rows_of(read_table(RESULTS)):
         figures = {"final_accuracy": row["test_accuracy"], "final_loss": row["test_loss"]}
         if row["role"] != "baseline":
             curves = history[history["id"] == row["id"]].drop(columns="id")
@@ -88,7 +89,7 @@ def record(params: Params, recorder: Recorder) -> None:
 
 def _chosen(ranking: pd.DataFrame, top_k: int) -> list[dict[str, Any]]:
     best = (ranking["rank"] <= top_k).fillna(False)
-    return ranking[best | (ranking["origin"] == REFERENCE)].to_dict("records")
+    return rows_of(ranking[best | (ranking["origin"] == REFERENCE)])
 
 
 def start_of(params: Params, row: dict[str, Any]) -> dict[str, Any]:

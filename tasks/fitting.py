@@ -10,7 +10,7 @@ from typing import Any
 from eagleeye import drift
 from eagleeye.errors import EvaluationError
 from eagleeye.strategies import Strategy
-from tasks.artifacts import BASELINE, CALIBRATION, LIBRARY, SUB_VALIDATION
+from tasks.artifacts import BASELINE, CALIBRATION, LIBRARY, SUB_VALIDATION, rows_of
 from tasks.bench import open_bench
 from tasks.context import Advance
 from tasks.images import open_images
@@ -110,7 +110,7 @@ def fine_tune(shared: Parcel, fit: Fit) -> dict[str, Any]:
         "test_accuracy": score.accuracy,
         "test_loss": score.loss,
         # Speed is never the same twice.
-        "history": training.history.drop(columns="images_per_second").to_dict("records"),
+        "history": rows_of(training.history.drop(columns="images_per_second")),
         "statistics": [
             {"layer": layer, **{name: list(found[layer]) for name, found in far.items()}} for layer in tuned
         ],

@@ -7,7 +7,7 @@ import pandas as pd
 
 from eagleeye.rank import judge, rank
 from eagleeye.scores import SIGNS
-from tasks.artifacts import CANDIDATES, RANKING, REFERENCE, SCORES, read_table, write_table
+from tasks.artifacts import CANDIDATES, RANKING, REFERENCE, SCORES, read_table, rows_of, write_table
 from tasks.context import Context
 from tasks.params import Params
 from tasks.search import Recorder, record_search
@@ -21,14 +21,14 @@ def run(params: Params, context: Context) -> None:
     drawn = table["origin"] != REFERENCE
     ranked = judge(rank(table[drawn], score=params.rank.by))
     references = [judge(rank(row.to_frame().T, score=params.rank.by)) for _, row in table[~drawn].iterrows()]
-    references = [row.assign(rank=pd.NA) for row in references]
+    references = [row.assign(rank=None) for row in references]
     ranking = pd.concat([part.astype({"rank": "Int64"}) for part in (ranked, *references)])
     write_table(RANKING, ranking)
     with record_search(params, context) as recorder:
         record(params, recorder)
     shown = pd.concat([ranked.head(SHOWN), *references])
     columns = ["rank", "id", params.rank.by, "95 %", "images", "beats next", "vanilla", "MACs"]
-    context.table("ranking", columns, [_cells(row) for row in shown.to_dict("records")])
+    context.table("ranking", columns, [_cells(row) for row in rows_of(shown)])
     context.say(_verdict(ranked))
 
 
@@ -45,7 +45,7 @@ def _verdict(ranked: pd.DataFrame) -> str:
     return line
 
 
-def _cells(row: Mapping[Any, Any]) -> list[str]:
+def _cells(row: Mapping[str, Any]) -> list[str]:
     rank, by = row["rank"], row["ranked_by"]
     vanilla = row[f"vanilla_{by}"]
     # Shares are told in per cent, losses in nats.

@@ -24,6 +24,7 @@ from tasks.artifacts import (
     RESULTS,
     SUB_VALIDATION,
     read_table,
+    rows_of,
     write_text,
 )
 from tasks.chance import NEAR_CHANCE, chance_level
@@ -67,7 +68,7 @@ def _report_data(params: Params, ranking: pd.DataFrame, history: pd.DataFrame) -
     network = load_network(params)
     space = trace_network(params, network)
     results = read_table(RESULTS)
-    networks = {role: [_network(row) for row in rows.to_dict("records")] for role, rows in results.groupby("role")}
+    networks = {role: [_network(row) for row in rows_of(rows)] for role, rows in results.groupby("role")}
     return ReportData(
         title=f"{params.model.name} on {params.data.source}",
         baseline=networks["baseline"][0],

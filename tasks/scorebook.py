@@ -9,7 +9,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterable
-from dataclasses import astuple, dataclass, fields, replace
+from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -87,7 +87,7 @@ class Scores:
 
 PACKED = {"accuracy": "correct", "loss": "losses", "agreement": "agrees", "divergence": "divergences"}
 """Which attribute holds a score image by image."""
-COLUMNS = ", ".join(field.name for field in fields(Scores))
+COLUMNS = [field.name for field in fields(Scores)]
 
 
 class Scorebook:
@@ -129,7 +129,7 @@ class Scorebook:
             Scores by candidate id, in the order of the ids.
         """
         query = (
-            f"SELECT candidate_id, {COLUMNS} FROM outcomes"  # noqa: S608 - no user's text
+            f"SELECT candidate_id, {', '.join(COLUMNS)} FROM outcomes"  # noqa: S608 - no user's text
             " WHERE search_key = ? AND calibration_images = ? AND images = ? ORDER BY candidate_id"
         )
         rows = self._run(query, (search_key, *astuple(rung))).fetchall()
@@ -233,10 +233,10 @@ class Scorebook:
 
 
 def _scores(*columns: Any) -> Scores:
-    scores = Scores(*columns)
-    vanilla = [] if scores.vanilla_accuracy is None else ["vanilla_loss", "vanilla_agreement", "vanilla_divergence"]
-    missing = [name for name in ("loss", "divergence", *vanilla) if getattr(scores, name) is None]
-    return replace(scores, **dict.fromkeys(missing, math.nan))
+    found = dict(zip(COLUMNS, columns, strict=True))
+    vanilla = [] if found["vanilla_accuracy"] is None else ["vanilla_loss", "vanilla_agreement", "vanilla_divergence"]
+    missing = [name for name in ("loss", "divergence", *vanilla) if found[name] is None]
+    return Scores(**found | dict.fromkeys(missing, math.nan))
 
 
 def _comparable(scores: Scores) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from eagleeye.scores import SIGNS
-from tasks.artifacts import GROUPS, OUTBOX, STRATEGIES, read_table
+from tasks.artifacts import GROUPS, OUTBOX, STRATEGIES, read_table, rows_of
 from tasks.bench import scoring_key
 from tasks.content_key import content_key
 from tasks.context import Context
@@ -204,10 +204,14 @@ def _warn(courier: Courier[SearchPost], trouble: str, context: Context) -> None:
 def search_key(params: Params) -> str:
     """Hash of everything that makes it this search."""
     wanted = params.strategies
-    # Later generations follow from the first one, the scores and these.
-    bred = [wanted.sampler, wanted.generations, wanted.count] if wanted.generations > 1 else None
     return content_key(
-        {"scoring": scoring_key(params), "strategies": STRATEGIES, "bred": bred, "ranked by": params.rank.by}
+        {
+            "scoring": scoring_key(params),
+            "strategies": STRATEGIES,
+            # Later generations follow from the first one, the scores and these.
+            "bred": [wanted.sampler, wanted.generations, wanted.count] if wanted.generations > 1 else None,
+            "ranked by": params.rank.by,
+        }
     )
 
 
@@ -251,5 +255,5 @@ def candidates(
             latency=None if pd.isna(row["latency"]) else float(row["latency"]),
             images=scored[row["id"]][0],
         )
-        for row in rows.to_dict("records")
+        for row in rows_of(rows)
     ]

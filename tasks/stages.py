@@ -26,7 +26,8 @@ from dvc.rwlock import RWLOCK_FILE, RWLOCK_LOCK, rwlock
 from dvc.schema import COMPILED_LOCKFILE_SCHEMA
 from dvc.stage import PipelineStage
 from dvc.stage.cache import RunCacheNotFoundError
-from ruamel.yaml import YAML, YAMLError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 from voluptuous import Invalid
 
 from eagleeye.errors import ConfigError

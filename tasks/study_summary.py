@@ -14,6 +14,7 @@ from tasks.artifacts import (
     STUDIED,
     WEIGHTS,
     read_table,
+    rows_of,
     write_text,
 )
 from tasks.params import Params
@@ -54,7 +55,7 @@ def study_data(params: Params) -> StudyData:
 def study_metrics() -> dict[str, dict[str, float]]:
     """Coefficients and regret (a fraction) by measure and score; what is undefined is left out."""
     found: dict[str, dict[str, float]] = {}
-    for row in read_table(COEFFICIENTS).to_dict("records"):
+    for row in rows_of(read_table(COEFFICIENTS)):
         if math.isfinite(row["value"]):
             found.setdefault(row["measure"], {})[row["score"].replace(" ", "_")] = row["value"]
     return found

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tasks.artifacts import METRICS, PRUNED, REPORT, RESULTS, read_table
+from tasks.artifacts import METRICS, PRUNED, REPORT, RESULTS, read_table, rows_of
 
 COLUMNS = ["network", "test accuracy", "MACs", "parameters", "file"]
 NAMES = {"pruned": "pruned ({id})", "other": "{id}", "baseline": "baseline"}
@@ -16,7 +16,7 @@ def result_table() -> tuple[list[str], list[list[str]]]:
     Returns:
         Columns and rows.
     """
-    results = read_table(RESULTS).to_dict("records")
+    results = rows_of(read_table(RESULTS))
     full = results[0]
     return COLUMNS, [_row(result, full) for result in results]
 

@@ -31,7 +31,6 @@ from mlflow.entities import (
     LoggedModelStatus,
     Metric,
     Param,
-    Run,
 )
 from mlflow.models import Model, ModelSignature
 from mlflow.telemetry import set_telemetry_client
@@ -48,6 +47,8 @@ from tasks.tracking_text import key, readable
 PARAMS_PER_BATCH, METRICS_PER_BATCH = 100, 1000  # MLflow's limits
 DATABASES = ("sqlite", "postgresql", "mysql", "mssql")  # that MLflow can be, by the first word of the URI
 ONNX = "onnx_sha256"  # tag of a model: the content of its file
+
+Run = mlflow.entities.Run
 
 set_telemetry_client()  # off, even where something else has imported MLflow before
 logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # its tracebacks are told in one line

@@ -14,7 +14,7 @@ from eagleeye.files import written_whole
 from eagleeye.train import Recipe, TrainData, TrainResult, current_share, local_device, open_training, train
 from tasks.artifacts import BASELINE, CACHE, LIBRARY, SUB_VALIDATION
 from tasks.content_key import content_key
-from tasks.context import Context
+from tasks.context import Listener
 from tasks.images import choose_device, load_subset, open_images, preprocess, training_rows
 from tasks.network import load_network
 from tasks.params import Params, Training, Tuning
@@ -42,7 +42,7 @@ class Workshop:
     folder: Path
     teacher: nn.Module | None
 
-    def train(self, title: str, network: nn.Module, key: str, context: Context) -> TrainResult:
+    def train(self, title: str, network: nn.Module, key: str, context: Listener) -> TrainResult:
         """Train one network in place, from its last saved epoch if there is one.
 
         Args:

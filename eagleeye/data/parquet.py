@@ -75,12 +75,12 @@ class ParquetImages:
         """The bytes of the image in a row, as stored."""
         group = self._group_of(row)
         first = 0 if group == 0 else int(self._ends[group - 1])
-        data = self._bytes_of(group)[row - first].as_py()
+        data: bytes | None = self._bytes_of(group)[row - first].as_py()
         if data is None:
             raise DataError(
                 f"row {row} ({self.origin(row)}): {self.column}.bytes is null; images must be embedded in the file"
             )
-        return data  # type: ignore[no-any-return]
+        return data
 
     def _group_of(self, row: int) -> int:
         if not 0 <= row < len(self):

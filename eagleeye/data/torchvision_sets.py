@@ -75,7 +75,8 @@ def _class_of(name: str) -> type[Any]:
     if name not in known:
         close = difflib.get_close_matches(name, known, n=3, cutoff=0.4) or known[:3]
         raise ConfigError(f"torchvision has no data set {name!r}; close names: {', '.join(close)}")
-    return getattr(datasets, name)  # type: ignore[no-any-return]
+    found: type[Any] = getattr(datasets, name)
+    return found
 
 
 def _parameters(dataset: type[Any]) -> set[str]:

@@ -1,6 +1,7 @@
 """The pictures of a report, as matplotlib figures; every one of them in a light and a dark theme."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -206,9 +207,9 @@ def _mark(axes: Axes, theme: Theme, x: float, text: str, colour: str) -> None:
     )
 
 
-def _dots(axes: Axes, table: pd.DataFrame, cost: str, name: str, **style: object) -> None:
+def _dots(axes: Axes, table: pd.DataFrame, cost: str, name: str, **style: Any) -> None:
     if len(table):
-        axes.scatter(100 * table[cost], 100 * table["accuracy"], label=name, **style)  # type: ignore[arg-type]
+        axes.scatter(100 * table[cost], 100 * table["accuracy"], label=name, **style)
 
 
 def _bars(axes: Axes, theme: Theme, names: np.ndarray, before: np.ndarray, after: np.ndarray) -> None:

@@ -1,6 +1,7 @@
 """The figures of a correlation study, after the paper's own (its figures 3 to 5), for any network."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -179,12 +180,12 @@ def statistics(data: StudyData, theme: Theme) -> Figure:
     return figure
 
 
-def _points(axes: Axes, table: pd.DataFrame, score: str, name: str, **style: object) -> None:
+def _points(axes: Axes, table: pd.DataFrame, score: str, name: str, **style: Any) -> None:
     if not len(table):
         return
     y = 100 * table["test_accuracy"]
     spread = [y - 100 * table["test_low"], 100 * table["test_high"] - y]
-    axes.errorbar(100 * table[score], y, yerr=spread, label=name, linestyle="none", elinewidth=1, **style)  # type: ignore[arg-type]
+    axes.errorbar(100 * table[score], y, yerr=spread, label=name, linestyle="none", elinewidth=1, **style)
 
 
 def bracketed(found: Estimate) -> str:

@@ -20,8 +20,7 @@ class MovingAverage(AveragedModel):
             model: The network, where it will be trained.
             decay: In (0, 1); about 1 / (1 - decay) steps are averaged.
         """
-        average = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
-        super().__init__(model, multi_avg_fn=average, use_buffers=True)
+        super().__init__(model, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
 
     def update_parameters(self, model: nn.Module) -> None:
         """Take the network's weights and buffers after a step into the average.

@@ -40,7 +40,7 @@ class Objective:
         self.share, self.temperature, self.teacher = share, recipe.temperature, teacher
         self.cross_entropy = nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing)
         if teacher is not None:
-            teacher.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+            teacher.to(device).to(memory_format=torch.channels_last)
 
     def __call__(self, x: Tensor, logits: Tensor, y: Tensor) -> Tensor:
         """The loss of one batch, to be computed in the same autocast as the logits.

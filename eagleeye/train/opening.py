@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 
 from eagleeye.data import ImageSet, Preprocess, decode, decode_to
+from eagleeye.data.images import Labels
 from eagleeye.errors import DataError
 from eagleeye.train.data import DecodedData, TrainData
 from eagleeye.train.recipe import Recipe
@@ -14,7 +15,7 @@ from eagleeye.train.streamed import StreamedData
 
 def open_training(
     images: ImageSet,
-    rows: Sequence[int],
+    rows: Sequence[int] | Labels,
     preprocess: Preprocess,
     recipe: Recipe,
     *,

@@ -34,7 +34,7 @@ class Run:
         teacher: nn.Module | None = None,
     ) -> None:
         self.objective = Objective(recipe, teacher, device)
-        self.model = model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.model = model.to(device).to(memory_format=torch.channels_last)
         self.data, self.recipe, self.device, self.share = data, recipe, device, share
         self.highest_label = int(data.labels.max())
         self.optimizer = torch.optim.SGD(

@@ -8,6 +8,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from eagleeye.data import ImageSet, Preprocess, decode
+from eagleeye.data.images import Labels
 from eagleeye.errors import ConfigError, DataError
 from eagleeye.train import augment
 from eagleeye.train.data import Batch, TrainData
@@ -20,7 +21,7 @@ class StreamedData(TrainData):
     def __init__(
         self,
         images: ImageSet,
-        rows: Sequence[int],
+        rows: Sequence[int] | Labels,
         preprocess: Preprocess,
         device: str | torch.device,
         *,

@@ -55,7 +55,7 @@ class Fake:
 
     def start(self, budget: float) -> finetuning.Start:
         facts = FACTS | {"budget": budget} | dict.fromkeys(MEASURED[:4], 0.5)
-        return finetuning.Start(None, facts)  # type: ignore[arg-type]
+        return finetuning.Start(None, facts)
 
     def fit(self, start: finetuning.Start, recipe: Recipe) -> dict[str, float]:
         if Fake.left == 0:

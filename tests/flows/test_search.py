@@ -81,7 +81,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def put_stage(monkeypatch: pytest.MonkeyPatch, name: str, body: Callable[[Params, Context], None]) -> None:
     stage = ModuleType(f"tasks.{name}")
-    stage.run = body  # type: ignore[attr-defined]
+    stage.run = body
     monkeypatch.setitem(sys.modules, stage.__name__, stage)
 
 

@@ -2,7 +2,7 @@
 
 import importlib
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tasks.__main__ import STAGES
+from tasks.context import Advance, Keep, Work
 from tasks.params import Params
 from tasks.parcel import Parcel
 from tasks.settings import override, read_params
@@ -45,11 +46,11 @@ class Recorder:
 
     def map(
         self,
-        work: Callable[[Parcel, Any], Any],
+        work: Work[Any, Any],
         items: Sequence[Any],
         shared: Parcel,
         *,
-        keep: Callable[[Any, Any], None],
+        keep: Keep[Any, Any],
         batch: int = 1,
         workers: int = 1,
     ) -> Iterator[Any]:
@@ -63,7 +64,7 @@ class Recorder:
                 raise KeyboardInterrupt
 
     @contextmanager
-    def progress(self, title: str, total: int, unit: str, done: int = 0) -> Iterator[Callable[[], None]]:
+    def progress(self, title: str, total: int, unit: str, done: int = 0) -> Iterator[Advance]:
         self.steps[title] = (done, total)
 
         def advance() -> None:

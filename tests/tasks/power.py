@@ -61,7 +61,7 @@ class Power:
 
 def run(last: int | None) -> int:
     power = Power(last)
-    sqlite3.connect = power.connect  # type: ignore[assignment]
+    sqlite3.connect = power.connect
     sys.addaudithook(power.audit)
     params = read_params(Path("params.yaml"))
     for stage in (evaluate, rank):

@@ -131,4 +131,4 @@ def test_a_machine_that_would_score_otherwise_is_refused(search: Search, monkeyp
     monkeypatch.setattr(bench, "choose_precision", lambda *_: "another arithmetic")
     bench._open.cache_clear()
     with pytest.raises(ConfigError, match="scores made here would be others than those asked for"):
-        scoring.score(shared, scoring.Entry(None, None, None))  # type: ignore[arg-type]
+        scoring.score(shared, scoring.Entry(None, None, None))

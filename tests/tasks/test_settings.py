@@ -59,7 +59,7 @@ def test_imagenet_recipes_hold_the_published_settings(recipe: str, macs: float, 
 def test_settings_do_not_change(values: dict[str, Any]) -> None:
     params = check(values, "params.yaml")
     with pytest.raises(ValueError, match="frozen"):
-        params.rank.top_k = 3  # type: ignore[misc]
+        params.rank.top_k = 3
 
 
 def test_every_setting_is_explained() -> None:

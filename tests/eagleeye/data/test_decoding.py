@@ -120,7 +120,7 @@ def test_whatever_a_set_of_ones_own_raises_names_the_row(tmp_path: Path) -> None
 
 def test_an_origin_appears_in_the_message() -> None:
     images = Pictures([b"nothing"])
-    images.origin = lambda row: f"cats/{row}.png"  # type: ignore[attr-defined]
+    images.origin = lambda row: f"cats/{row}.png"
     with pytest.raises(DataError, match=r"row 0 \(cats/0\.png\)"):
         decode(images, None, Preprocess())
 

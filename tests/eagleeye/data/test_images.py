@@ -29,7 +29,7 @@ def test_settings_out_of_range(arguments: dict, culprit: str) -> None:
 
 
 def test_settings_from_lists_are_hashable() -> None:
-    assert hash(Preprocess(mean=[0.5, 0.5, 0.5])) == hash(Preprocess(mean=(0.5, 0.5, 0.5)))  # type: ignore[arg-type]
+    assert hash(Preprocess(mean=[0.5, 0.5, 0.5])) == hash(Preprocess(mean=(0.5, 0.5, 0.5)))
 
 
 @pytest.mark.parametrize(
