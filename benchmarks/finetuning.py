@@ -58,7 +58,8 @@ def main() -> None:
     options = _options()
     recipes, bench = ways(options), Bench(options)
     for budget in options.macs:
-        start = bench.start(budget)
+        winner = bench.winner(budget)
+        start = bench.start(budget, winner, f"{winner.id} of {options.candidates}")
         # Seed by seed, so that what is there can be compared at any time.
         for seed, way in itertools.product(range(options.seeds), options.ways):
             recipe = replace(recipes[way], seed=seed)
@@ -81,16 +82,17 @@ def ways(options: argparse.Namespace) -> dict[str, Recipe]:
     Raises:
         ConfigError: A setting is out of range, for instance as many epochs of warm-up as there are epochs.
     """
-    plain = {"epochs": options.epochs, "batch_size": options.batch_size, "lr": options.lr, "augment": _augment(options)}
+    augment = augmentation(options.subject)
+    plain = {"epochs": options.epochs, "batch_size": options.batch_size, "lr": options.lr, "augment": augment}
     warm, average = {"warmup_epochs": options.warmup}, {"ema": options.ema}
     taught = {"distillation": options.distillation, "temperature": options.temperature}
     changes = dict(zip(WAYS, ({}, warm, average, taught, {**warm, **average, **taught}), strict=True))
     return {way: Recipe(**plain | changes[way]) for way in options.ways}
 
 
-def _augment(options: argparse.Namespace) -> Augment:
-    # A mirrored digit is no digit.
-    return "shift" if options.subject.startswith("digits") else "shift_flip"
+def augmentation(subject: str) -> Augment:
+    """How a subject's images are varied: a mirrored digit is no digit."""
+    return "shift" if subject.startswith("digits") else "shift_flip"
 
 
 @dataclass(frozen=True)
@@ -128,20 +130,31 @@ class Bench:
         rows = np.setdiff1d(np.arange(len(subject.images)), subject.rows[1])
         if self.options.images:
             rows = np.sort(np.random.default_rng(0).permutation(rows)[: self.options.images])
-        recipe = Recipe(1, augment=_augment(self.options))
+        recipe = Recipe(1, augment=augmentation(self.subject.name))
         return open_training(subject.images, rows.tolist(), subject.preprocess, recipe, device=self.device)
 
-    def start(self, budget: float) -> Start:
-        """The best of a small search, recalibrated.
+    def winner(self, budget: float) -> eagleeye.Strategy:
+        """The best of a small search.
 
         Args:
             budget: Fraction of the MACs.
         """
-        subject, count = self.subject, self.options.candidates
+        subject = self.subject
         subject.network.to("cpu")  # the search is the same whatever the fits run on
-        strategies = subject.candidates(count, budget, 0.7 if budget >= 0.5 else 0.8)
-        winner = eagleeye.search(Raced(subject, precision="float32").engine, strategies)["id"].iloc[0]
-        strategy = next(entry for entry in strategies if entry.id == winner)
+        strategies = subject.candidates(self.options.candidates, budget, largest_rate(budget))
+        best = eagleeye.search(Raced(subject, precision="float32").engine, strategies)["id"].iloc[0]
+        return next(entry for entry in strategies if entry.id == best)
+
+    def start(self, budget: float, strategy: eagleeye.Strategy, candidate: str) -> Start:
+        """A candidate, recalibrated.
+
+        Args:
+            budget: Fraction of the MACs.
+            strategy: How to prune.
+            candidate: What to call it.
+        """
+        subject = self.subject
+        subject.network.to("cpu")
         network = eagleeye.prune(subject.network, subject.space, strategy)
         calibration = Batches(subject.calibration, subject.preprocess, batch_size=128, device="cpu", labelled=False)
         adapt_batch_norm(network, calibration)
@@ -150,7 +163,7 @@ class Bench:
         facts = {
             "subject": subject.name,
             "budget": budget,
-            "candidate": f"{winner} of {count}",
+            "candidate": candidate,
             "images": len(self.data),
             "device": self.device.type,
             "macs_fraction": strategy.macs / full.macs,
@@ -184,6 +197,11 @@ class Bench:
             "images_per_second": float(result.history["images_per_second"].median()),
             "seconds": seconds,
         }
+
+
+def largest_rate(budget: float) -> float:
+    """The largest rate of a layer in a search for a budget, a fraction of the MACs."""
+    return 0.7 if budget >= 0.5 else 0.8
 
 
 def read(path: Path) -> list[dict[str, str]]:

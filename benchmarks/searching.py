@@ -14,7 +14,6 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import torch
@@ -48,6 +47,19 @@ class Settings:
     """Candidates per generation."""
 
 
+@dataclass(frozen=True)
+class Found:
+    """What a search found, and what it spent."""
+
+    generations: int
+    candidates: int
+    evaluations: float
+    """Images spent, in units of a candidate's full evaluation."""
+    best: float
+    """The winner's score on all images."""
+    winner: Strategy
+
+
 class Judge:
     """Scores candidates, and remembers what it found: the bits are the same every time.
 
@@ -75,7 +87,7 @@ class Judge:
 
 def search(
     settings: Settings, engine: Engine, judge: Judge, shell: Shell, *, generations: int, first: Rung = FIRST
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[Found]:
     """Searches of one generation, of two, …, each going on from the one before.
 
     Args:
@@ -87,8 +99,7 @@ def search(
         first: Images of the first rung of a race.
 
     Yields:
-        generations, candidates, evaluations (images spent, in units of a full evaluation), best (the winner's score on
-        all images).
+        What each found.
     """
     propose, drawn = sampler(settings.sampler), list[Strategy]()
     known: dict[str, Standing] = {}
@@ -98,9 +109,9 @@ def search(
         start, *_ = rungs(engine, generations * settings.size, first if settings.racing else None)
         known |= judge.standings(bred, start)
         drawn += bred
-        best, images = _finish(settings, engine, judge, drawn, known, first)
+        winner, best, images = _finish(settings, engine, judge, drawn, known, first)
         full = len(engine.calibration.labels) + len(engine.sub_validation.labels)
-        yield {"generations": generation, "candidates": len(drawn), "evaluations": images / full, "best": best}
+        yield Found(generation, len(drawn), images / full, best, winner)
 
 
 def _finish(
@@ -110,8 +121,8 @@ def _finish(
     drawn: Sequence[Strategy],
     known: dict[str, Standing],
     first: Rung,
-) -> tuple[float, int]:
-    """The winner's score of a search that ends here, and the images that it has taken altogether."""
+) -> tuple[Strategy, float, int]:
+    """The winner of a search that ends here, its score, and the images that it has taken altogether."""
     planned = rungs(engine, len(drawn), first if settings.racing else None)
     images = len(drawn) * (planned[0].calibration + planned[0].sub_validation)
     standings, by_id = known, {strategy.id: strategy for strategy in drawn}
@@ -120,7 +131,8 @@ def _finish(
         standings = judge.standings(running, rung)
         # Statistics go on from where the rung before stopped.
         images += len(running) * (rung.calibration - before.calibration + rung.sub_validation)
-    return SIGNS[settings.score] * standings[in_order(standings)[0]].merits[0], images
+    winner = in_order(standings)[0]
+    return by_id[winner], SIGNS[settings.score] * standings[winner].merits[0], images
 
 
 def measure(subject: str, score: str, seeds: int, generations: int, size: int, file: Path = FILE) -> pd.DataFrame:
@@ -135,7 +147,7 @@ def measure(subject: str, score: str, seeds: int, generations: int, size: int, f
         file: The table.
 
     Returns:
-        The table: columns of `Settings` and of `search`.
+        The table: columns of `Settings` and of `Found`.
     """
     table = pd.read_csv(file) if file.is_file() else pd.DataFrame()
     kinds = itertools.product(range(seeds), SAMPLERS, (True, False))
@@ -147,7 +159,8 @@ def measure(subject: str, score: str, seeds: int, generations: int, size: int, f
     engine = Raced(opened).engine
     judge, shell = Judge(engine, score), Shell(opened.space, eagleeye.Budget(macs=0.5), 0.7)
     for settings in missing:
-        rows = [vars(settings) | row for row in search(settings, engine, judge, shell, generations=generations)]
+        found = search(settings, engine, judge, shell, generations=generations)
+        rows = [vars(settings) | vars(each) | {"winner": each.winner.id} for each in found]
         rest = table[~_same(table, settings)] if len(table) else table
         table = pd.concat([rest, pd.DataFrame(rows)], ignore_index=True)
         with written_whole(file) as beside:

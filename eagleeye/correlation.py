@@ -148,19 +148,26 @@ def mean_rank(scores: Sequence[Array]) -> Array:
 
 
 def oriented(table: pd.DataFrame) -> dict[str, Array]:
-    """All scores of a table so that larger is better, and their common rank.
+    """All scores of a table so that larger is better, and combinations of them.
 
     Args:
         table: One row per candidate; columns named as in `eagleeye.scores.SIGNS`, with `vanilla_` before those without
-            recalibration. Others are left aside.
+            recalibration, and `params`, the parameters kept: a yardstick that takes no image. Others are left aside.
 
     Returns:
-        By column. `mean_rank` joins the scores with recalibration, if there are several.
+        By column. `mean_rank` joins the scores with recalibration, if there are several, `accuracy_params` top-1 and
+        the parameters.
     """
     signs = SIGNS | {f"vanilla_{name}": sign for name, sign in SIGNS.items()}
     found = {name: sign * table[name].to_numpy(np.float64) for name, sign in signs.items() if name in table}
     adaptive = [found[name] for name in SIGNS if name in found]
-    return found | ({"mean_rank": mean_rank(adaptive)} if len(adaptive) > 1 else {})
+    if len(adaptive) > 1:
+        found["mean_rank"] = mean_rank(adaptive)
+    if "params" in table:
+        found["params"] = table["params"].to_numpy(np.float64)
+    if "params" in found and "accuracy" in found:
+        found["accuracy_params"] = mean_rank([found["accuracy"], found["params"]])
+    return found
 
 
 def summarise(scores: Mapping[str, Array], accuracies: Array, bootstrap: Bootstrap) -> pd.DataFrame:

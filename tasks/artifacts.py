@@ -135,6 +135,7 @@ SCHEMAS[STUDIED] = pa.schema(
         pa.field("id", pa.string(), nullable=False),
         pa.field("origin", pa.string(), nullable=False),
         pa.field("rank", pa.int64()),
+        pa.field("params", pa.int64(), nullable=False),
         *(
             pa.field(f"{kind}{score}", pa.float64(), nullable=False)
             for kind in ("", "vanilla_")

@@ -167,7 +167,7 @@ def _studied(table: pd.DataFrame, judged: dict[str, dict[str, float]], fits: lis
     tested = (
         pd.DataFrame(fits).groupby("id")["test_accuracy"].agg(test_accuracy="mean", test_low="min", test_high="max")
     )
-    return table[["id", "origin", "rank"]].merge(scores, on="id").merge(tested.reset_index(), on="id")
+    return table[["id", "origin", "rank", "params"]].merge(scores, on="id").merge(tested.reset_index(), on="id")
 
 
 def _coefficients(studied: pd.DataFrame, fits: list[dict[str, Any]], settings: Correlation) -> pd.DataFrame:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import os
 import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 
 from eagleeye.batchnorm import adapt_batch_norm
 from eagleeye.channels.space import Space
+from eagleeye.cores import usable_cores
 from eagleeye.data import Batches
 from eagleeye.engine.memory import choose_chunk, is_full, keep_freed_memory
 from eagleeye.engine.method import ADAPTIVE, Method, Outcome
@@ -62,7 +62,7 @@ class Engine:
         self.parent = Parent(model, space, criterion=method.criterion)
         self.calibration, self.sub_validation, self.method, self.say = calibration, sub_validation, method, say
         self.dtype = choose_precision(method.precision, self.parent.device)
-        self.lanes = lanes or (_cores() if self.parent.device.type == "cpu" else GPU_LANES)
+        self.lanes = lanes or (usable_cores() if self.parent.device.type == "cpu" else GPU_LANES)
         if self.parent.device.type == "cpu":
             keep_freed_memory()
         self._start = self._set_apart()
@@ -246,8 +246,3 @@ class Engine:
     def _arithmetic(self) -> AbstractContextManager[object]:
         # Weights are in the lower precision already; autocast brings the inputs to it wherever a layer needs that.
         return torch.autocast(self.parent.device.type, self.dtype, enabled=self.dtype != torch.float32)
-
-
-def _cores() -> int:
-    # A container may be given fewer cores than the machine has.
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -14,6 +14,8 @@ NAMES = {
     "agreement": "agreement, no labels",
     "divergence": "divergence, no labels",
     "mean_rank": "mean rank of these",
+    "params": "parameters, no images",
+    "accuracy_params": "mean rank of top-1 and parameters",
     "vanilla_accuracy": "vanilla: top-1 accuracy",
     "vanilla_loss": "vanilla: cross-entropy",
     "vanilla_agreement": "vanilla: agreement",

@@ -1,12 +1,12 @@
 """Training images that are decoded while training."""
 
-import os
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from eagleeye.cores import usable_cores
 from eagleeye.data import ImageSet, Preprocess, decode
 from eagleeye.data.images import Labels
 from eagleeye.errors import ConfigError, DataError
@@ -38,7 +38,7 @@ class StreamedData(TrainData):
         """
         self.images, self.preprocess = images, preprocess
         self.rows = np.asarray(rows, dtype=np.int64)
-        self.workers = min(8, os.cpu_count() or 1) if workers is None else workers
+        self.workers = min(8, usable_cores()) if workers is None else workers
         super().__init__(torch.from_numpy(np.asarray(images.labels)[self.rows]), preprocess, device)
 
     def _load(self, plan: list[torch.Tensor], recipe: Recipe, epoch: int) -> Iterator[Batch]:

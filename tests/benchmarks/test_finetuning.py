@@ -13,6 +13,7 @@ from scipy import stats
 
 from benchmarks import finetuning
 from benchmarks.finetuning import KEY, MEASURED, add, read, summary
+from eagleeye.strategies import Strategy
 from eagleeye.train import Recipe
 
 FACTS = {"subject": "digits_resnet20", "budget": 0.5, "candidate": "s0001 of 2", "images": 10, "device": "cpu"}
@@ -53,8 +54,11 @@ class Fake:
     def __init__(self, options: object) -> None:
         pass
 
-    def start(self, budget: float) -> finetuning.Start:
-        facts = FACTS | {"budget": budget} | dict.fromkeys(MEASURED[:4], 0.5)
+    def winner(self, budget: float) -> Strategy:
+        return Strategy("s0001", (), (), macs=0, params=0)
+
+    def start(self, budget: float, strategy: Strategy, candidate: str) -> finetuning.Start:
+        facts = FACTS | {"budget": budget, "candidate": candidate} | dict.fromkeys(MEASURED[:4], 0.5)
         return finetuning.Start(None, facts)
 
     def fit(self, start: finetuning.Start, recipe: Recipe) -> dict[str, float]:

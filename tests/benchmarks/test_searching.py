@@ -10,7 +10,7 @@ import torch
 import eagleeye
 from benchmarks import searching
 from benchmarks.plots import draw_searching
-from benchmarks.searching import Judge, Settings, search
+from benchmarks.searching import Found, Judge, Settings, search
 from eagleeye.engine import Engine, Method
 from eagleeye.racing import Rung
 from eagleeye.strategies import Shell
@@ -32,7 +32,7 @@ def engine_of(setting: Setting) -> Engine:
     return Engine(setting.network, setting.space, setting.calibration, setting.sub_validation, method=method, lanes=2)
 
 
-def rows(setting: Setting, sampler: str, racing: bool, score: str = "loss") -> list[dict[str, object]]:
+def rows(setting: Setting, sampler: str, racing: bool, score: str = "loss") -> list[Found]:
     engine = engine_of(setting)
     shell = Shell(setting.space, eagleeye.Budget(macs=0.6, tolerance=0.25), 0.8)
     wanted = Settings("tiny", score, sampler, racing, seed=0, size=4)
@@ -43,20 +43,20 @@ def rows(setting: Setting, sampler: str, racing: bool, score: str = "loss") -> l
 def test_a_point_is_a_whole_search_with_what_it_spent(setting: Setting, racing: bool, score: str) -> None:
     found = rows(setting, "uniform", racing, score)
     for row in found:
-        candidates = setting.strategies[: row["candidates"]]
+        candidates = setting.strategies[: row.candidates]
         table = eagleeye.search(engine_of(setting), candidates, score=score, first=FIRST if racing else None)
-        assert row["best"] == table[score][0]
+        assert (row.winner.id, row.best) == (table["id"][0], table[score][0])
         finalists = int((table["images"] == SUB_VALIDATION).sum())
         # Who goes on looks at all sub-validation images, and at the calibration images that it has not seen.
         raced = len(table) * 28 + finalists * (CALIBRATION - 8 + SUB_VALIDATION)
-        assert row["evaluations"] * FULL == pytest.approx(raced if racing else len(table) * FULL)
-    assert [row["candidates"] for row in found] == [4, 8, 12]
+        assert row.evaluations * FULL == pytest.approx(raced if racing else len(table) * FULL)
+    assert [row.candidates for row in found] == [4, 8, 12]
 
 
 def test_evolution_begins_with_the_same_draws_and_goes_on_from_their_scores(setting: Setting) -> None:
     drawn, bred = rows(setting, "uniform", racing=False), rows(setting, "evolution", racing=False)
     assert drawn[0] == bred[0]
-    losses = [row["best"] for row in bred]
+    losses = [row.best for row in bred]
     assert losses == sorted(losses, reverse=True)
     assert drawn[1:] != bred[1:]
 
@@ -67,12 +67,12 @@ def test_what_is_on_file_is_not_searched_again(
     opened: list[str] = []
     ran: list[Settings] = []
 
-    def run(settings: Settings, *_: object, generations: int) -> list[dict[str, object]]:
+    def run(settings: Settings, *_: object, generations: int) -> list[Found]:
         ran.append(settings)
         if len(ran) == 3:
             raise KeyboardInterrupt
         lengths = range(1, generations + 1)
-        return [{"generations": n, "candidates": 4 * n, "evaluations": n, "best": n / 10} for n in lengths]
+        return [Found(n, 4 * n, n, n / 10, setting.strategies[0]) for n in lengths]
 
     monkeypatch.setattr(searching, "open_subject", lambda name: opened.append(name) or setting)
     monkeypatch.setattr(searching, "Raced", lambda _: type("Raced", (), {"engine": None}))

@@ -138,6 +138,9 @@ def test_scores_are_turned_so_that_larger_is_better() -> None:
     assert [int(found[name].argmax()) for name in ("accuracy", "loss", "vanilla_divergence")] == [2, 0, 0]
     assert found["mean_rank"].tolist() == [2.0, 1.5, 2.5]
     assert "mean_rank" not in correlation.oriented(table[["accuracy"]])
+    weighed = correlation.oriented(table[["accuracy"]].assign(params=[30, 10, 20]))
+    assert weighed["params"].tolist() == [30, 10, 20]
+    assert weighed["accuracy_params"].tolist() == [2.0, 1.5, 2.5]
 
 
 def test_the_summary_holds_every_measure_of_every_score() -> None:
