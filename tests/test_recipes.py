@@ -1,7 +1,9 @@
-"""The ImageNet recipes end to end: networks with 1,000 classes, real JPEG files, and no more of both than needed."""
+"""Every recipe end to end, on a few of the real images; those for ImageNet with networks for 1,000 classes."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 import torch
 from torch import Tensor, nn
@@ -16,29 +18,43 @@ from tasks.params import Params
 from tasks.settings import override, read_params
 from tests.tasks.conftest import ROOT, run_stage
 
-TRAIN, TEST = 12, 4  # images of each of the ten classes
 SMALL = {
-    "data.options": {"train": "images/train", "test": "images/val"},
-    "model.options": {"num_classes": 1000},
-    "subset.calibration": 32,
-    "subset.sub_validation": 40,
     "strategies.count": 3,
-    "evaluate.iterations": 2,
     "evaluate.batch_size": 16,
-    "evaluate.vanilla": False,
     "finetune.epochs": 1,
     "finetune.batch_size": 16,
     "report.latency_repeats": 5,
     "report.latency_batch_sizes": [1],
 }
+CIFAR = {
+    "data.options": {"train": "images/train.parquet", "test": "images/test.parquet"},
+    "subset.sub_validation": 200,
+}
+IMAGENET = {
+    "data.options": {"train": "images/train", "test": "images/val"},
+    "model.options": {"num_classes": 1000},
+    "subset.calibration": 32,
+    "subset.sub_validation": 40,
+    "evaluate.iterations": 2,
+    "evaluate.vanilla": False,
+}
+IN_FOLDER = {"train": 12, "val": 4}  # images of each of the ten classes
+IN_FILE = {"train": 600, "test": 100}
 
 
-def few_images(source: Path, folder: Path) -> None:
-    for part, count in (("train", TRAIN), ("val", TEST)):
+def few_folders(source: Path, folder: Path) -> None:
+    for part, count in IN_FOLDER.items():
         for place in sorted((source / part).iterdir()):
             (folder / part / place.name).mkdir(parents=True)
             for image in sorted(place.iterdir())[:count]:
                 (folder / part / place.name / image.name).symlink_to(image)
+
+
+def few_rows(source: Path, folder: Path) -> None:
+    folder.mkdir()
+    for part, count in IN_FILE.items():
+        [path] = source.glob(f"{part}-*.parquet")
+        pq.write_table(pq.read_table(path).slice(0, count), folder / f"{part}.parquet")
 
 
 def save_trained(params: Params, path: Path) -> None:
@@ -68,28 +84,46 @@ def save_trained(params: Params, path: Path) -> None:
     torch.save(network.state_dict(), path)
 
 
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working directory."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def settings_of(recipe: str, changes: Mapping[str, object]) -> Params:
+    file = Path("params.yaml")
+    file.write_text((ROOT / "recipes" / f"{recipe}.yaml").read_text())
+    override(file, SMALL | changes | {"tracking.uri": f"sqlite:///{Path.cwd()}/mlflow.db"})
+    return read_params(file)
+
+
+def run_and_check(params: Params, classes: int, side: int) -> None:
+    for stage in STAGES:
+        run_stage(stage, params)
+    ranking, results, pruned = read_table(RANKING), read_table(RESULTS), eagleeye.load(PRUNED)
+    image = torch.zeros(1, 3, side, side)
+    full = eagleeye.cost(build(params.model.name, num_classes=classes), image).macs
+    share = params.strategies.budget.macs
+    assert abs(eagleeye.cost(pruned, image).macs - (share if share > 1 else share * full)) <= 0.005 * full
+    assert pruned(image).shape == (1, classes)
+    assert (ranking["origin"] != REFERENCE).sum() == 3
+    assert results["test_accuracy"].between(0, 1).all()
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("recipe", sorted(path.stem for path in ROOT.glob("recipes/imagenet-*.yaml")))
-def test_an_imagenet_recipe_runs_end_to_end(
-    recipe: str, shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    few_images(shared_data / "imagenette-mini", Path("images"))
-    settings = Path("params.yaml")
-    settings.write_text((ROOT / "recipes" / f"{recipe}.yaml").read_text())
-    override(settings, SMALL | {"tracking.uri": f"sqlite:///{tmp_path}/mlflow.db"})
-    params = read_params(settings)
+def test_an_imagenet_recipe_runs_end_to_end(recipe: str, shared_data: Path, project: Path) -> None:
+    few_folders(shared_data / "imagenette-mini", project / "images")
+    params = settings_of(recipe, IMAGENET)
     save_trained(params, Path(params.model.checkpoint))
-    for stage in STAGES:
-        run_stage(stage, params)
-    ranking, results = read_table(RANKING), read_table(RESULTS)
-    pruned = eagleeye.load(PRUNED)
-    image = torch.zeros(1, 3, 224, 224)
-    full = eagleeye.cost(build(params.model.name, num_classes=1000), image).macs
-    share = params.strategies.budget.macs
-    budget = share if share > 1 else share * full
-    assert abs(eagleeye.cost(pruned, image).macs - budget) <= 0.005 * full
-    assert pruned(image).shape == (1, 1000)
-    assert (ranking["origin"] != REFERENCE).sum() == 3
-    assert results["test_accuracy"].between(0, 1).all()
+    run_and_check(params, classes=1000, side=224)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("network", ["resnet20", "resnet56"])
+def test_a_cifar_recipe_runs_end_to_end(network: str, shared_data: Path, project: Path) -> None:
+    few_rows(shared_data / "cifar10", project / "images")
+    checkpoint = shared_data / "checkpoints" / f"cifar10_{network}.safetensors"
+    run_and_check(settings_of(f"cifar10-{network}", CIFAR | {"model.checkpoint": str(checkpoint)}), classes=10, side=32)
