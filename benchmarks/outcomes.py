@@ -29,6 +29,8 @@ CANDIDATES = 100
 """Of a search by this project's recipes for CIFAR-10."""
 PUBLISHED = 40
 """Candidates of the published protocol, which scores them some fifty times as slowly."""
+BENCHED = 0.5
+"""The budget of `make bench`, a fraction of the MACs."""
 GENERATIONS = 10
 
 
@@ -51,8 +53,20 @@ def _raced(subject: Subject, budget: float, count: int) -> tuple[Strategy, int]:
 
 def _published(subject: Subject, budget: float) -> tuple[Strategy, int]:
     strategies = subject.candidates(PUBLISHED, budget, largest_rate(budget))
-    rows = Published(subject).score(strategies)
-    return _named(strategies, max(rows, key=lambda row: row["accuracy"])["id"]), PUBLISHED
+    scored = _on_record(subject) if budget == BENCHED else None
+    if scored is None:
+        scored = pd.DataFrame(Published(subject).score(strategies))
+    return _named(strategies, scored.loc[scored["accuracy"].idxmax(), "id"]), len(scored)
+
+
+def _on_record(subject: Subject) -> pd.DataFrame | None:
+    """What `make bench` has scored by the published protocol: it takes a quarter of an hour."""
+    path = RESULTS.with_name(f"{subject.name}.csv")
+    if not path.is_file():
+        return None
+    table = pd.read_csv(path)
+    found = table[table["way"] == "published"]
+    return found if len(found) == PUBLISHED else None
 
 
 def _evolution(subject: Subject, budget: float) -> tuple[Strategy, int]:
