@@ -116,3 +116,9 @@ def search(finished: Search, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     make_own_store(folder, finished.folder)
     monkeypatch.chdir(folder)
     return Search(folder, read_params(folder / "params.yaml"), finished.contexts)
+
+
+def changed(params: Params, **sections: dict[str, object]) -> Params:
+    """Settings with other values in some sections."""
+    update = {name: getattr(params, name).model_copy(update=values) for name, values in sections.items()}
+    return params.model_copy(update=update)
