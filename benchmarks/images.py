@@ -17,8 +17,10 @@ from eagleeye.confidence import unpack
 from eagleeye.correlation import Bootstrap, correlate
 from eagleeye.racing import Rung
 from eagleeye.scores import SIGNS
-from tasks.artifacts import CALIBRATION, REFERENCE, SCOREBOOK, STUDIED, SUB_VALIDATION, read_table
+from tasks.artifacts import CALIBRATION, RANKING, REFERENCE, SCOREBOOK, STUDIED, SUB_VALIDATION, read_table
 from tasks.bench import scoring_key
+from tasks.candidates import strategies_of
+from tasks.evaluate import on_record
 from tasks.images import open_subset
 from tasks.scorebook import PACKED, Scorebook, Scores
 from tasks.settings import read_params
@@ -31,8 +33,9 @@ def main() -> None:
     params, studied = read_params(Path("params.yaml")), read_table(STUDIED)
     drawn = studied[studied["origin"] != REFERENCE].set_index("id")["test_accuracy"]
     rung = Rung(len(open_subset(CALIBRATION)), len(open_subset(SUB_VALIDATION)))
-    book = Scorebook(SCOREBOOK)
-    found = book.known(scoring_key(params), rung)
+    strategies = [strategy for strategy in strategies_of(read_table(RANKING), references=False) if strategy.id in drawn]
+    with Scorebook(SCOREBOOK) as book:
+        found = on_record(book, scoring_key(params), rung, strategies)
     missing = [name for name in drawn.index if name not in found]
     if missing:
         raise SystemExit(

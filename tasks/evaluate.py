@@ -127,7 +127,7 @@ def _race(search: Search) -> dict[str, tuple[Rung, Scores]]:
 
 def _score_rung(search: Search, rung: Rung, strategies: Sequence[Strategy], number: str) -> dict[str, Scores]:
     key, context = search.shared.key, search.context
-    known = _known(search.book, key, rung, strategies)
+    known = on_record(search.book, key, rung, strategies)
     if known:
         context.say(f"evaluate: {len(known)} of {len(strategies)} candidates are on record already")
     missing = [strategy for strategy in strategies if strategy.id not in known]
@@ -139,7 +139,7 @@ def _score_rung(search: Search, rung: Rung, strategies: Sequence[Strategy], numb
         for row in _score(search, rung, missing):
             search.record.log_candidates(search.table, {row.id: (images, row.scores)})
             advance()
-    return _known(search.book, key, rung, strategies)
+    return on_record(search.book, key, rung, strategies)
 
 
 def _score(search: Search, rung: Rung, missing: Sequence[Strategy]) -> Iterator[Scored]:
@@ -199,6 +199,17 @@ def _place(strategy: Strategy) -> str:
     return "-".join(map(str, strategy.widths))
 
 
-def _known(book: Scorebook, key: str, rung: Rung, strategies: Sequence[Strategy]) -> dict[str, Scores]:
+def on_record(book: Scorebook, key: str, rung: Rung, strategies: Sequence[Strategy]) -> dict[str, Scores]:
+    """The scores of a rung that are known already.
+
+    Args:
+        book: Where they are kept.
+        key: From `tasks.bench.scoring_key`.
+        rung: With how many images.
+        strategies: The candidates.
+
+    Returns:
+        By the candidate's id.
+    """
     found = book.known(key, rung)
     return {entry.id: found[_place(entry)] for entry in strategies if _place(entry) in found}
