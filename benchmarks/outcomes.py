@@ -1,8 +1,8 @@
 """What each way of choosing a network leads to: `python -m benchmarks.outcomes`.
 
 At each budget the evenly pruned network, the best of five random ones, the choice of the published protocol, that of
-this project's defaults and that of an evolutionary search with as many candidates are fine-tuned alike, and tested.
-Filters are removed by L1 norm in all. A fit is a row of the results as soon as it is known: the command may be stopped
+this project's defaults, with as many candidates as in its recipes and with 1,000, and that of an evolutionary search are
+fine-tuned alike, and tested. Filters are removed by L1 norm in all. A fit is a row of the results as soon as it is known: the command may be stopped
 and started again.
 """
 
@@ -46,6 +46,10 @@ def _default(subject: Subject, budget: float) -> tuple[Strategy, int]:
     return _raced(subject, budget, CANDIDATES)
 
 
+def _thousand(subject: Subject, budget: float) -> tuple[Strategy, int]:
+    return _raced(subject, budget, 1000)
+
+
 def _raced(subject: Subject, budget: float, count: int) -> tuple[Strategy, int]:
     strategies = subject.candidates(count, budget, largest_rate(budget))
     return _named(strategies, eagleeye.search(Raced(subject).engine, strategies)["id"].iloc[0]), count
@@ -86,6 +90,7 @@ CHOICES: dict[str, Callable[[Subject, float], tuple[Strategy, int]]] = {
     "best of 5 random": _best_of_five,
     "published protocol": _published,
     "this project's default": _default,
+    "1,000 candidates": _thousand,
     "evolution": _evolution,
 }
 """Each returns a strategy, and how many candidates it was chosen from."""
