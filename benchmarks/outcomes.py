@@ -1,9 +1,9 @@
 """What each way of choosing a network leads to: `python -m benchmarks.outcomes`.
 
 At each budget the evenly pruned network, the best of five random ones, the choice of the published protocol, that of
-this project's defaults, with as many candidates as in its recipes and with 1,000, and that of an evolutionary search are
-fine-tuned alike, and tested. Filters are removed by L1 norm in all. A fit is a row of the results as soon as it is known: the command may be stopped
-and started again.
+this project's defaults, with as many candidates as in its recipes and with 1,000, and that of an evolutionary search
+are fine-tuned alike, and tested. Filters are removed by L1 norm in all. A fit is a row of the results as soon as it is
+known: the command may be stopped and started again.
 """
 
 from __future__ import annotations
