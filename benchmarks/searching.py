@@ -135,7 +135,15 @@ def _finish(
     return by_id[winner], SIGNS[settings.score] * standings[winner].merits[0], images
 
 
-def measure(subject: str, score: str, seeds: int, generations: int, size: int, file: Path = FILE) -> pd.DataFrame:
+def measure(
+    subject: str,
+    score: str,
+    seeds: int,
+    generations: int,
+    size: int,
+    file: Path = FILE,
+    racing: Sequence[bool] = (True, False),
+) -> pd.DataFrame:
     """Run the searches that are not on file yet.
 
     Args:
@@ -145,13 +153,14 @@ def measure(subject: str, score: str, seeds: int, generations: int, size: int, f
         generations: Of the longest search.
         size: Candidates per generation.
         file: The table.
+        racing: With racing, without, or both.
 
     Returns:
         The table: columns of `Settings` and of `Found`.
     """
     table = pd.read_csv(file) if file.is_file() else pd.DataFrame()
-    kinds = itertools.product(range(seeds), SAMPLERS, (True, False))
-    wanted = [Settings(subject, score, name, racing, seed, size) for seed, name, racing in kinds]
+    kinds = itertools.product(range(seeds), SAMPLERS, racing)
+    wanted = [Settings(subject, score, name, race, seed, size) for seed, name, race in kinds]
     missing = [settings for settings in wanted if _longest(table, settings) < generations]
     if not missing:
         return table
@@ -187,12 +196,14 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5, help="searches of each kind")
     parser.add_argument("--generations", type=int, default=10, help="of the longest search")
     parser.add_argument("--size", type=int, default=30, help="candidates per generation")
+    parser.add_argument("--racing", nargs="+", choices=["on", "off"], default=["on", "off"])
     parser.add_argument(
         "--file", type=Path, default=FILE, help="the table; python -m benchmarks.plots draws the default"
     )
     options = parser.parse_args()
     options.file.parent.mkdir(parents=True, exist_ok=True)
-    table = measure(options.subject, options.score, options.seeds, options.generations, options.size, options.file)
+    lengths, racing = (options.seeds, options.generations, options.size), [each == "on" for each in options.racing]
+    table = measure(options.subject, options.score, *lengths, options.file, racing)
     means = table.groupby(["subject", "score", "sampler", "racing", "candidates"])[["evaluations", "best"]].mean()
     print(means.to_string(float_format=lambda value: f"{value:.4g}"))
 
