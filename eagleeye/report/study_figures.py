@@ -190,7 +190,7 @@ def _points(axes: Axes, table: pd.DataFrame, score: str, name: str, **style: Any
 
 def bracketed(found: Estimate) -> str:
     """An estimate as a text: value, and its interval in brackets."""
-    return f"{found.value:.2f} [{found.low:.2f}, {found.high:.2f}]".replace("-", "\N{MINUS SIGN}")
+    return f"{found.value:z.2f} [{found.low:z.2f}, {found.high:z.2f}]".replace("-", "\N{MINUS SIGN}")
 
 
 def _colour(score: str, theme: Theme) -> str:
