@@ -11,7 +11,6 @@ import os
 import shutil
 import sqlite3
 import threading
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from eagleeye.errors import EagleEyeError
+from tasks.database import open_database
 
-WAIT_SECONDS = 60.0  # for another process to finish writing
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS entries (
     number INTEGER PRIMARY KEY AUTOINCREMENT, -- never given twice, so that a folder of files belongs to one record
@@ -79,12 +78,8 @@ class Outbox:
         self._lock = threading.RLock()
         with self._readable_errors():
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._connection = sqlite3.connect(
-                path, timeout=WAIT_SECONDS, isolation_level=None, check_same_thread=False
-            )
-            self._switch_to_wal()
-            # A record survives the end of the process; what a power cut takes, `python -m tasks record` brings back.
-            self._connection.execute("PRAGMA synchronous=NORMAL")
+            # What a power cut takes, `python -m tasks record` brings back.
+            self._connection = open_database(path, synchronous="NORMAL")
             self._connection.executescript(SCHEMA)
         self._sweep()
 
@@ -166,18 +161,6 @@ class Outbox:
         """Close the file; records need no closing to be safe."""
         with self._lock:
             self._connection.close()
-
-    def _switch_to_wal(self) -> None:
-        # The switch asks for the file alone and, unlike a transaction, does not wait for its turn.
-        deadline = time.monotonic() + WAIT_SECONDS
-        while True:
-            try:
-                self._connection.execute("PRAGMA journal_mode=WAL")
-                return
-            except sqlite3.OperationalError as error:
-                if "locked" not in str(error) or time.monotonic() > deadline:
-                    raise
-                time.sleep(0.02)
 
     def _sweep(self) -> None:
         # Within a transaction: another process may just be keeping files of a record that is not there yet.

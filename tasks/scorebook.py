@@ -7,7 +7,6 @@ here instead. A row is found by the hash of everything that determines a score, 
 import math
 import sqlite3
 import threading
-import time
 from collections.abc import Iterable
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
@@ -18,8 +17,8 @@ from eagleeye.confidence import unpack
 from eagleeye.errors import EvaluationError
 from eagleeye.racing import Rung, Standing
 from eagleeye.scores import merits
+from tasks.database import open_database
 
-WAIT_SECONDS = 60.0  # for another process to finish writing
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS outcomes (
     search_key TEXT NOT NULL,
@@ -109,11 +108,7 @@ class Scorebook:
         self._lock = threading.Lock()
         self._path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            self._connection = sqlite3.connect(
-                self._path, timeout=WAIT_SECONDS, isolation_level=None, check_same_thread=False
-            )
-            self._switch_to_wal()
-            self._connection.execute("PRAGMA synchronous=FULL")  # a commit survives a power cut
+            self._connection = open_database(self._path, synchronous="FULL")
             self._connection.execute(SCHEMA)
         except sqlite3.Error as error:
             raise self._unusable(error) from error
@@ -205,18 +200,6 @@ class Scorebook:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-    def _switch_to_wal(self) -> None:
-        # The switch asks for the file alone and, unlike a transaction, does not wait for its turn.
-        deadline = time.monotonic() + WAIT_SECONDS
-        while True:
-            try:
-                self._connection.execute("PRAGMA journal_mode=WAL")
-                return
-            except sqlite3.OperationalError as error:
-                if "locked" not in str(error) or time.monotonic() > deadline:
-                    raise
-                time.sleep(0.02)
 
     def _must_agree(self, old: Scores, new: Scores, candidate_id: str) -> None:
         if _comparable(old) != _comparable(new):
