@@ -34,6 +34,19 @@ def test_means_and_deviations_are_over_the_seeds(tmp_path: Path) -> None:
     assert table["seeds"].tolist() == [3, 3]
 
 
+def test_of_three_the_best_on_the_sub_validation_images_counts() -> None:
+    validation = {"this project's default": (0.70, 0.90), "its second": (0.80, 0.60), "its third": (0.75, 0.50)}
+    test = {"this project's default": (0.1, 0.2), "its second": (0.3, 0.4), "its third": (0.5, 0.6)}
+    rows = [
+        row(way, seed, test[way][seed]) | {"validation_accuracy": validation[way][seed]}
+        for way in validation
+        for seed in (0, 1)
+    ]
+    table = summary(pd.DataFrame(rows)).set_index("way")
+    assert table.loc["the best of its three", "test"] == pytest.approx(100 * (0.3 + 0.2) / 2)
+    assert "the best of its three" not in set(summary(pd.DataFrame(rows[:-1]).query("seed == 1"))["way"])
+
+
 @pytest.fixture(scope="module")
 def digits() -> Subject:
     return open_subject("digits_resnet20")
