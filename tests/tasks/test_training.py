@@ -50,12 +50,13 @@ def test_a_candidate_learns_from_the_unpruned_network(search: Search) -> None:
 
 def test_without_distillation_no_teacher_is_loaded(search: Search) -> None:
     artifacts.BASELINE.unlink()
-    for settings in (search.params.baseline, search.params.finetune, search.params.correlation.training):
+    plain = tuned(search.params, distillation=0.0).finetune
+    for settings in (search.params.baseline, plain, search.params.correlation.training):
         assert open_workshop(search.params, settings, "mine").teacher is None
 
 
 @pytest.mark.parametrize(
-    "change", [{"ema": 0.99}, {"distillation": 0.5}, {"temperature": 2.0}, {"warmup_epochs": 1}], ids=str
+    "change", [{"ema": 0.99}, {"distillation": 0.7}, {"temperature": 2.0}, {"warmup_epochs": 1}], ids=str
 )
 def test_a_setting_of_the_training_gives_another_key(search: Search, change: dict[str, float]) -> None:
     params = search.params
@@ -67,7 +68,7 @@ def test_a_setting_of_the_training_gives_another_key(search: Search, change: dic
 
 
 def test_another_teacher_gives_another_key(search: Search) -> None:
-    plain, taught = search.params.finetune, search.params.finetune.model_copy(update={"distillation": 0.5})
+    plain, taught = (tuned(search.params, distillation=share).finetune for share in (0.0, 0.5))
 
     def keys() -> list[str]:
         return [training_key(search.params, settings, {"widths": [1]}) for settings in (plain, taught)]
