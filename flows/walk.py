@@ -10,6 +10,7 @@ from prefect.client.schemas.objects import State
 from prefect.logging import get_run_logger
 from prefect.states import Completed
 
+import flows.forked  # noqa: F401 - processes that a flow forks are to end well
 from eagleeye.errors import ConfigError, EagleEyeError
 from flows.prefect_context import DELAYS, FlowContext, failed, may_pass
 from tasks.lock import only_run

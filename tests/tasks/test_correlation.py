@@ -145,7 +145,7 @@ def test_metrics_and_plot_repeat_the_tables(study: Search) -> None:
 
 def test_the_user_ends_with_a_table_and_the_answer(study: Search) -> None:
     context = study.contexts["correlation"]
-    assert len(context.tables["correlation"]) == 10
+    assert len(context.tables["correlation"]) == 12
     assert any("Spearman's rank correlation" in line for line in context.said)
 
 
