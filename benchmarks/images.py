@@ -39,7 +39,7 @@ def main() -> None:
     missing = [name for name in drawn.index if name not in found]
     if missing:
         raise SystemExit(
-            f"{missing[0]} and {len(missing) - 1} more are not scored on all images: evaluate.racing is off?"
+            f"{missing[0]} has not been scored on all images: set evaluate.racing to off and run `dvc repro`"
         )
     counts = [n for n in (FEWEST << step for step in range(20)) if n < rung.sub_validation] + [rung.sub_validation]
     wanted = params.correlation

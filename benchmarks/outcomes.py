@@ -1,9 +1,9 @@
 """What each way of choosing a network leads to: `python -m benchmarks.outcomes`.
 
 At each budget the evenly pruned network, the best of five random ones, the choice of the published protocol, that of
-this project's defaults, with as many candidates as in its recipes and with 1,000, and that of an evolutionary search
-are fine-tuned alike, and tested. Filters are removed by L1 norm in all. A fit is a row of the results as soon as it is
-known: the command may be stopped and started again.
+this project's race, the second and third of that race, and the choice of an evolutionary search are fine-tuned alike,
+and tested. Filters are removed by L1 norm in all. A fit is a row of the results as soon as it is known: the command may
+be stopped and started again, and other numbers of candidates are added to what is there.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -25,53 +26,26 @@ from eagleeye.strategies import Shell, Strategy, even
 from eagleeye.train import Recipe
 
 RESULTS = Path(__file__).parent / "results" / "outcomes.csv"
-CANDIDATES = 100
-"""Of a search by this project's recipes for CIFAR-10."""
-PUBLISHED = 40
-"""Candidates of the published protocol, which scores them some fifty times as slowly."""
 BENCHED = 0.5
 """The budget of `make bench`, a fraction of the MACs."""
 GENERATIONS = 10
-DEFAULT = "this project's default"
-BEST_OF = (DEFAULT, "its second", "its third")
-"""What `rank.top_k: 3` fine-tunes; the best on the sub-validation images is kept."""
 
 
-def _even(subject: Subject, budget: float) -> tuple[Strategy, int]:
-    return even(subject.space, eagleeye.Budget(macs=budget)), 1
+def _even(subject: Subject, budget: float, _count: int) -> Strategy:
+    return even(subject.space, eagleeye.Budget(macs=budget))
 
 
-def _best_of_five(subject: Subject, budget: float) -> tuple[Strategy, int]:
-    return _raced(subject, budget, 5)
-
-
-def _default(subject: Subject, budget: float) -> tuple[Strategy, int]:
-    return _raced(subject, budget, CANDIDATES)
-
-
-def _thousand(subject: Subject, budget: float) -> tuple[Strategy, int]:
-    return _raced(subject, budget, 1000)
-
-
-def _second(subject: Subject, budget: float) -> tuple[Strategy, int]:
-    return _raced(subject, budget, CANDIDATES, place=2)
-
-
-def _third(subject: Subject, budget: float) -> tuple[Strategy, int]:
-    return _raced(subject, budget, CANDIDATES, place=3)
-
-
-def _raced(subject: Subject, budget: float, count: int, place: int = 1) -> tuple[Strategy, int]:
+def _raced(subject: Subject, budget: float, count: int, place: int = 1) -> Strategy:
     strategies = subject.candidates(count, budget, largest_rate(budget))
-    return _named(strategies, eagleeye.search(Raced(subject).engine, strategies)["id"].iloc[place - 1]), count
+    return _named(strategies, eagleeye.search(Raced(subject).engine, strategies)["id"].iloc[place - 1])
 
 
-def _published(subject: Subject, budget: float) -> tuple[Strategy, int]:
-    strategies = subject.candidates(PUBLISHED, budget, largest_rate(budget))
+def _published(subject: Subject, budget: float, count: int) -> Strategy:
+    strategies = subject.candidates(count, budget, largest_rate(budget))
     scored = _on_record(subject) if budget == BENCHED else None
-    if scored is None:
+    if scored is None or len(scored) != count:
         scored = pd.DataFrame(Published(subject).score(strategies))
-    return _named(strategies, scored.loc[scored["accuracy"].idxmax(), "id"]), len(scored)
+    return _named(strategies, scored.loc[scored["accuracy"].idxmax(), "id"])
 
 
 def _on_record(subject: Subject) -> pd.DataFrame | None:
@@ -80,33 +54,37 @@ def _on_record(subject: Subject) -> pd.DataFrame | None:
     if not path.is_file():
         return None
     table = pd.read_csv(path)
-    found = table[table["way"] == "published"]
-    return found if len(found) == PUBLISHED else None
+    return table[table["way"] == "published"]
 
 
-def _evolution(subject: Subject, budget: float) -> tuple[Strategy, int]:
+def _evolution(subject: Subject, budget: float, count: int) -> Strategy:
     engine = Raced(subject).engine
-    settings = Settings(subject.name, "accuracy", "evolution", True, 0, CANDIDATES // GENERATIONS)
+    settings = Settings(subject.name, "accuracy", "evolution", True, 0, count // GENERATIONS)
     shell = Shell(subject.space, eagleeye.Budget(macs=budget), largest_rate(budget))
     *_, found = search(settings, engine, Judge(engine, settings.score), shell, generations=GENERATIONS)
-    return found.winner, found.candidates
+    return found.winner
 
 
 def _named(strategies: list[Strategy], name: str) -> Strategy:
     return next(strategy for strategy in strategies if strategy.id == name)
 
 
-CHOICES: dict[str, Callable[[Subject, float], tuple[Strategy, int]]] = {
+CHOICES: dict[str, Callable[[Subject, float, int], Strategy]] = {
     "evenly pruned": _even,
-    "best of 5 random": _best_of_five,
+    "best of 5 random": _raced,
     "published protocol": _published,
-    DEFAULT: _default,
-    "its second": _second,
-    "its third": _third,
-    "1,000 candidates": _thousand,
+    "this project": _raced,
+    "its second": partial(_raced, place=2),
+    "its third": partial(_raced, place=3),
     "evolution": _evolution,
 }
-"""Each returns a strategy, and how many candidates it was chosen from."""
+"""Given the subject, the budget and a number of candidates, each chooses one."""
+
+
+def tried(choice: str, options: argparse.Namespace) -> int:
+    """From how many candidates a choice is made."""
+    own = {"evenly pruned": 1, "best of 5 random": 5, "published protocol": options.published}
+    return own.get(choice, options.candidates)
 
 
 def main() -> None:
@@ -123,15 +101,16 @@ def main() -> None:
 def _fit(bench: Bench, budget: float, choice: str, options: argparse.Namespace) -> None:
     recipe = {"epochs": options.epochs, "batch_size": options.batch_size, "lr": options.lr}
     setting = {"subject": options.subject, "budget": budget, "way": choice, "images": len(bench.data), **recipe}
-    done = {row["seed"] for row in read(options.results) if {key: row[key] for key in setting} == _as_text(setting)}
+    count = tried(choice, options)
+    done = {row["seed"] for row in read(options.results) if _is_of(row, setting, count)}
     missing = [seed for seed in range(options.seeds) if str(seed) not in done]
     if not missing:
         return
     began = time.perf_counter()
-    strategy, tried = CHOICES[choice](bench.subject, budget)
+    strategy = CHOICES[choice](bench.subject, budget, count)
     seconds = time.perf_counter() - began
-    print(f"{budget:.0%} of the MACs, {choice}: {strategy.id} of {tried}, found in {seconds:.0f} s", flush=True)
-    start = bench.start(budget, strategy, f"{strategy.id} of {tried}")
+    print(f"{budget:.0%} of the MACs, {choice}: {strategy.id} of {count}, found in {seconds:.0f} s", flush=True)
+    start = bench.start(budget, strategy, f"{strategy.id} of {count}")
     for seed in missing:
         plain = Recipe(**recipe, augment=augmentation(options.subject), seed=seed)
         facts = start.facts | {"way": choice, **{name: getattr(plain, name) for name in (*RECIPE, "seed")}}
@@ -140,8 +119,8 @@ def _fit(bench: Bench, budget: float, choice: str, options: argparse.Namespace) 
         print(f"{budget:.0%} of the MACs, {choice}, seed {seed}: test {row['test_accuracy']:.2%}", flush=True)
 
 
-def _as_text(setting: dict[str, object]) -> dict[str, str]:
-    return {name: str(value) for name, value in setting.items()}
+def _is_of(row: dict[str, str], setting: dict[str, object], count: int) -> bool:
+    return row["candidate"].endswith(f" of {count}") and all(row[key] == str(value) for key, value in setting.items())
 
 
 def summary(table: pd.DataFrame) -> pd.DataFrame:
@@ -155,9 +134,8 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
         points.
     """
     columns = ["subject", "budget", "images", "epochs", "way", "candidate", "macs_fraction"]
-    table = pd.concat([table, _best_of_three(table)])
     table = table.assign(score=100 * table["score"], test_accuracy=100 * table["test_accuracy"])
-    found = table.groupby(columns, sort=False, dropna=False).agg(
+    found = table.groupby(columns, sort=False).agg(
         score=("score", "first"),
         seeds=("seed", "count"),
         test=("test_accuracy", "mean"),
@@ -166,18 +144,13 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
     return found.reset_index()
 
 
-def _best_of_three(table: pd.DataFrame) -> pd.DataFrame:
-    """Per budget and seed the fit that `rank.top_k: 3` keeps, where all three are there."""
-    several = table[table["way"].isin(BEST_OF)].groupby(["subject", "budget", "images", "epochs", "seed"])
-    kept = [fits.loc[fits["validation_accuracy"].idxmax()] for _, fits in several if len(fits) == len(BEST_OF)]
-    return pd.DataFrame(kept).assign(way="the best of its three", candidate="", macs_fraction=float("nan"), score=None)
-
-
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.outcomes", description=__doc__)
     parser.add_argument("--subject", default=names()[0], help="what to prune and fine-tune")
     parser.add_argument("--macs", type=float, nargs="+", default=[0.5, 0.25], help="budgets, fractions of the MACs")
     parser.add_argument("--choices", nargs="+", choices=list(CHOICES), default=list(CHOICES))
+    parser.add_argument("--candidates", type=int, default=100, help="of this project's searches, as in its recipes")
+    parser.add_argument("--published", type=int, default=40, help="candidates of the published protocol")
     parser.add_argument("--seeds", type=int, default=3, help="fits of each network")
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--images", type=int, help="training images; all by default")
