@@ -13,7 +13,8 @@ import torch.nn.functional as F
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from tests.eagleeye.networks import Head, LayerNorm2d
+from tests.eagleeye.network_parts import Head
+from tests.eagleeye.unusual_layers import LayerNorm2d
 
 Recipe = tuple[Any, ...]
 _NUMBER = st.integers(0, 11)
