@@ -11,6 +11,7 @@ import operator
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -62,10 +63,18 @@ class _ExampleTracer(fx.Tracer):
 
     def __init__(self, inputs: tuple[Tensor, ...]) -> None:
         super().__init__()
+        self._given = inputs
         self._inputs = iter(inputs)
         self._running_example = False
         self._names: dict[int, str] = {}
         self.failed_in = ""
+
+    def create_args_for_root(self, root_fn: Any, is_module: bool, concrete_args: Any = None) -> tuple[Any, list[Any]]:
+        """An argument for every input that is given; all others keep their defaults, as in a call of the network."""
+        root: Any = self.root
+        names = _input_names(root.forward, len(self._given))
+        # The call and not `forward` alone: hooks of the network itself belong to what it computes.
+        return partial(nn.Module._call_impl, root), [self.create_proxy("placeholder", name, (), {}) for name in names]
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         # Known by where it comes from: importing torchvision takes longer than most traces.
@@ -123,7 +132,7 @@ class _ExampleTracer(fx.Tracer):
 
     def _value(self, node: fx.Node) -> Any:
         if node.op == "placeholder":
-            return next(self._inputs, node.args[0] if node.args else None)
+            return next(self._inputs)
         if node.op == "output":
             return None
         args, kwargs = fx.node.map_arg((node.args, node.kwargs), lambda n: n.meta[VALUE])
@@ -177,6 +186,17 @@ def record(model: nn.Module, inputs: tuple[Tensor, ...]) -> fx.Graph:
         # torch.fx keeps tensors that the forward pass makes on the way as attributes of the model.
         for name in set(vars(model)) - known:
             delattr(model, name)
+
+
+def _input_names(forward: Callable[..., Any], count: int) -> list[str]:
+    """Names for so many positional inputs, those of the arguments that take them."""
+    names: list[str] = []
+    for name, parameter in inspect.signature(forward).parameters.items():
+        if parameter.kind is parameter.VAR_POSITIONAL:
+            names += [f"{name}_{place}" for place in range(count - len(names))]
+        elif parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD):
+            names.append(name)
+    return (names + [f"input_{place}" for place in range(len(names), count)])[:count]
 
 
 def _data_dependent(node: fx.Node, frame: FrameType) -> str:
