@@ -192,5 +192,6 @@ def _precision(params: Params) -> str:
 
 def _decoded_file(params: Params, path: Path) -> Path:
     settings = params.data.preprocess.model_dump(mode="json", include={"size", "resize"})
+    settings["channels"] = len(params.data.preprocess.mean)
     key = content_key({"images": path, "preprocess": settings, "decoding": LIBRARY / "data"})
     return DECODED / f"{key[:16]}.npy"

@@ -11,7 +11,7 @@ Count = Annotated[int, Field(ge=1)]
 Share = Annotated[int | float, Field(gt=0)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Device = Literal["auto", "cpu", "cuda"]
-Triple = tuple[float, float, float]
+Channels = Annotated[tuple[float, ...], Field(min_length=1)]
 
 
 class Section(BaseModel):
@@ -25,13 +25,15 @@ class Preprocess(Section):
 
     size: Count | None = Field(description="side of the square input, pixels; null keeps the images' own size")
     resize: Count | None = Field(description="short side before the centre crop to `size`, pixels; null: no crop")
-    mean: Triple = Field(description="per-channel mean of the images scaled to [0, 1]")
-    std: Triple = Field(description="per-channel standard deviation of the same")
+    mean: Channels = Field(description="per-channel mean of the images scaled to [0, 1]: 3 values for RGB, 1 for grey")
+    std: Channels = Field(description="per-channel standard deviation of the same")
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.resize is not None and (self.size is None or self.resize < self.size):
             raise ValueError(f"resize is {self.resize}, size is {self.size}: the crop must fit, size ≤ resize")
+        if len(self.mean) != len(self.std):
+            raise ValueError(f"mean has {len(self.mean)} values, std has {len(self.std)}: give both one per channel")
         if min(self.std) <= 0:
             raise ValueError(f"std is {list(self.std)}: every value must be greater than 0")
         return self

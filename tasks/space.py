@@ -11,7 +11,7 @@ from tasks.params import Params
 
 
 def example_input(params: Params) -> torch.Tensor:
-    """One normalised image, float32 (1, 3, h, w): the shape that the network is traced and counted with."""
+    """One normalised image, float32 (1, channels, h, w): the shape that the network is traced and counted with."""
     image = decode(open_subset(SUB_VALIDATION), [0], preprocess(params))
     return next(iter(Batches(image, preprocess(params), batch_size=1, device="cpu", labelled=False)))
 

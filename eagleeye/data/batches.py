@@ -24,7 +24,7 @@ class Batches(Generic[Item]):
     `decode_to` made, and are copied batch by batch. On a CPU they are always used where they are.
 
     Args:
-        images: Decoded images (n, 3, h, w).
+        images: Decoded images (n, channels, h, w).
         preprocess: Gives mean and std.
         batch_size: Images per batch; the last batch may be smaller.
         device: Where the batches are wanted.
@@ -35,10 +35,10 @@ class Batches(Generic[Item]):
         device: Where the batches lie.
 
     Yields:
-        Inputs (batch_size, 3, h, w), normalised, channels last in memory; int64 labels (batch_size,).
+        Inputs (batch_size, channels, h, w), normalised, channels last in memory; int64 labels (batch_size,).
 
     Raises:
-        ConfigError: The batch size is below 1.
+        ConfigError: The batch size is below 1, or mean and std are of another number of channels.
         DataError: There are no images.
     """
 
@@ -78,6 +78,7 @@ class Batches(Generic[Item]):
             raise ConfigError(f"batch_size must be at least 1; got {batch_size}")
         if not len(images):
             raise DataError("there are no images to make batches of")
+        preprocess.check_pixels(images.pixels)
         self.batch_size, self.labelled = batch_size, labelled
         self.labels = images.labels.to(device)
         # With its index, as in cuda:0.

@@ -1,6 +1,5 @@
 """From encoded images to pixels of one size: decode, resize, crop."""
 
-import io
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -8,9 +7,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import numpy as np
 import numpy.typing as npt
 import torch
-from PIL import Image
 
-from eagleeye.data.images import Images, ImageSet, Labels, Preprocess, is_wide, read, where
+from eagleeye.data.encodings import Picture, opened, pixels_of, sides
+from eagleeye.data.images import Images, ImageSet, Labels, Preprocess, read, where
 from eagleeye.errors import DataError
 from eagleeye.references import described
 
@@ -30,7 +29,7 @@ def decode(images: ImageSet, rows: Sequence[int] | Labels | None, preprocess: Pr
         preprocess: Size and crop; mean and std are left to `Batches`.
 
     Returns:
-        The images as uint8 pixels (n, 3, h, w) and their labels.
+        The images as uint8 pixels (n, channels, h, w) and their labels.
 
     Raises:
         DataError: An image is corrupt, does not fit `preprocess` or differs in size from the others: names
@@ -54,7 +53,7 @@ def decoded(images: ImageSet, rows: Labels, preprocess: Preprocess) -> Iterator[
         preprocess: Size and crop.
 
     Yields:
-        Place in `rows`, in no particular order, and pixels uint8 (h, w, 3): one size for all.
+        Place in `rows`, in no particular order, and pixels uint8 (h, w, channels): one size for all.
 
     Raises:
         DataError: As in `decode`.
@@ -120,34 +119,31 @@ def _decode_chunk(images: ImageSet, chunk: list[tuple[int, int, bytes]], preproc
 
 def _decode_one(images: ImageSet, row: int, data: bytes, preprocess: Preprocess) -> Pixels:
     try:
-        with Image.open(io.BytesIO(data)) as file:
-            if is_wide(file):
-                raise ValueError("more than 8 bits per channel")
-            picture = file.convert("RGB")
+        picture = opened(data, preprocess.channels)
     # Damaged files make Pillow's decoders raise almost anything, from OSError to IndexError.
     except Exception as cause:
         raise DataError(
             f"{where(images, row)} cannot be decoded ({described(cause)}): replace the image or leave the row out"
         ) from cause
-    picture = _resized(picture, preprocess, images, row)
-    return np.asarray(picture)
+    return pixels_of(_resized(picture, preprocess, images, row))
 
 
-def _resized(picture: Image.Image, preprocess: Preprocess, images: ImageSet, row: int) -> Image.Image:
+def _resized(picture: Picture, preprocess: Preprocess, images: ImageSet, row: int) -> Picture:
     size, resize = preprocess.size, preprocess.resize
-    if resize is None and (size is None or picture.size == (size, size)):
+    width, height = sides(picture)
+    if resize is None and (size is None or (width, height) == (size, size)):
         return picture
     from torchvision.transforms.v2 import functional
 
-    result: Image.Image
+    result: Picture
     if resize is not None:
         result = functional.resize(picture, [resize], antialias=True)
         if size is not None:
             result = functional.center_crop(result, [size, size])
         return result
-    if picture.width != picture.height:
+    if width != height:
         raise DataError(
-            f"{where(images, row)} is {picture.width}x{picture.height} pixels, not square: set resize (the "
+            f"{where(images, row)} is {width}x{height} pixels, not square: set resize (the "
             f"short side before the centre crop to {size}) in the preprocessing"
         )
     result = functional.resize(picture, [size, size], antialias=True)

@@ -6,6 +6,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from PIL import Image
 from torch import Tensor
 
@@ -36,13 +37,16 @@ class ImageSet(Protocol):
         ...
 
     def encoded(self, row: int) -> bytes:
-        """The bytes of a JPEG, PNG or similar file holding image `row`."""
+        """The bytes of a JPEG, PNG or similar file holding image `row`, or of a NumPy file, uint8 (h, w, channels)."""
         ...
 
 
 @dataclass(frozen=True)
 class Preprocess:
-    """How an image becomes the network's input; always 3-channel RGB.
+    """How an image becomes the network's input.
+
+    There are as many channels as values in `mean`: pictures become grey (1), grey with alpha (2), RGB (3) or RGBA (4);
+    any other number comes as arrays, with as many channels as that.
 
     Attributes:
         size: Side of the final square in pixels; None keeps the images' own size.
@@ -68,11 +72,41 @@ class Preprocess:
             )
         for name in ("mean", "std"):
             value = tuple(float(entry) for entry in getattr(self, name))
-            if len(value) != 3 or not all(np.isfinite(value)):
-                raise ConfigError(f"{name} must be three finite numbers (red, green, blue); got {value}")
+            if not value or not all(np.isfinite(value)):
+                raise ConfigError(f"{name} must be finite numbers, one per channel; got {value}")
             object.__setattr__(self, name, value)
+        if len(self.mean) != len(self.std):
+            raise ConfigError(
+                f"mean has {len(self.mean)} values and std {len(self.std)}: give both one per channel of the images"
+            )
         if min(self.std) <= 0:
             raise ConfigError(f"std must be above 0 in every channel; got {self.std}")
+
+    @property
+    def channels(self) -> int:
+        """Channels of the network's input."""
+        return len(self.mean)
+
+    def check_pixels(self, pixels: Tensor) -> None:
+        """Check that decoded images are what this describes.
+
+        Args:
+            pixels: uint8 (n, channels, h, w).
+
+        Raises:
+            ConfigError: They have another number of channels.
+            DataError: They are no bytes, or no images.
+        """
+        if pixels.dtype != torch.uint8 or pixels.dim() != 4:
+            raise DataError(
+                f"pixels: {str(pixels.dtype).removeprefix('torch.')} {tuple(pixels.shape)} given; needed are bytes,"
+                " uint8 (n, channels, h, w)"
+            )
+        if pixels.shape[1] != self.channels:
+            raise ConfigError(
+                f"mean and std have {self.channels} values, but the images have {pixels.shape[1]} channels: give one"
+                " value per channel"
+            )
 
 
 @dataclass(frozen=True)
@@ -80,7 +114,7 @@ class Images:
     """Decoded images of one size.
 
     Attributes:
-        pixels: uint8 (n, 3, h, w), channels last in memory. Not to be written to: they may lie in a file.
+        pixels: uint8 (n, channels, h, w), channels last in memory. Not to be written to: they may lie in a file.
         labels: int64 (n,).
     """
 

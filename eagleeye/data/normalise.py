@@ -27,14 +27,14 @@ class Normaliser:
         """Normalise images.
 
         Args:
-            pixels: uint8 (n, 3, h, w); without a copy if channels lie last in memory.
+            pixels: uint8 (n, channels, h, w); without a copy if channels lie last in memory.
 
         Returns:
-            The network's inputs (n, 3, h, w), channels last in memory.
+            The network's inputs (n, channels, h, w), channels last in memory.
         """
         count, channels, height, width = pixels.shape
         # Whole rows of pixels as one axis: an innermost axis of three channels would leave the vector units idle.
         rows = pixels.permute(0, 2, 3, 1).reshape(count * height, width * channels)
         scale, shift = self.scale.repeat(width), self.shift.repeat(width)
-        inputs = rows.to(torch.float32).mul_(scale).add_(shift).to(self.dtype)
+        inputs = rows.to(torch.float32, memory_format=torch.contiguous_format).mul_(scale).add_(shift).to(self.dtype)
         return inputs.view(count, height, width, channels).permute(0, 3, 1, 2)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from eagleeye.data.encodings import encoded
 from eagleeye.data.folder import FolderImages
 from eagleeye.data.images import ImageSet, Labels, check_labels, is_wide
 from eagleeye.errors import DataError
@@ -20,7 +21,8 @@ _SPOT_CHECKS = 8
 class PictureImages:
     """Any data set of pairs (picture, label) with a length, its pictures coded losslessly as PNG.
 
-    A picture is a PIL image or a uint8 array (h, w) or (h, w, channels).
+    A picture is a PIL image or a uint8 array (h, w) or (h, w, channels); one of more than four channels is kept as a
+    NumPy file.
     """
 
     classes: tuple[str, ...]
@@ -33,9 +35,11 @@ class PictureImages:
         return len(self.labels)
 
     def encoded(self, row: int) -> bytes:
-        """The picture of a row as a PNG file."""
+        """The picture of a row as a PNG or NumPy file."""
         picture = _item(self.dataset, row, self.name)[0]
-        if isinstance(picture, np.ndarray) and picture.dtype == np.uint8:
+        if isinstance(picture, np.ndarray) and picture.dtype == np.uint8 and picture.ndim in (2, 3):
+            if picture.shape[2:] > (4,):
+                return encoded(picture)
             picture = Image.fromarray(picture.squeeze(-1) if picture.shape[2:] == (1,) else picture)
         if not isinstance(picture, Image.Image) or is_wide(picture):
             raise DataError(

@@ -11,7 +11,7 @@ def resident(pixels: Tensor, device: torch.device) -> Tensor:
     """Move pixels to the device if they take at most `RESIDENT_SHARE` of its free memory.
 
     Args:
-        pixels: uint8 (n, 3, h, w), in memory or in a file (`decode_to`).
+        pixels: uint8 (n, channels, h, w), in memory or in a file (`decode_to`).
         device: Where they are wanted. A CPU uses them where they are.
 
     Returns:

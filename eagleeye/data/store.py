@@ -21,8 +21,8 @@ def decode_to(
 
     The operating system brings in what is looked at and drops it again when memory is short: a set may be larger
     than memory, and processes that open the same file share one copy. The file is NumPy's format, uint8
-    (n, h, w, 3). A file that is torn, or of another number or size of images, is made anew; one that merely holds
-    other images of the same size cannot be told: let the name follow from the content.
+    (n, h, w, channels). A file that is torn, or of another number or size of images, is made anew; one that merely
+    holds other images of the same size cannot be told: let the name follow from the content.
 
     Args:
         path: The file.
@@ -31,7 +31,7 @@ def decode_to(
         preprocess: Size and crop; mean and std are left to `Batches`.
 
     Returns:
-        The images as uint8 pixels (n, 3, h, w), channels last in memory, and their labels. The pixels are
+        The images as uint8 pixels (n, channels, h, w), channels last in memory, and their labels. The pixels are
         read-only: writing to them ends the process.
 
     Raises:
@@ -72,7 +72,7 @@ def _opened(file: Path, count: int, preprocess: Preprocess) -> Tensor | None:
         return None
     if not whole or pixels.dtype != np.uint8 or not pixels.flags.c_contiguous or pixels.shape[:1] != (count,):
         return None
-    if pixels.ndim != 4 or pixels.shape[3] != 3 or not _fits(pixels.shape[1:3], preprocess):
+    if pixels.ndim != 4 or pixels.shape[3] != preprocess.channels or not _fits(pixels.shape[1:3], preprocess):
         return None
     with warnings.catch_warnings():
         # A private, writable map would be silent, but the system refuses one that is larger than memory.

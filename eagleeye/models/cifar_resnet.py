@@ -36,11 +36,12 @@ class CifarResNet(nn.Module):
     Args:
         blocks: Blocks per stage; the network has 6 · blocks + 2 layers.
         num_classes: Outputs.
+        in_channels: Channels of the images.
     """
 
-    def __init__(self, blocks: int, num_classes: int) -> None:
+    def __init__(self, blocks: int, num_classes: int, in_channels: int = 3) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(3, 16, 3, padding=1, bias=False)
+        self.conv1 = nn.Conv2d(in_channels, 16, 3, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(16)
         self.layer1 = _stage(16, 16, blocks, stride=1)
         self.layer2 = _stage(16, 32, blocks, stride=2)
@@ -51,7 +52,7 @@ class CifarResNet(nn.Module):
                 nn.init.kaiming_normal_(module.weight)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map images (n, 3, h, w) to logits (n, num_classes)."""
+        """Map images (n, in_channels, h, w) to logits (n, num_classes)."""
         out = F.relu(self.bn1(self.conv1(x)))
         out = self.layer3(self.layer2(self.layer1(out)))
         logits: Tensor = self.linear(F.adaptive_avg_pool2d(out, 1).flatten(1))

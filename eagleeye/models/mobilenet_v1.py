@@ -43,11 +43,12 @@ class MobileNetV1(nn.Module):
     Args:
         num_classes: Outputs.
         stem_stride: 2 for ImageNet (224x224 pixels, 32 times smaller at the end); 1 for 32x32 pixels.
+        in_channels: Channels of the images.
     """
 
-    def __init__(self, num_classes: int, stem_stride: int) -> None:
+    def __init__(self, num_classes: int, stem_stride: int, in_channels: int = 3) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(3, 32, 3, stride=stem_stride, padding=1, bias=False)
+        self.conv1 = nn.Conv2d(in_channels, 32, 3, stride=stem_stride, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(32)
         inputs = (32, *(channels for channels, _ in _BLOCKS))
         self.layers = nn.Sequential(
@@ -59,7 +60,7 @@ class MobileNetV1(nn.Module):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out")
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map images (n, 3, h, w) to logits (n, num_classes)."""
+        """Map images (n, in_channels, h, w) to logits (n, num_classes)."""
         out = self.layers(F.relu(self.bn1(self.conv1(x))))
         logits: Tensor = self.linear(F.adaptive_avg_pool2d(out, 1).flatten(1))
         return logits

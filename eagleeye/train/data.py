@@ -61,7 +61,7 @@ class TrainData(ABC):
             share: This process's part of every batch.
 
         Yields:
-            Images float32 (n, 3, h, w), normalised, channels last in memory; labels int64 (n,).
+            Images float32 (n, channels, h, w), normalised, channels last in memory; labels int64 (n,).
         """
         plan = epoch_plan(len(self), recipe, epoch, share.world)
         mine = [rows[share.rank :: share.world] for rows in plan]
@@ -73,7 +73,7 @@ class TrainData(ABC):
 
     @abstractmethod
     def _load(self, plan: list[torch.Tensor], recipe: Recipe, epoch: int) -> Iterator[Batch]:
-        """Yield uint8 pixels (n, 3, h, w) and labels (n,) on the device, for each int64 (n,) of positions."""
+        """Yield uint8 pixels (n, channels, h, w) and labels (n,) on the device, for each int64 (n,) of positions."""
 
 
 class DecodedData(TrainData):
@@ -83,10 +83,11 @@ class DecodedData(TrainData):
         """Move the decoded images to the device, unless they are too many for it.
 
         Args:
-            images: Pixels uint8 (n, 3, h, w) and labels int64 (n,), in memory or in a file.
+            images: Pixels uint8 (n, channels, h, w) and labels int64 (n,), in memory or in a file.
             preprocess: How the images were decoded; gives mean and standard deviation.
             device: Where the batches are made.
         """
+        preprocess.check_pixels(images.pixels)
         super().__init__(images.labels.to(device), preprocess, device)
         self.pixels = resident(images.pixels, self.device)
 

@@ -46,7 +46,7 @@ class Objective:
         """The loss of one batch, to be computed in the same autocast as the logits.
 
         Args:
-            x: Images (n, 3, h, w), normalised.
+            x: Images (n, channels, h, w), normalised.
             logits: Of the network for them, (n, classes).
             y: Labels int64 (n,).
 

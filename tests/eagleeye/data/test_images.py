@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from eagleeye.data import ImageSet, Preprocess, open_source
 from eagleeye.data.images import check_labels
@@ -18,7 +19,8 @@ from eagleeye.errors import ConfigError, DataError
         ({"size": 2.5}, "size"),
         ({"resize": True}, "resize"),
         ({"size": 9, "resize": 8}, "size 9 is larger than resize 8"),
-        ({"mean": (0.5,)}, "mean"),
+        ({"mean": (0.5,)}, "mean has 1 values and std 3"),
+        ({"mean": ()}, "mean must be finite numbers, one per channel"),
         ({"mean": (0.5, 0.5, float("nan"))}, "mean"),
         ({"std": (0.5, 0.0, 0.5)}, "std"),
     ],
@@ -55,3 +57,18 @@ def test_all_sources_are_image_sets_and_survive_pickle(shared_data: Path) -> Non
         copy = pickle.loads(pickle.dumps(train))  # noqa: S301
         assert copy.encoded(3) == first
         assert len(copy) == len(copy.labels) == len(train)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4, 5])
+def test_as_many_channels_as_means(channels: int) -> None:
+    shape = Preprocess(mean=(0.5,) * channels, std=(0.2,) * channels)
+    assert shape.channels == channels
+    shape.check_pixels(torch.zeros(2, channels, 4, 4, dtype=torch.uint8))
+    with pytest.raises(ConfigError, match=f"{channels} values, but the images have {channels + 1} channels"):
+        shape.check_pixels(torch.zeros(2, channels + 1, 4, 4, dtype=torch.uint8))
+
+
+@pytest.mark.parametrize("pixels", [torch.zeros(2, 3, 4, 4), torch.zeros(3, 4, 4, dtype=torch.uint8)])
+def test_pixels_are_bytes_of_many_images(pixels: torch.Tensor) -> None:
+    with pytest.raises(DataError, match=r"pixels: .* given; needed are bytes"):
+        Preprocess().check_pixels(pixels)
