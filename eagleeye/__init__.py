@@ -1,5 +1,10 @@
 """Prune a trained CNN to a budget with adaptive batch normalisation (EagleEye, Li et al., ECCV 2020)."""
 
+import os
+
+# ONNX Runtime reports to its maker from the moment it is loaded, unless told before.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
 from eagleeye.artifact import load, read_metadata, save
 from eagleeye.batchnorm import adapt_batch_norm
 from eagleeye.channels import Cost, Costs, Group, Space, trace

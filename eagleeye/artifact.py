@@ -26,7 +26,8 @@ def save(network: nn.Module, path: str | Path, metadata: Mapping[str, str] | Non
     """Save a pruned network: weights and architecture in one safetensors file, written beside and renamed.
 
     Args:
-        network: From `prune` or `load`; its mode and device do not matter.
+        network: From `Engine.network`, `prune` or `load`, as it is to be used: recalibrated or trained after `prune`.
+            Its mode and device do not matter.
         path: File to write.
         metadata: Texts to keep with it, e.g. how images are normalised.
 

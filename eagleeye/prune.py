@@ -28,6 +28,9 @@ def prune(
 ) -> fx.GraphModule:
     """Remove the least important filters of every group; the result is a genuinely smaller network.
 
+    Its BN statistics are still the full network's, which are wrong for it: re-estimate them with `adapt_batch_norm`, or
+    train it, before it is used or saved. `Engine.network` gives a candidate as it was scored.
+
     Args:
         model: The network that `space` was traced from (or one of the same architecture). Left untouched.
         space: From `trace`.

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
 from eagleeye.batchnorm import adapt_batch_norm
 from eagleeye.channels.space import Space
@@ -59,7 +59,7 @@ class Engine:
         lanes: int | None = None,
         say: Callable[[str], None] = lambda line: None,
     ) -> None:
-        self.parent = Parent(model, space, criterion=method.criterion)
+        self.whole = self.parent = Parent(model, space, criterion=method.criterion)
         self.calibration, self.sub_validation, self.method, self.say = calibration, sub_validation, method, say
         self.dtype = choose_precision(method.precision, self.parent.device)
         self.lanes = lanes or (usable_cores() if self.parent.device.type == "cpu" else GPU_LANES)
@@ -115,6 +115,30 @@ class Engine:
             self._adapt(slot, widths, wanted, begun)
             return Outcome(self._predict(slot, look, wanted, full), before, slot.statistics())
 
+    def network(self, strategy: Strategy | Sequence[int]) -> fx.GraphModule:
+        """A candidate as a network of its own, ready to be saved, exported or trained on.
+
+        Pruned by the engine's criterion, with BN statistics re-estimated on all calibration images as a search's winner
+        has them. All of it is float32, also where candidates are scored in bfloat16: the accuracy is then the score but
+        for images on the edge between two classes.
+
+        Args:
+            strategy: The candidate, or its widths in group order.
+
+        Returns:
+            The network on the engine's device, in evaluation mode; its tensors are its own.
+
+        Raises:
+            StrategyError: The strategy does not fit the space.
+            EvaluationError: Its statistics cannot be re-estimated.
+        """
+        widths = strategy.widths if isinstance(strategy, Strategy) else strategy
+        slot = Slot(self.whole)
+        slot.fill(widths)
+        self._adapt(slot, widths, len(self.calibration.labels), None)
+        # A copy: the slot shares those of the trained network's tensors that lose no channel.
+        return copy.deepcopy(slot.network)
+
     def full_outputs(self, images: int | None = None) -> Tensor:
         """The unpruned network's logits for sub-validation images, float32 (images, classes); computed once.
 
@@ -149,7 +173,7 @@ class Engine:
             return
         size = self.calibration.batch_size
         try:
-            batches = self.calibration if self.method.mode == "paper" else self._source.between(start, stop)
+            batches = self.calibration if self.method.mode == "paper" else self._source(slot).between(start, stop)
             adapt_batch_norm(
                 slot.network, batches, mode=self.method.mode, iterations=self.method.iterations, seen=start
             )
@@ -186,19 +210,19 @@ class Engine:
         # The published protocol runs over its images again and again: there is no state to go on from.
         if self.method.mode == "paper":
             return None
-        whole, cuts = self.parent.full, self.parent.cuts
-        self.parent.set_apart()
+        parent = copy.copy(self.whole)
+        parent.set_apart()
         # Sub-validation images twice: with statistics of the calibration images, and with the trained network's.
         images = len(self.calibration.labels) + 2 * len(self.sub_validation.labels)
         with self._arithmetic():
-            if self.parent.start is not None and fits(self.parent.start, self.calibration.part(0, 1), images):
-                return Start(self.parent.start, self.dtype, self.calibration, self.sub_validation)
-        self.parent.full, self.parent.cuts = whole, cuts
+            if parent.start is not None and fits(parent.start, self.calibration.part(0, 1), images):
+                self.parent = parent
+                # A copy: its layers change their precision and statistics.
+                return Start(copy.deepcopy(parent.start), self.dtype, self.calibration, self.sub_validation)
         return None
 
-    @property
-    def _source(self) -> Batches[Tensor] | Start:
-        return self._start or self.calibration
+    def _source(self, slot: Slot) -> Batches[Tensor] | Start:
+        return self.calibration if self._start is None or slot.parent is self.whole else self._start
 
     def _part(self, start: int, stop: int, seen: int) -> tuple[Tensor, Tensor]:
         if self._start is not None:

@@ -33,4 +33,13 @@ def _is_native(device: torch.device) -> bool:
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     # Without such instructions bfloat16 is emulated, and slower than float32.
-    return device.type == "cpu" and bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+    return device.type == "cpu" and _has_instructions() and _onednn_uses_them()
+
+
+def _has_instructions() -> bool:
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+
+
+def _onednn_uses_them() -> bool:
+    """Whether they are within what ONEDNN_MAX_CPU_ISA allows; it is oneDNN that multiplies."""
+    return torch.backends.mkldnn.is_available() and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import pytest
@@ -63,6 +65,66 @@ def test_the_trained_network_is_left_alone(setting: Setting) -> None:
     for name, tensor in setting.network.state_dict().items():
         assert torch.equal(tensor, before[name]), name
     assert not setting.network.training
+
+
+@pytest.mark.parametrize(
+    ("kind", "method"),
+    [*((kind, Method(precision="bfloat16")) for kind in KINDS), (KINDS[0], EXACT), (KINDS[0], Method("paper", 5))],
+    ids=lambda value: value.__name__ if isinstance(value, type) else f"{value.mode}-{value.precision}",
+)
+def test_a_candidates_network_is_that_pruned_and_recalibrated(kind: type[nn.Module], method: Method) -> None:
+    setting = make_setting(kind())
+    engine, strategy = engine_of(setting, method), setting.strategies[0]
+    engine.score(setting.strategies[1])
+    wanted = eagleeye.prune(setting.network, setting.space, strategy)
+    eagleeye.adapt_batch_norm(wanted, setting.calibration, mode=method.mode, iterations=method.iterations)
+    found = engine.network(strategy)
+    assert_same(found, wanted)
+    # It is its own: training it changes neither the engine nor the trained network.
+    with torch.no_grad():
+        for tensor in found.state_dict().values():
+            tensor.zero_()
+    assert_same(engine.network(strategy.widths), wanted)
+    assert all(parameter.requires_grad for parameter in found.parameters())
+
+
+def test_a_candidates_network_has_the_layers_that_are_set_apart() -> None:
+    setting = make_setting(networks.Plain(), exclude=("a.*",))
+    for precision in ("float32", "bfloat16"):
+        engine, strategy = engine_of(setting, Method(precision=precision)), setting.strategies[0]
+        assert engine._start is not None
+        engine.score(strategy, vanilla=True)
+        wanted = eagleeye.prune(setting.network, setting.space, strategy)
+        eagleeye.adapt_batch_norm(wanted, setting.calibration)
+        assert_same(engine.network(strategy), wanted)
+
+
+def test_a_candidates_network_is_recalibrated_by_batches_that_fit(
+    setting: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said, strategy = [], setting.strategies[0]
+    engine = engine_of(setting, say=said.append)
+
+    def crowded(network: nn.Module, batches: Iterable[torch.Tensor], **options: Any) -> None:
+        batches = list(batches)
+        if max(map(len, batches)) > BATCH // 2:
+            raise torch.OutOfMemoryError("the device is full")
+        eagleeye.adapt_batch_norm(network, batches, **options)
+
+    monkeypatch.setattr("eagleeye.engine.engine.adapt_batch_norm", crowded)
+    found = engine.network(strategy)
+    wanted = eagleeye.prune(setting.network, setting.space, strategy)
+    halves = [half for batch in setting.calibration for half in batch.split(BATCH // 2)]
+    eagleeye.adapt_batch_norm(wanted, halves)
+    assert_same(found, wanted)
+    assert len(said) == 1
+
+
+def assert_same(found: nn.Module, wanted: nn.Module) -> None:
+    tensors = wanted.state_dict()
+    assert found.state_dict().keys() == tensors.keys()
+    for name, tensor in found.state_dict().items():
+        torch.testing.assert_close(tensor, tensors[name], rtol=1e-5, atol=1e-5)
 
 
 def test_vanilla_scores_have_the_trained_statistics(setting: Setting) -> None:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -20,9 +24,17 @@ def test_auto_takes_16_bits_where_they_are_native(
 ) -> None:
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: native)
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    monkeypatch.setattr(precision, "_onednn_uses_them", lambda: True)
     assert choose_precision("auto", "cpu") == wanted
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: native)
     assert choose_precision("auto", torch.device("cuda", 0)) == wanted
+
+
+def test_auto_takes_32_bits_where_onednn_is_not_to_use_what_is_native() -> None:
+    code = "from eagleeye.engine import choose_precision as choose; print(choose('auto', 'cpu'))"
+    masked = {**os.environ, "ONEDNN_MAX_CPU_ISA": "AVX2"}
+    done = subprocess.run([sys.executable, "-c", code], env=masked, capture_output=True, text=True, check=True)
+    assert done.stdout == "torch.float32\n"
 
 
 def test_another_name_is_refused() -> None:
