@@ -9,10 +9,9 @@ from itertools import chain, islice, repeat
 import torch
 from torch import Tensor, nn
 
+from eagleeye.bn_average import BatchNorm, LayerAverage, calls_per_pass, told_of_calls
 from eagleeye.errors import ConfigError, EvaluationError
 from eagleeye.modes import evaluating
-
-BatchNorm = nn.modules.batchnorm._BatchNorm
 
 PAPER_MOMENTUM = 0.1
 PAPER_ITERATIONS = 100
@@ -30,7 +29,8 @@ def adapt_batch_norm(
 
     Only these layers run in training mode, so dropout and the like stay off. With `mode="reset"` the outdated
     statistics are dropped and the new ones are the average over the batches, each weighted by its images; with
-    `mode="paper"` they are the published exponential average (momentum 0.1), started from the outdated ones.
+    `mode="paper"` they are the published exponential average (momentum 0.1), started from the outdated ones. A layer
+    that a forward pass calls several times averages over all its calls; one that is never called keeps what it has.
 
     Args:
         model: The pruned network; its running means and variances change, nothing else.
@@ -39,10 +39,12 @@ def adapt_batch_norm(
         iterations: Batches to use, starting over when they run out; `None` means all of them once (`reset`) or
             100 iterations (`paper`).
         seen: Images that the present statistics are the average of, to go on from them (`reset` only); 0 drops them.
+            Every batch must then call each layer equally often.
 
     Raises:
         ConfigError: Unknown mode, or `seen` in another mode than `reset`.
-        EvaluationError: The network has no such layer, or there are no usable batches. Statistics are then as before.
+        EvaluationError: The network has no such layer or calls none, there are no usable batches, or after `seen`
+            images a layer is called more or less often. Statistics are then as before.
     """
     if mode not in ("reset", "paper"):
         raise ConfigError(f"mode: '{mode}' is unknown; allowed are 'reset' and 'paper'")
@@ -66,23 +68,47 @@ def batch_norm_layers(model: nn.Module) -> list[BatchNorm]:
 
 
 def _run(model: nn.Module, layers: list[BatchNorm], batches: Iterable[Tensor], mode: str, seen: int) -> None:
-    if mode == "reset" and not seen:
-        for layer in layers:
-            layer.reset_running_stats()
-    images = seen
-    for batch in batches:
-        images += len(batch)
-        for layer in layers:
-            # The share of this batch in all images so far makes the running average the plain average.
-            layer.momentum = len(batch) / images if mode == "reset" else PAPER_MOMENTUM
-        try:
-            model(batch)
-        except ValueError as error:
-            raise EvaluationError(
-                f"calibration batch of shape {tuple(batch.shape)}: {error}; use larger batches or more images"
-            ) from error
-    if images == seen:
+    pending = iter(batches)
+    first = next(pending, None)
+    if first is None:
         raise EvaluationError("calibration: there are no images; give at least one batch")
+    calls = calls_per_pass(model, layers, first) if seen else [0] * len(layers)
+    momentum = PAPER_MOMENTUM if mode == "paper" else None
+    averages = [LayerAverage(layer, momentum, seen * max(count, 1)) for layer, count in zip(layers, calls, strict=True)]
+    with told_of_calls(averages):
+        for batch in chain([first], pending):
+            _pass(model, averages, batch)
+            if seen:
+                _check_calls(model, averages, calls)
+    if not any(average.used for average in averages):
+        raise EvaluationError(
+            f"network {type(model).__name__}: its forward pass calls no batch-normalisation layer of it, so adaptive"
+            " batch normalisation has nothing to adapt; score it as it is (vanilla)"
+        )
+
+
+def _pass(model: nn.Module, averages: list[LayerAverage], batch: Tensor) -> None:
+    for average in averages:
+        average.begin(len(batch))
+    try:
+        model(batch)
+    except ValueError as error:
+        raise EvaluationError(
+            f"calibration batch of shape {tuple(batch.shape)}: {error}; use larger batches or more images"
+        ) from error
+    for average in averages:
+        average.end()
+
+
+def _check_calls(model: nn.Module, averages: list[LayerAverage], expected: list[int]) -> None:
+    """After `seen` images, which count once for every call: that is known only where all batches call alike."""
+    for average, count in zip(averages, expected, strict=True):
+        if average.calls != count and not (count == 0 and average.uncalled):
+            name = next(name for name, module in model.named_modules() if module is average.layer)
+            raise EvaluationError(
+                f"layer '{name}': this batch calls it {average.calls} times and the first one {count} times, so that it"
+                " is not known what the statistics of the images seen before count for; start anew (seen=0)"
+            )
 
 
 @contextmanager

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from eagleeye.batchnorm import BatchNorm
+from eagleeye.bn_average import BatchNorm
 
 BINS = 60
 SHOWN = 3

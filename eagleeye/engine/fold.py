@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
-from eagleeye.batchnorm import BatchNorm
+from eagleeye.bn_average import BatchNorm
 
 Conv = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 ConvNd = nn.modules.conv._ConvNd

@@ -176,6 +176,17 @@ def test_the_unpruned_networks_outputs_do_not_depend_on_how_many_were_asked_for_
     assert all(torch.equal(found, whole[: len(found)]) for found in grown)
 
 
+@pytest.mark.parametrize("mode", ["reset", "paper"])
+def test_a_layer_called_twice_has_the_statistics_that_adapt_batch_norm_gives(mode: str) -> None:
+    setting = make_setting(networks.Twice())
+    strategy = setting.strategies[0]
+    found = engine_of(setting, Method(mode, 5 if mode == "paper" else None, "float32")).score(strategy).statistics
+    thin = eagleeye.prune(setting.network, setting.space, strategy)
+    eagleeye.adapt_batch_norm(thin, setting.calibration, mode=mode, iterations=5 if mode == "paper" else None)
+    wanted = [t for m in thin.modules() if isinstance(m, nn.BatchNorm2d) for t in (m.running_mean, m.running_var)]
+    assert torch.equal(found, torch.cat(wanted))
+
+
 def test_fewer_images_are_the_first_ones(setting: Setting) -> None:
     strategy = setting.strategies[0]
     outcome = engine_of(setting).score(strategy, calibration=16, sub_validation=30)
@@ -200,7 +211,9 @@ def test_several_candidates_that_meet_a_limit_halve_the_batch_once(setting: Sett
     assert (engine.calibration.batch_size, len(said)) == (BATCH // 2, 1)
 
 
-def test_going_on_gives_the_same_bits_as_starting_anew(setting: Setting) -> None:
+@pytest.mark.parametrize("kind", [networks.Residual, networks.Twice])
+def test_going_on_gives_the_same_bits_as_starting_anew(kind: type[nn.Module]) -> None:
+    setting = make_setting(kind())
     engine, strategy = engine_of(setting), setting.strategies[2]
     first = engine.score(strategy, calibration=16, sub_validation=20)
     engine.score(setting.strategies[0])
