@@ -16,6 +16,7 @@ from eagleeye.evaluate import Score, evaluate
 from eagleeye.importance import criterion
 from eagleeye.prune import prune
 from eagleeye.rank import rank
+from eagleeye.reconstruction import reconstruct
 from eagleeye.search import search
 from eagleeye.strategies import Budget, Shell, Strategy, even, evolve, sample, sampler
 
@@ -42,6 +43,7 @@ __all__ = [
     "prune",
     "rank",
     "read_metadata",
+    "reconstruct",
     "sample",
     "sampler",
     "save",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import operator
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,13 +18,21 @@ from eagleeye.errors import StrategyError
 from eagleeye.importance import Criterion, l1_norm
 from eagleeye.strategies import Strategy
 
+if TYPE_CHECKING:
+    from eagleeye.reconstruction import Reconstruction
+
 Conv = nn.modules.conv._ConvNd
 BatchNorm = nn.modules.batchnorm._BatchNorm
 InstanceNorm = nn.modules.instancenorm._InstanceNorm
 
 
 def prune(
-    model: nn.Module, space: Space, strategy: Strategy | Rates, *, criterion: Criterion = l1_norm
+    model: nn.Module,
+    space: Space,
+    strategy: Strategy | Rates,
+    *,
+    criterion: Criterion = l1_norm,
+    refit: Reconstruction | None = None,
 ) -> fx.GraphModule:
     """Remove the least important filters of every group; the result is a genuinely smaller network.
 
@@ -36,6 +44,7 @@ def prune(
         space: From `trace`.
         strategy: A strategy, or one rate in [0, 1] per group, in group order.
         criterion: Importance of every group's channels; the least important go first.
+        refit: From `reconstruct`, with this model: layers that lose inputs are refitted to do without them.
 
     Returns:
         A new network on the same device and in the same mode, its state-dict keys those of `model`; weights that
@@ -45,7 +54,16 @@ def prune(
         StrategyError: The strategy or the model does not fit the space.
     """
     widths = strategy.widths if isinstance(strategy, Strategy) else space.widths_of(strategy)
-    return build_thin(model, space, choose(model, space, widths, criterion))
+    check_widths(space, widths)
+    check_fits(model, space)
+    order = order_of(model, space, criterion)
+    chosen = first_of(order, widths)
+    thin = build_thin(model, space, chosen)
+    if refit is not None:
+        refit.check(model)
+        for name, tensor in refit.refit(order).tensors(space.kept(chosen)).items():
+            operator.attrgetter(name)(thin).data = tensor
+    return thin
 
 
 def choose(
@@ -67,10 +85,37 @@ def choose(
     """
     check_widths(space, widths)
     check_fits(model, space)
+    return first_of(order_of(model, space, criterion), widths)
+
+
+def order_of(model: nn.Module, space: Space, criterion: Criterion) -> list[npt.NDArray[np.int64]]:
+    """Every group's channels, the most important first, the earlier filter first where equal.
+
+    Args:
+        model: The network whose filters are ranked.
+        space: Its search space.
+        criterion: Importance of every group's channels.
+
+    Returns:
+        Per group, shape (channels,).
+    """
+    return [np.argsort(-scores, kind="stable") for scores in criterion(model, space)]
+
+
+def first_of(order: Sequence[npt.NDArray[np.int64]], widths: Sequence[int]) -> list[npt.NDArray[np.bool_]]:
+    """The first channels of every group, as masks.
+
+    Args:
+        order: From `order_of`.
+        widths: Channels left per group.
+
+    Returns:
+        Per group, whether a channel stays.
+    """
     chosen = []
-    for scores, width in zip(criterion(model, space), widths, strict=True):
-        mask = np.zeros(len(scores), dtype=bool)
-        mask[np.argsort(-scores, kind="stable")[:width]] = True
+    for best, width in zip(order, widths, strict=True):
+        mask = np.zeros(len(best), dtype=bool)
+        mask[best[:width]] = True
         chosen.append(mask)
     return chosen
 

@@ -59,7 +59,7 @@ class Engine:
         lanes: int | None = None,
         say: Callable[[str], None] = lambda line: None,
     ) -> None:
-        self.whole = self.parent = Parent(model, space, criterion=method.criterion)
+        self.whole = self.parent = Parent(model, space, criterion=method.criterion, refit=method.refit)
         self.calibration, self.sub_validation, self.method, self.say = calibration, sub_validation, method, say
         self.dtype = choose_precision(method.precision, self.parent.device)
         self.lanes = lanes or (usable_cores() if self.parent.device.type == "cpu" else GPU_LANES)

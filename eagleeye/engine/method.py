@@ -10,6 +10,7 @@ from torch import Tensor
 
 from eagleeye.evaluate import Predictions, Score
 from eagleeye.importance import Criterion, l1_norm
+from eagleeye.reconstruction import Reconstruction
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,8 @@ class Method:
     """Of convolutions and linear layers, as in `choose_precision`."""
     criterion: Criterion = l1_norm
     """Importance of every group's channels."""
+    refit: Reconstruction | None = None
+    """From `reconstruct`: layers that lose inputs are refitted to do without them; None leaves their weights."""
 
 
 ADAPTIVE = Method()

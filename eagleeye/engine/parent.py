@@ -17,7 +17,8 @@ from eagleeye.channels.space import Space
 from eagleeye.channels.steps import Kept
 from eagleeye.engine.split import split
 from eagleeye.importance import Criterion, l1_norm
-from eagleeye.prune import build_thin, check_fits, check_widths
+from eagleeye.prune import build_thin, check_fits, check_widths, first_of, order_of
+from eagleeye.reconstruction import Reconstruction
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,18 @@ class Cut:
     axes: tuple[tuple[int, int], ...]
     """Each axis that loses channels, and the number of its entry in `Parent.places`."""
 
+    def of(self, indices: Sequence[Tensor | None]) -> Tensor:
+        """The tensor without what goes.
+
+        Args:
+            indices: From `Parent.indices`.
+        """
+        tensor = self.tensor
+        for axis, place in self.axes:
+            index = indices[place]
+            tensor = tensor if index is None else tensor.index_select(axis, index)
+        return tensor
+
 
 class Parent:
     """What all candidates of a network share; read by any number of threads at a time.
@@ -38,19 +51,30 @@ class Parent:
         model: The trained network, left untouched; its tensors are copied once.
         space: Its search space.
         criterion: Importance of every group's channels.
+        refit: From `reconstruct`, with this model: candidates' layers are refitted to do without the inputs they lose.
 
     Raises:
-        StrategyError: The space was traced from another network.
+        StrategyError: The space was traced from another network, or `refit` measured with another one.
     """
 
-    def __init__(self, model: nn.Module, space: Space, *, criterion: Criterion = l1_norm) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        space: Space,
+        *,
+        criterion: Criterion = l1_norm,
+        refit: Reconstruction | None = None,
+    ) -> None:
         check_fits(model, space)
         self.space = space
         everything = [np.ones(group.channels, dtype=bool) for group in space.groups]
         self.full = build_thin(model, space, everything).eval()
         """The trained network in the candidates' form, with nothing removed, from where candidates differ."""
         self.device = next((tensor.device for tensor in model.parameters()), torch.device("cpu"))
-        self._order = [np.argsort(-scores, kind="stable") for scores in criterion(model, space)]
+        self._order = order_of(model, space, criterion)
+        if refit is not None:
+            refit.check(model)
+        self._refit = None if refit is None else refit.refit(self._order)
         self._numbers: dict[bytes, int] = {}
         self.places: list[npt.NDArray[np.int64]] = []
         """The distinct lists of channel ids that tensors' axes carry: many tensors share one."""
@@ -71,12 +95,15 @@ class Parent:
             StrategyError: The widths do not fit the space.
         """
         check_widths(self.space, widths)
-        chosen = []
-        for order, width in zip(self._order, widths, strict=True):
-            mask = np.zeros(len(order), dtype=bool)
-            mask[order[:width]] = True
-            chosen.append(mask)
-        return self.space.kept(chosen)
+        return self.space.kept(first_of(self._order, widths))
+
+    def refitted(self, kept: Kept) -> dict[str, Tensor]:
+        """The tensors of a candidate that are not merely cut, by name.
+
+        Args:
+            kept: From `kept`.
+        """
+        return {} if self._refit is None else self._refit.tensors(kept)
 
     def indices(self, kept: Kept) -> list[Tensor | None]:
         """Which positions stay, for every entry of `places`; None where all do."""
@@ -107,7 +134,7 @@ class Parent:
         return copy.deepcopy(self.full)
 
     def _cuts(self) -> list[Cut]:
-        axes: dict[str, list[tuple[int, int]]] = {name: [] for name in self._statistics()}
+        axes: dict[str, list[tuple[int, int]]] = {name: [] for name in (*self._statistics(), *self._refit_names())}
         grouped = np.zeros(self.space.id_count, dtype=bool)
         grouped[np.concatenate(self.space.ids)] = True
         for axis in self.space.axes:
@@ -121,6 +148,9 @@ class Parent:
         layers = set(batch_norm_layers(self.full))
         names = [name for name, module in self.full.named_modules() if module in layers]
         return [f"{name}.{key}" for name in names for key in ("running_mean", "running_var")]
+
+    def _refit_names(self) -> list[str]:
+        return [] if self._refit is None else self._refit.names
 
     def _place(self, ids: npt.NDArray[np.int64]) -> int:
         number = self._numbers.setdefault(ids.tobytes(), len(self.places))

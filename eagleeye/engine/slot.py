@@ -40,12 +40,9 @@ class Slot(Adaptable):
             StrategyError: The widths do not fit the space.
         """
         kept = self.parent.kept(widths)
-        indices = self.parent.indices(kept)
+        indices, refitted = self.parent.indices(kept), self.parent.refitted(kept)
         for cut, target in zip(self.parent.cuts, self._targets, strict=True):
-            tensor = cut.tensor
-            for axis, place in cut.axes:
-                index = indices[place]
-                tensor = tensor if index is None else tensor.index_select(axis, index)
+            tensor = refitted[cut.name] if cut.name in refitted else cut.of(indices)
             if cut.name in self._folded_weights:
                 self.exact[self._folded_weights[cut.name]] = tensor
             tensor = tensor.to(self.dtype) if target in self.low else tensor

@@ -1,0 +1,38 @@
+"""Refitted candidates in the engine: the tensors of the network that `prune` makes, to the last bit."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+import eagleeye
+from eagleeye.engine import Engine, Method
+from eagleeye.engine.slot import Slot
+from tests.eagleeye import networks
+from tests.eagleeye.engine.conftest import SUB_VALIDATION, make_setting
+
+KINDS = [kind for kind in networks.CONSTRUCTS if any(isinstance(m, nn.BatchNorm2d) for m in kind().modules())]
+
+
+@pytest.mark.parametrize("criterion", ["l1", "obs"])
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_a_refitted_candidate_is_the_pruned_network(kind: type[nn.Module], criterion: str) -> None:
+    setting = make_setting(kind())
+    found = eagleeye.reconstruct(setting.network, setting.space, setting.calibration)
+    order = found.order if criterion == "obs" else eagleeye.criterion("l1")
+    method = Method(precision="float32", criterion=order, refit=found)
+    engine = Engine(setting.network, setting.space, setting.calibration, setting.sub_validation, method=method)
+    slot = Slot(engine.parent)
+    for strategy in (*setting.strategies, setting.strategies[0]):
+        slot.fill(strategy.widths)
+        thin = eagleeye.prune(setting.network, setting.space, strategy, criterion=order, refit=found)
+        wanted, filled = thin.state_dict(), slot.network.state_dict()
+        # Layers before the first that loses channels are run apart.
+        assert filled.keys() <= wanted.keys()
+        for name, tensor in filled.items():
+            assert torch.equal(tensor, wanted[name]), name
+        eagleeye.adapt_batch_norm(thin, setting.calibration)
+        score, told = eagleeye.evaluate(thin, setting.sub_validation), engine.score(strategy).score
+        assert abs(score.accuracy - told.accuracy) <= 1 / SUB_VALIDATION
+        assert told.loss == pytest.approx(score.loss, rel=1e-3)
