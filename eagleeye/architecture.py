@@ -1,50 +1,31 @@
 """A network's architecture as plain data: its graph, its layers' settings, and back, without running any code in it.
 
-Only tensor operations of torch, arithmetic, and layers of torch.nn can be named, so reading a description cannot
-do more than compute with tensors.
+Only tensor operations of torch, arithmetic, and layers of torch.nn can be named (`eagleeye/stored/`), so reading a
+description cannot do more than compute with tensors.
 """
 
 from __future__ import annotations
 
-import inspect
-import math
+import keyword
 import operator
+import re
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor, fx, nn
+from torch import fx, nn
 
-from eagleeye.channels import layers as channel_layers
 from eagleeye.errors import ArtifactError
+from eagleeye.stored import limits
+from eagleeye.stored.layers import build_layer, describe_layer
+from eagleeye.stored.names import is_attribute
+from eagleeye.stored.values import decode, encode
+from eagleeye.stored.vocabulary import ATTRIBUTES, SAME_FUNCTIONS, SAME_METHODS, function_names, functions, methods
 
-_ATTRIBUTES = frozenset({"shape", "ndim", "dtype", "device"})
-_ARITHMETIC = (
-    "add", "sub", "mul", "truediv", "floordiv", "mod", "neg", "pow", "matmul", "getitem", "eq", "ne", "lt", "le", "gt",
-    "ge", "invert", "iadd", "isub", "imul", "itruediv", "and_", "or_",
-)  # fmt: skip
-_CHANNEL_LAYERS = {
-    cls.__name__: cls
-    for cls in (
-        channel_layers.ChannelPad, channel_layers.ChannelSelect, channel_layers.ChannelSlice, channel_layers.Reshape
-    )
-}  # fmt: skip
-_MISSING = object()
+Shapes = Mapping[str, tuple[int, ...]]
+"""The shapes of the tensors in a file, by name."""
 
-
-def _functions() -> dict[str, Any]:
-    """Every function a graph may call, by a stable name."""
-    overridable = torch.overrides.get_overridable_functions()
-    found: dict[str, Any] = {f"operator.{name}": getattr(operator, name) for name in _ARITHMETIC}
-    found |= {f"math.{name}": getattr(math, name) for name in ("ceil", "floor", "sqrt")}
-    found |= {f"torch.{name}": getattr(torch, name) for name in ("arange", "full", "ones", "zeros")}
-    for prefix, namespace in (("torch", torch), ("torch.nn.functional", F)):
-        allowed = set(overridable[namespace])
-        for name in dir(namespace):
-            function = getattr(namespace, name)
-            if callable(function) and not name.startswith("_") and function in allowed:
-                found[f"{prefix}.{name}"] = function
-    return found
+_NAME = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 
 
 def describe(network: fx.GraphModule) -> dict[str, Any]:
@@ -59,30 +40,103 @@ def describe(network: fx.GraphModule) -> dict[str, Any]:
     Raises:
         ArtifactError: It calls something that cannot be described.
     """
-    names = {function: name for name, function in reversed(_functions().items())}
     nodes, layers, tensors = [], {}, {}
     for node in network.graph.nodes:
         target = str(node.target)
-        if node.op == "call_function":
-            target = "getattr" if node.target is getattr else names.get(node.target, "")
-            if not target:
-                raise ArtifactError(f"operation '{node.target}': it cannot be stored; use functions of torch instead")
-        elif node.op == "call_module":
-            layers[target] = _describe_layer(target, network.get_submodule(target))
-        elif node.op == "get_attr":
+        try:
+            nodes.append(describe_node(node))
+            if node.op == "call_module":
+                layers[target] = describe_layer(network.get_submodule(target))
+        except ArtifactError as error:
+            raise ArtifactError(f"{_place(node)}: {error}") from error
+        if node.op == "get_attr":
             value = operator.attrgetter(target)(network)
             kind = "parameter" if isinstance(value, nn.Parameter) else "buffer"
             tensors[target] = [kind, list(value.shape)]
-        nodes.append([node.op, node.name, target, _encode(node.args), _encode(node.kwargs)])
     return {"nodes": nodes, "layers": layers, "tensors": tensors}
 
 
-def rebuild(description: dict[str, Any], name: str) -> fx.GraphModule:
+def unstorable(graph: fx.Graph, layer: Callable[[str], nn.Module], place: Callable[[fx.Node], str]) -> tuple[str, ...]:
+    """What keeps a network from being stored, before there is one.
+
+    Args:
+        graph: Its forward pass.
+        layer: The layer that a name stands for.
+        place: Where an operation is in the network, in words.
+
+    Returns:
+        A sentence for each operation that cannot be stored.
+    """
+    found = []
+    for node in graph.nodes:
+        try:
+            describe_node(node)
+            if node.op == "call_module":
+                describe_layer(layer(str(node.target)))
+        except ArtifactError as error:
+            found.append(f"{place(node)}: {error}")
+    return tuple(dict.fromkeys(found))
+
+
+def describe_node(node: fx.Node) -> list[Any]:
+    """One step of a forward pass as JSON-ready data.
+
+    Args:
+        node: Of a recorded graph.
+
+    Returns:
+        Its kind, name, target, arguments and arguments given by name.
+
+    Raises:
+        ArtifactError: It calls something that cannot be stored, or with what cannot be.
+    """
+    target, args, kwargs = _target(node), node.args, dict(node.kwargs)
+    if node.target is torch.empty:
+        # What stands for it does not take it.
+        kwargs.pop("memory_format", None)
+    if node.op in ("call_function", "call_method"):
+        _check_call(target, args, kwargs)
+    return [node.op, node.name, target, encode(args), encode(kwargs)]
+
+
+def _target(node: fx.Node) -> str:
+    """The name a step's target is stored under."""
+    if node.op == "call_method":
+        return _method(node)
+    if node.op != "call_function":
+        return str(node.target)
+    if node.target is getattr:
+        if node.args[1] not in ATTRIBUTES:
+            raise ArtifactError(f"a tensor's '{node.args[1]}' cannot be stored; use functions of torch instead")
+        return "getattr"
+    name = SAME_FUNCTIONS.get(node.target) or function_names().get(node.target)
+    if name is None:
+        raise ArtifactError("it cannot be stored; use other functions of torch instead")
+    return name
+
+
+def _method(node: fx.Node) -> str:
+    name = SAME_METHODS.get(str(node.target), str(node.target))
+    given = [*node.args[1:], *node.kwargs.values()]
+    if name == "type" and given and all(isinstance(value, (torch.dtype, fx.Node)) for value in given):
+        # With a type of torch it is the same; with a text it looks for a class of that name.
+        return "to"
+    if name not in methods():
+        raise ArtifactError(f"a tensor's method '{name}' cannot be stored; use other methods or functions of torch")
+    return name
+
+
+def _place(node: fx.Node) -> str:
+    return f"layer '{node.target}'" if node.op == "call_module" else f"operation '{node.name}'"
+
+
+def rebuild(description: Any, name: str, shapes: Shapes) -> fx.GraphModule:
     """Build the network a description stands for; its weights are still to be loaded (`meta` device).
 
     Args:
-        description: From `describe`.
+        description: From `describe`, or from a stranger.
         name: Class name of the network.
+        shapes: Those of the tensors that are to be loaded into it.
 
     Returns:
         The network in evaluation mode.
@@ -90,127 +144,118 @@ def rebuild(description: dict[str, Any], name: str) -> fx.GraphModule:
     Raises:
         ArtifactError: The description names something that is no tensor operation, or does not fit together.
     """
-    parts: dict[str, Any] = {key: _build_layer(key, *entry) for key, entry in description["layers"].items()}
-    for key, (kind, shape) in description["tensors"].items():
-        empty = torch.empty(shape, device="meta")
-        parts[key] = nn.Parameter(empty) if kind == "parameter" else empty
+    nodes, layers, tensors = _sections(description)
+    parts = _parts(layers, tensors, shapes)
     graph = fx.Graph()
-    nodes: dict[str, fx.Node] = {}
-    functions = _functions()
-    for op, node_name, target, args, kwargs in description["nodes"]:
-        _check_identifiers(node_name, *str(target).split("."))
-        called = _callable(op, target, args, functions, parts)
-        nodes[node_name] = graph.create_node(op, called, _decode(args, nodes), _decode(kwargs, nodes), node_name)
-    graph.lint()
-    return fx.GraphModule(parts, graph, class_name=name if name.isidentifier() else "Network").eval()
+    known: dict[str, fx.Node] = {}
+    for position, entry in enumerate(nodes):
+        op, node_name, target, args, kwargs = _node(entry, known)
+        if (op == "output") != (position == len(nodes) - 1):
+            raise ArtifactError("the last step, and no other, must be the output")
+        called = _callable(op, target, args, kwargs, parts)
+        known[node_name] = graph.create_node(op, called, args, kwargs, node_name)
+    try:
+        graph.lint()
+        network = fx.GraphModule(parts, graph, class_name=name if name.isidentifier() else "Network").eval()
+    # torch.fx and Python's compiler tell by many kinds of errors that names and calls do not go together.
+    except Exception as error:
+        raise ArtifactError(f"its steps do not fit together ({type(error).__name__})") from error
+    found = {key: tuple(tensor.shape) for key, tensor in network.state_dict().items()}
+    if found != dict(shapes):
+        wrong = min(key for key in {*found, *shapes} if found.get(key) != shapes.get(key))
+        raise ArtifactError(f"tensor {wrong[:60]!r}: the layers need {found.get(wrong)}, there is {shapes.get(wrong)}")
+    return network
 
 
-def _callable(op: str, target: str, args: Any, functions: dict[str, Any], parts: dict[str, Any]) -> Any:
-    """The target of a node, if it is one that may be called."""
-    if op in ("placeholder", "output"):
+def _sections(description: Any) -> tuple[list[Any], dict[str, Any], dict[str, Any]]:
+    given = description if isinstance(description, dict) else {}
+    nodes, layers, tensors = given.get("nodes"), given.get("layers"), given.get("tensors")
+    if not (isinstance(nodes, list) and isinstance(layers, dict) and isinstance(tensors, dict)):
+        raise ArtifactError("it must hold nodes, layers and tensors")
+    if not 0 < len(nodes) <= limits.NODES or len(layers) + len(tensors) > len(nodes):
+        raise ArtifactError(f"{len(nodes)} steps for {len(layers)} layers: at most {limits.NODES:,}, none without")
+    for path in (*layers, *tensors):
+        if not is_attribute(path):
+            raise ArtifactError(f"{path[:60]!r} is no name of a layer or tensor")
+    return nodes, layers, tensors
+
+
+def _parts(layers: dict[str, Any], tensors: dict[str, Any], shapes: Shapes) -> dict[str, Any]:
+    """The layers and directly used tensors, without values."""
+    names: dict[str, list[str]] = {}
+    for name in shapes:
+        for at, char in enumerate(name):
+            if char == ".":
+                names.setdefault(name[:at], []).append(name)
+    parts: dict[str, Any] = {}
+    for path, entry in layers.items():
+        kind, settings = entry if isinstance(entry, list) and len(entry) == 2 else (None, None)
+        parts[path] = build_layer(kind, settings, names.get(path, []))
+    for path, entry in tensors.items():
+        if entry not in (["parameter", list(shapes.get(path, ()))], ["buffer", list(shapes.get(path, ()))]):
+            raise ArtifactError(f"tensor {path[:60]!r}: it is said to be {str(entry)[:60]}, which it is not")
+        empty = torch.empty(shapes[path], device="meta") if path in shapes else None
+        if empty is None:
+            raise ArtifactError(f"tensor {path[:60]!r} is missing")
+        parts[path] = nn.Parameter(empty) if entry[0] == "parameter" else empty
+    return parts
+
+
+def _node(entry: Any, known: Mapping[str, fx.Node]) -> tuple[str, str, str, tuple[Any, ...], dict[str, Any]]:
+    """The parts of a stored step, decoded; none of them can break out of the code that is made of them."""
+    if not (isinstance(entry, list) and len(entry) == 5 and all(isinstance(text, str) for text in entry[:3])):
+        raise ArtifactError(f"{str(entry)[:60]!r} is no step of a forward pass")
+    op, name, target = entry[:3]
+    args, kwargs = decode(entry[3], known), decode(entry[4], known)
+    if not isinstance(args, tuple) or not isinstance(kwargs, dict):
+        raise ArtifactError(f"step {name[:60]!r} has no arguments")
+    if not _NAME.fullmatch(name) or name == "self" or name in known:
+        raise ArtifactError(f"{name[:60]!r} is no name of a step")
+    for word in (name, *kwargs):
+        if not isinstance(word, str) or not word.isidentifier() or keyword.iskeyword(word):
+            raise ArtifactError(f"{str(word)[:60]!r} is no name")
+    return op, name, target, args, kwargs
+
+
+def _callable(op: str, target: str, args: tuple[Any, ...], kwargs: dict[str, Any], parts: dict[str, Any]) -> Any:
+    """The target of a step, if it is one that may be called so."""
+    part = parts.get(target)
+    if op == "placeholder" and _is_parameter(target) and len(args) < 2 and not kwargs and not _nodes_in(args):
         return target
-    if op in ("call_module", "get_attr") and target in parts:
+    if op == "output" and target == "output" and len(args) == 1 and not kwargs:
         return target
-    if op == "call_method" and callable(getattr(Tensor, target, None)) and not target.startswith("_"):
+    if op == "get_attr" and isinstance(part, torch.Tensor) and not args and not kwargs:
         return target
-    if op == "call_function" and target == "getattr" and args["tuple"][1] in _ATTRIBUTES:
+    if op == "call_module" and isinstance(part, nn.Module):
+        return target
+    if op == "call_method" and target in methods() and args and isinstance(args[0], fx.Node):
+        _check_call(target, args, kwargs)
+        return target
+    if op == "call_function" and target == "getattr" and _reads_attribute(args) and not kwargs:
         return getattr
-    if op == "call_function" and target in functions:
-        return functions[target]
-    raise ArtifactError(
-        f"architecture: {op} '{target}' is no tensor operation; the file is damaged or not to be trusted"
-    )
+    if op == "call_function" and target in functions():
+        _check_call(target, args, kwargs)
+        return functions()[target]
+    raise ArtifactError(f"{op[:20]} {target[:60]!r} is no tensor operation")
 
 
-def _check_identifiers(*names: str) -> None:
-    for name in names:
-        # Names end up in generated code.
-        if not name.isidentifier() and not name.isdecimal():
-            raise ArtifactError(f"architecture: '{name[:40]}' is no name; the file is damaged or not to be trusted")
+def _reads_attribute(args: tuple[Any, ...]) -> bool:
+    return len(args) == 2 and isinstance(args[0], fx.Node) and isinstance(args[1], str) and args[1] in ATTRIBUTES
 
 
-def _describe_layer(name: str, layer: nn.Module) -> list[Any]:
-    kind = type(layer).__name__
-    if _layer_class(kind) is not type(layer):
-        raise ArtifactError(f"layer '{name}': a {kind} cannot be stored; use layers of torch.nn instead")
-    settings: dict[str, Any] = {}
-    for parameter in list(inspect.signature(type(layer).__init__).parameters.values())[1:]:
-        value = getattr(layer, parameter.name, _MISSING)
-        if parameter.name == "bias" and not isinstance(value, bool):
-            settings["bias"] = value is not None
-        elif parameter.name == "index":
-            settings["index"] = layer.get_buffer("index").tolist()
-        elif value is not _MISSING and parameter.name not in ("device", "dtype"):
-            settings[parameter.name] = _encode(value)
-    return [kind, settings]
+def _check_call(target: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    limits.check_call(target, args, kwargs)
+    if target in ("operator.pow", "operator.ipow") and any(type(power) is int and power > 1000 for power in args[1:]):
+        raise ArtifactError("whole powers above 1,000 cannot be stored")
 
 
-def _build_layer(name: str, kind: str, settings: dict[str, Any]) -> nn.Module:
-    cls = _layer_class(kind)
-    if cls is None:
-        raise ArtifactError(
-            f"layer '{name}': '{kind}' is no layer of torch.nn; the file is damaged or not to be trusted"
-        )
-    decoded = {key: _decode(value, {}) for key, value in settings.items()}
-    with torch.device("cpu" if kind in _CHANNEL_LAYERS else "meta"):
-        layer: nn.Module = cls(**decoded)
-    return layer
+def _is_parameter(target: str) -> bool:
+    """Whether it may name a parameter of a function: identifiers, behind `*` or `**` where it takes many."""
+    name = target.removeprefix("*").removeprefix("*")
+    return name.isidentifier() and not keyword.iskeyword(name) and name != "self"
 
 
-def _layer_class(kind: str) -> type[nn.Module] | None:
-    if kind in _CHANNEL_LAYERS:
-        return _CHANNEL_LAYERS[kind]
-    if kind == "StochasticDepth":
-        from torchvision.ops import StochasticDepth
-
-        layer: type[nn.Module] = StochasticDepth
-        return layer
-    cls = getattr(nn, kind, None)
-    return cls if isinstance(cls, type) and issubclass(cls, nn.Module) else None
-
-
-def _encode(value: Any) -> Any:
-    """Arguments as JSON; what JSON lacks becomes an object with one key that names its kind."""
-    if value is None or isinstance(value, (bool, int, float, str)):
-        return value
-    if isinstance(value, fx.Node):
-        return {"node": value.name}
-    if isinstance(value, tuple):
-        return {"tuple": [_encode(item) for item in value]}
-    if isinstance(value, list):
-        return [_encode(item) for item in value]
-    if isinstance(value, dict):
-        return {"dict": {key: _encode(item) for key, item in value.items()}}
-    if isinstance(value, slice):
-        return {"slice": [_encode(item) for item in (value.start, value.stop, value.step)]}
-    if isinstance(value, torch.dtype):
-        return {"dtype": str(value).removeprefix("torch.")}
-    if value is Ellipsis:
-        return {"ellipsis": True}
-    raise ArtifactError(f"argument {value!r}: a {type(value).__name__} cannot be stored")
-
-
-def _decode(value: Any, nodes: dict[str, fx.Node]) -> Any:
-    if isinstance(value, list):
-        return [_decode(item, nodes) for item in value]
-    if not isinstance(value, dict):
-        return value
-    (kind, content), *rest = value.items()
-    if rest:
-        raise ArtifactError(f"architecture: argument {value!r} has two kinds; the file is damaged")
-    if kind == "dict":
-        _check_identifiers(*content)
-        return {key: _decode(item, nodes) for key, item in content.items()}
-    if kind == "dtype":
-        dtype = getattr(torch, content, None)
-        if isinstance(dtype, torch.dtype):
-            return dtype
-    builders: dict[str, Any] = {
-        "node": lambda: nodes[content],
-        "tuple": lambda: tuple(_decode(item, nodes) for item in content),
-        "slice": lambda: slice(*(_decode(item, nodes) for item in content)),
-        "ellipsis": lambda: Ellipsis,
-    }
-    if kind not in builders:
-        raise ArtifactError(f"architecture: argument of unknown kind '{kind}'; the file is damaged")
-    return builders[kind]()
+def _nodes_in(value: Any) -> list[fx.Node]:
+    found: list[fx.Node] = []
+    fx.node.map_arg(value, found.append)
+    return found

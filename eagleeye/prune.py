@@ -16,6 +16,7 @@ from eagleeye.channels.space import Rates, Space
 from eagleeye.channels.steps import Kept
 from eagleeye.errors import StrategyError
 from eagleeye.importance import Criterion, l1_norm
+from eagleeye.stored.names import attribute
 from eagleeye.strategies import Strategy
 
 if TYPE_CHECKING:
@@ -47,8 +48,9 @@ def prune(
         refit: From `reconstruct`, with this model: layers that lose inputs are refitted to do without them.
 
     Returns:
-        A new network on the same device and in the same mode, its state-dict keys those of `model`; weights that
-        `model` computes from others (standardised ones) are computed once and kept as such.
+        A new network on the same device and in the same mode, its state-dict keys those of `model` (a layer whose name
+        is a keyword, or taken by `torch.fx`, has a `_` behind it: `graph_`); weights that `model` computes from others
+        (standardised ones) are computed once and kept as such.
 
     Raises:
         StrategyError: The strategy or the model does not fit the space.
@@ -148,10 +150,21 @@ def build_thin(model: nn.Module, space: Space, chosen: Sequence[npt.NDArray[np.b
         for key in layer.computed:
             if f"{name}.{key}" in parts:  # its size is read: that of the computed one is the same
                 parts[f"{name}.{key}"] = parts[name].get_parameter(key)
-    thin = fx.GraphModule(parts, graph, class_name=type(model).__name__)
+    _make_reachable(graph)
+    reachable = {attribute(name): part for name, part in parts.items()}
+    thin = fx.GraphModule(reachable, graph, class_name=type(model).__name__)
     for name in space.steps:
         thin.get_submodule(name).to(_device_of(model))
     return thin.train(model.training)
+
+
+def _make_reachable(graph: fx.Graph) -> None:
+    """Give everything a name that the code made of the graph can say."""
+    for node in graph.nodes:
+        if node.op in ("call_module", "get_attr"):
+            node.target = attribute(str(node.target))
+        if node.name == "self":
+            node._rename("self_")
 
 
 def check_fits(model: nn.Module, space: Space) -> None:

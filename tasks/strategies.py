@@ -3,6 +3,7 @@
 import pandas as pd
 
 from eagleeye.channels import Space
+from eagleeye.errors import ModelError
 from eagleeye.strategies import even, sampler
 from tasks.artifacts import GROUPS, REFERENCE, STRATEGIES, write_table
 from tasks.candidates import table_of
@@ -18,11 +19,13 @@ def run(params: Params, context: Context) -> None:
 
     Raises:
         TraceError: The network's graph cannot be followed.
+        ModelError: The network could not be saved once it is pruned.
         BudgetError: The budget is out of reach or too rare.
     """
     wanted = params.strategies
     network = build_network(params)
     space = trace_network(params, network)
+    _require_storable(space)
     for reason in space.left_out:
         context.warn(f"left out: {reason}")
     shell = open_shell(params, network, space)
@@ -39,6 +42,13 @@ def run(params: Params, context: Context) -> None:
         f"strategies: {len(drawn)} candidates{more} over {len(space.groups)} groups of channels; the full network has "
         f"{space.full_cost.macs:,} MACs and {space.full_cost.params:,} parameters"
     )
+
+
+def _require_storable(space: Space) -> None:
+    """Say before the search, not after it, that its result cannot be saved."""
+    if space.unstorable:
+        more = f" (and {len(space.unstorable) - 1} more)" if len(space.unstorable) > 1 else ""
+        raise ModelError(f"the pruned network could not be saved: {space.unstorable[0]}{more}")
 
 
 def _groups(space: Space) -> pd.DataFrame:

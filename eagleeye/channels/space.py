@@ -64,6 +64,8 @@ class Space:
     constants: dict[str, Tensor]
     """Tensors that the forward pass makes on its own, by the name the graph has for them."""
     id_count: int
+    unstorable: tuple[str, ...]
+    """Why a pruned network cannot be saved; a sentence for each operation, none if it can be."""
 
     @cached_property
     def channels(self) -> tuple[int, ...]:

@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 from torch import nn
 
-from eagleeye.channels.layers import ChannelPad, ChannelSelect, ChannelSlice, Reshape
 from eagleeye.channels.ties import Ids
+from eagleeye.stored.channel_layers import ChannelPad, ChannelSelect, ChannelSlice, Reshape
 
 Kept = npt.NDArray[np.bool_]
 """Whether a channel stays, by channel id."""

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import operator
+import warnings
 from collections.abc import Iterable
 from dataclasses import replace
 from fnmatch import fnmatchcase
 
+import numpy as np
 import torch
 from torch import Tensor, fx, nn
 
+from eagleeye.architecture import unstorable
 from eagleeye.channels import tensor_rules as rules
 from eagleeye.channels.groups import Grouping, gather
-from eagleeye.channels.propagate import Labelled, propagate
+from eagleeye.channels.propagate import Labelled, place_of, propagate
 from eagleeye.channels.rewrite import Plan, plan_steps
 from eagleeye.channels.space import Space
 from eagleeye.channels.steps import Step
@@ -27,7 +30,8 @@ def trace(model: nn.Module, example_input: Tensor | tuple[Tensor, ...], exclude:
     Channel ids are followed through the recorded forward pass: where two tensors are added their channels are
     tied, where they are concatenated, sliced, padded or shuffled the ids move along. An operation without a rule
     keeps all channels it touches, and `Space.left_out` says so. Branches on shapes or on `self.training` are followed
-    as the example in evaluation mode takes them: auxiliary heads for training are no part of the pruned network.
+    as the example in evaluation mode takes them: auxiliary heads for training are no part of the pruned network. Where
+    a pruned network could not be saved, a warning says so at once, and `Space.unstorable` why.
 
     Args:
         model: A network whose control flow does not depend on the values in its tensors. Left as it was.
@@ -54,7 +58,14 @@ def trace(model: nn.Module, example_input: Tensor | tuple[Tensor, ...], exclude:
             f"network {type(model).__name__}: no convolution's filters can be removed:"
             f" {'; '.join(_left_out(net, axes, grouping)) or 'it has no convolution'}"
         )
-    return _assemble(net, plan, tuple(axes.values()), grouping, _left_out(net, axes, grouping))
+    space = _assemble(net, plan, tuple(axes.values()), grouping, _left_out(net, axes, grouping))
+    if space.unstorable:
+        warnings.warn(
+            f"network {type(model).__name__}: it can be searched, but eagleeye.save() will refuse it:"
+            f" {space.unstorable[0]} (all reasons: space.unstorable)",
+            stacklevel=2,
+        )
+    return space
 
 
 def _check_patterns(net: Labelled, patterns: tuple[str, ...]) -> None:
@@ -71,6 +82,9 @@ def _assemble(
     net: Labelled, plan: Plan, axes: tuple[Axis, ...], grouping: Grouping, left_out: tuple[str, ...]
 ) -> Space:
     graph, steps = _rewritten(net, plan)
+    unsaved = _unstorable(net, graph, steps)
+    for node in graph.nodes:
+        node.meta.clear()
     shapes, parameters = _tensors_in(net, graph)
     prunable = {int(root) for ids in grouping.ids for root in ids}
     return Space(
@@ -86,6 +100,7 @@ def _assemble(
         lifted=net.lifted,
         constants=net.constants,
         id_count=net.ties.count,
+        unstorable=unsaved,
     )
 
 
@@ -118,10 +133,17 @@ def _rewritten(net: Labelled, plan: Plan) -> tuple[fx.Graph, dict[str, Step]]:
     for node in reversed(graph.nodes):
         if not node.users and _only_moves(node):
             graph.erase_node(node)
-    for node in graph.nodes:
-        node.meta.clear()
     graph.lint()
     return graph, steps
+
+
+def _unstorable(net: Labelled, graph: fx.Graph, steps: dict[str, Step]) -> tuple[str, ...]:
+    everything = np.ones(net.ties.count, dtype=bool)
+    return unstorable(
+        graph,
+        layer=lambda name: steps[name].build(everything) if name in steps else net.layers[name],
+        place=lambda node: f"{place_of(node)}{node.meta.get('line', '')}",
+    )
 
 
 def _only_moves(node: fx.Node) -> bool:

@@ -19,6 +19,7 @@ from eagleeye.engine.split import split
 from eagleeye.importance import Criterion, l1_norm
 from eagleeye.prune import build_thin, check_fits, check_widths, first_of, order_of
 from eagleeye.reconstruction import Reconstruction
+from eagleeye.stored.names import attribute
 
 
 @dataclass(frozen=True)
@@ -139,7 +140,7 @@ class Parent:
         grouped[np.concatenate(self.space.ids)] = True
         for axis in self.space.axes:
             if grouped[axis.ids].any():
-                axes.setdefault(axis.tensor, []).append((axis.axis, self._place(axis.ids)))
+                axes.setdefault(attribute(axis.tensor), []).append((axis.axis, self._place(axis.ids)))
         find = {name: operator.attrgetter(name)(self.full) for name in axes}
         return [Cut(name, find[name].detach(), tuple(places)) for name, places in axes.items()]
 

@@ -107,12 +107,12 @@ def test_an_unpruned_module_is_refused_with_the_way_out(tmp_path: Path) -> None:
 )
 def test_a_description_cannot_run_code(node: list[object]) -> None:
     with pytest.raises(ArtifactError):
-        rebuild({"nodes": json.loads(json.dumps([node])), "layers": {}, "tensors": {}}, "Network")
+        rebuild({"nodes": json.loads(json.dumps([node])), "layers": {}, "tensors": {}}, "Network", {})
 
 
 def test_a_description_cannot_name_other_classes() -> None:
     with pytest.raises(ArtifactError, match="'Popen' is no layer"):
-        rebuild({"nodes": [], "layers": {"a": ["Popen", {}]}, "tensors": {}}, "Network")
+        rebuild({"nodes": [["output"]], "layers": {"a": ["Popen", {}]}, "tensors": {}}, "Network", {})
 
 
 @pytest.mark.parametrize("name", ["cifar_resnet20", "mobilenet_v1_cifar"])

@@ -1,0 +1,1 @@
+"""The words in which networks are stored: operations, layers and their settings, values, names."""
