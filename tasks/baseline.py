@@ -30,7 +30,7 @@ def run(params: Params, context: Context) -> None:
     if params.model.checkpoint is None:
         history = _train(params, network, context)
     else:
-        load_checkpoint(network, Path(params.model.checkpoint))
+        load_checkpoint(network, Path(params.model.checkpoint), say=context.say)
         history = SCHEMAS[BASELINE_HISTORY].empty_table().to_pandas()
     if current_share().rank == 0:
         save_checkpoint(network, BASELINE)

@@ -1,50 +1,56 @@
 """Reading the checkpoints that users bring, and writing those of unpruned networks."""
 
-import argparse
-import pickle
-import zipfile
-from collections.abc import Mapping
+import logging
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import safetensors.torch
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from eagleeye.errors import CheckpointError
 from eagleeye.files import written_whole
-from eagleeye.references import described
+from eagleeye.models.stored import read_stored
+from eagleeye.models.weights import COUNTERS, WRAPPINGS, Weights, ambiguous, find_weights
 
-# Keys under which training scripts keep the weights beside optimiser, epoch and so on; the likeliest first.
-_WRAPPINGS = ("state_dict", "model_state_dict", "model", "net", "network", "weights")
-# What DataParallel, torch.compile and lightning put before every name.
-_PREFIXES = ("module.", "_orig_mod.", "model.", "net.")
 # torchvision's published weights hold auxiliary classifiers that a network may have been built without.
 _AUXILIARY = ("AuxLogits.", "aux1.", "aux2.")
 _NAMED = 3
 
 
-def load_checkpoint(model: nn.Module, path: str | Path) -> None:
+def load_checkpoint(model: nn.Module, path: str | Path, *, say: Callable[[str], None] | None = None) -> None:
     """Load weights into a model; all of them or, with an error, none.
 
     Args:
         model: The network that the checkpoint was trained with.
-        path: A safetensors file, or a state dict written by `torch.save`, plain or wrapped
-            (`{"state_dict": ...}`, names with the prefix `module.`). Counters of batches seen by BN layers
-            may be absent.
+        path: A safetensors file, or one written by `torch.save`: a state dict, plain or beside other things
+            (`{"state_dict": ...}`), its names with or without a prefix (`module.`, `model.`). Counters of batches
+            seen by BN layers may be absent. Of several that fit, a moving average (`model_ema`) is taken.
+        say: Told which weights were taken where there was a choice, and what was left out; by default the log.
 
     Raises:
-        CheckpointError: The file is missing or damaged, does not fit the model, or holds NaN.
+        CheckpointError: The file is missing or damaged, does not fit the model, holds NaN, or several sets of
+            weights of which none is likelier than the others.
     """
     path = Path(path)
-    found = _without_prefix(_read(path), set(model.state_dict()))
-    if getattr(model, "aux_logits", True) is False:
-        found = {name: tensor for name, tensor in found.items() if not name.startswith(_AUXILIARY)}
-    _check_fit(model, found, path)
-    _check_finite(found, path)
+    stored, wanted = read_stored(path), model.state_dict()
+    ignored = _AUXILIARY if getattr(model, "aux_logits", True) is False else ()
+    found = find_weights(_mapping(stored, path), wanted, ignored)
+    if not found:
+        raise CheckpointError(_holds_none(stored, path))
+    _check_fit(model, found[0].tensors, path)
+    if rivals := ambiguous(found):
+        names = ", ".join(f"{entry}" for entry in (found[0], *rivals))
+        raise CheckpointError(
+            f"checkpoint {path} holds several sets of weights that fit: {names}; save the one that is meant alone, as "
+            "a state dict in a file of its own"
+        )
+    _check_finite(found[0].tensors, path)
     # Not strict only for the sake of absent counters; everything else was checked above.
-    model.load_state_dict(found, strict=False)
+    model.load_state_dict(found[0].tensors, strict=False)
+    for line in _remarks(found, path):
+        (say or logging.getLogger(__name__).warning)(line)
 
 
 def save_checkpoint(model: nn.Module, path: str | Path) -> None:
@@ -64,58 +70,39 @@ def save_checkpoint(model: nn.Module, path: str | Path) -> None:
         temporary.write_bytes(data)
 
 
-def _read(path: Path) -> dict[str, Tensor]:
-    if not path.is_file():
-        raise CheckpointError(f"checkpoint {path} does not exist, or is not a file")
-    if path.suffix == ".safetensors":
-        try:
-            return safetensors.torch.load_file(path)
-        except (SafetensorError, OSError, ValueError) as cause:
-            raise CheckpointError(
-                f"checkpoint {path} is not a whole safetensors file ({described(cause)}): copy or fetch it again"
-            ) from cause
-    return _state_dict(_unpickled(path), path)
+def _mapping(stored: Any, path: Path) -> Mapping[Any, Any]:
+    if not isinstance(stored, Mapping):
+        raise CheckpointError(f"checkpoint {path} holds a {type(stored).__name__}; needed is a state dict")
+    return stored
 
 
-def _unpickled(path: Path) -> Any:
-    try:
-        # Training scripts like to add their command line; it is a plain record of values.
-        with torch.serialization.safe_globals([argparse.Namespace]):
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as cause:
-        if zipfile.is_zipfile(path) or "Unsupported" in str(cause):
-            raise CheckpointError(
-                f"checkpoint {path} holds Python objects besides tensors, and unpickling those could run "
-                "any code: save the weights alone, with torch.save(model.state_dict(), path)"
-            ) from cause
-        raise CheckpointError(f"checkpoint {path} is damaged, or was not written by torch.save") from cause
-    # A damaged file makes torch raise almost anything.
-    except Exception as cause:
-        raise CheckpointError(
-            f"checkpoint {path} is damaged, or was not written by torch.save ({described(cause)[:160]})"
-        ) from cause
-
-
-def _state_dict(stored: Any, path: Path) -> dict[str, Tensor]:
-    while isinstance(stored, Mapping):
-        if stored and all(isinstance(value, Tensor) for value in stored.values()):
-            return dict(stored)
-        inner = next((stored[key] for key in _WRAPPINGS if isinstance(stored.get(key), Mapping)), None)
-        if inner is None:
-            keys = ", ".join(repr(key) for key in list(stored)[:_NAMED]) or "nothing"
-            raise CheckpointError(
-                f"checkpoint {path} holds no state dict: found {keys}, looked for tensors by name, or for "
-                f"{', '.join(_WRAPPINGS)}"
-            )
+def _holds_none(stored: Mapping[Any, Any], path: Path) -> str:
+    inner: Mapping[Any, Any] | None = stored
+    while inner is not None:
         stored = inner
-    raise CheckpointError(f"checkpoint {path} holds a {type(stored).__name__}; needed is a state dict")
+        inner = next((stored[key] for key in WRAPPINGS if isinstance(stored.get(key), Mapping)), None)
+    keys = ", ".join(repr(key) for key in list(stored)[:_NAMED]) or "nothing"
+    return f"checkpoint {path} holds no state dict: found {keys}, looked for tensors by name, at any place"
 
 
-def _without_prefix(found: dict[str, Tensor], wanted: set[str]) -> dict[str, Tensor]:
-    for prefix in _PREFIXES * 2:
-        if all(name.startswith(prefix) for name in found) and not wanted & set(found):
-            found = {name.removeprefix(prefix): tensor for name, tensor in found.items()}
-    return found
+def _remarks(found: list[Weights], path: Path) -> list[str]:
+    """What to tell about a choice."""
+    taken, *others = found
+    rest = [f"{entry}" for entry in others if entry.fit]
+    rest += [f"{entry} (lacks {_few(list(entry.missing))})" for entry in others if entry.is_average and entry.missing]
+    kind = "a moving average" if taken.is_average else "the likeliest by its name"
+    lines = []
+    if rest:
+        lines.append(
+            f"checkpoint {path}: the weights {taken} are taken, {kind}; not taken: {_few(rest)}; to prune another, "
+            "save it alone"
+        )
+    elif taken.is_average:
+        lines.append(f"checkpoint {path}: the weights that are taken are a moving average")
+    told = tuple(entry.prefix for entry in others if entry.place == taken.place and entry.prefix)
+    if beside := [name for name in taken.beside if name not in COUNTERS and not name.startswith(told)]:
+        lines.append(f"checkpoint {path}: left out, as they are not of the model: {_few(beside)}")
+    return lines
 
 
 def _check_fit(model: nn.Module, found: dict[str, Tensor], path: Path) -> None:

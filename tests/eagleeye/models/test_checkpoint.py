@@ -5,14 +5,17 @@ import os
 from collections import OrderedDict
 from pathlib import Path
 
+import numpy as np
 import pytest
 import safetensors.torch
 import torch
 from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torchvision.models import GoogLeNet, Inception3
 
 from eagleeye.errors import ArtifactError, CheckpointError
 from eagleeye.models import build, load_checkpoint, save_checkpoint
+from eagleeye.models.stored import read_stored
 
 
 class Net(nn.Module):
@@ -58,6 +61,20 @@ WRAPPINGS = {
     "module._orig_mod.": lambda state: prefixed(state, "module._orig_mod."),
     "lightning": lambda state: {"state_dict": prefixed(state, "model."), "pytorch-lightning_version": "2"},
     "without counters": lambda state: {name: state[name] for name in state if "num_batches" not in name},
+    "compiled parts": lambda state: {
+        name.replace("conv.", "conv._orig_mod.").replace("bn.", "bn.module."): state[name] for name in state
+    },
+    "any key": lambda state: {"generator": {"best": state}, "acc": 0.9},
+    "any prefix": lambda state: {"state_dict": prefixed(state, "backbone.encoder."), "optimizer": {"state": {0: {}}}},
+    "average of a parallel network": lambda state: {"n_averaged": torch.tensor(3), **prefixed(state, "module.module.")},
+    "counters of operations": lambda state: {**state, "total_ops": torch.zeros(1), "conv.total_ops": torch.zeros(1)},
+    "records": lambda state: {
+        "net": state,
+        "best": np.float64(0.9),
+        "losses": np.arange(3.0),
+        "file": Path("x"),
+        "args": argparse.Namespace(lr=0.1),
+    },
     "parameters": lambda state: {name: nn.Parameter(state[name], requires_grad=False) for name in state},
 }
 
@@ -67,6 +84,115 @@ def test_common_wrappings(tmp_path: Path, wrapping: str) -> None:
     trained = net(1)
     torch.save(WRAPPINGS[wrapping](trained.state_dict()), tmp_path / "net.pth")
     assert_loads(tmp_path / "net.pth", trained)
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_the_content_tells_the_format_not_the_name(tmp_path: Path, suffix: str) -> None:
+    trained, path = net(1), tmp_path / f"net{suffix}"
+    torch.save(trained.state_dict(), path)
+    assert_loads(path, trained)
+    safetensors.torch.save_file(trained.state_dict(), path)
+    assert_loads(path, trained)
+
+
+def averaged(model: nn.Module) -> dict:
+    return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(0.9), use_buffers=True).state_dict()
+
+
+SEVERAL = {
+    "timm": (lambda good, other: {"state_dict": other, "state_dict_ema": good}, "state_dict_ema", "state_dict"),
+    "torchvision": (lambda good, other: {"model": other, "model_ema": averaged_of(good)}, "model_ema", "model"),
+    "nested": (lambda good, other: {"model": other, "callbacks": {"EMA": {"shadow": good}}}, "EMA/shadow", "model"),
+    "flat": (
+        lambda good, other: {**prefixed(other, "model."), **prefixed(good, "ema_model.")},
+        "ema_model.*",
+        "model.*",
+    ),
+    "likelier": (lambda good, other: {"old": other, "state_dict": good}, "state_dict", "old"),
+}
+
+
+def averaged_of(state: dict) -> dict:
+    model = net(5)
+    model.load_state_dict(state)
+    return averaged(model)
+
+
+@pytest.mark.parametrize("kind", SEVERAL)
+def test_of_several_the_average_or_the_likelier_is_taken_and_said(tmp_path: Path, kind: str) -> None:
+    stored, taken, left = SEVERAL[kind]
+    good, other = net(1), net(2)
+    torch.save(stored(good.state_dict(), other.state_dict()), tmp_path / "net.pth")
+    model, said = net(99), []
+    load_checkpoint(model, tmp_path / "net.pth", say=said.append)
+    for name, tensor in good.state_dict().items():
+        assert name.endswith("num_batches_tracked") or torch.equal(model.state_dict()[name], tensor), name
+    [line] = said
+    assert f"the weights {taken} are taken" in line.replace("callbacks/", "")
+    assert f"not taken: {left};" in line
+
+
+def test_it_is_said_in_the_log_unless_somebody_else_listens(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    torch.save({"model": net(2).state_dict(), "ema": net(1).state_dict()}, tmp_path / "net.pth")
+    assert_loads(tmp_path / "net.pth", net(1))
+    assert "the weights ema are taken, a moving average; not taken: model" in caplog.text
+
+
+def test_an_average_of_parameters_alone_is_not_taken_and_that_is_said(tmp_path: Path) -> None:
+    trained, said = net(1), []
+    average = {name: tensor for name, tensor in net(2).state_dict().items() if "running" not in name}
+    torch.save({"model": trained.state_dict(), "ema": average}, tmp_path / "net.pth")
+    model = net(99)
+    load_checkpoint(model, tmp_path / "net.pth", say=said.append)
+    assert torch.equal(model.conv.weight, trained.conv.weight)
+    assert "not taken: ema (lacks bn.running_mean, bn.running_var)" in said[0]
+
+
+def test_two_that_are_equally_likely_are_refused_unless_they_are_the_same(tmp_path: Path) -> None:
+    one, other = net(1).state_dict(), net(2).state_dict()
+    torch.save({"student": one, "teacher": other}, tmp_path / "net.pth")
+    assert "holds several sets of weights that fit: student, teacher; save" in failure(net(3), tmp_path / "net.pth")
+    torch.save({"student": one, "teacher": one}, tmp_path / "net.pth")
+    assert_loads(tmp_path / "net.pth", net(1))
+
+
+def test_entries_beside_a_prefix_are_left_out_and_said(tmp_path: Path) -> None:
+    trained, model, said = net(1), net(99), []
+    beside = {"criterion.weight": torch.ones(5), "train_acc.correct": torch.tensor(1)}
+    torch.save({"state_dict": {**prefixed(trained.state_dict(), "model."), **beside}}, tmp_path / "net.pth")
+    load_checkpoint(model, tmp_path / "net.pth", say=said.append)
+    assert torch.equal(model.linear.weight, trained.linear.weight)
+    assert said[0].endswith("left out, as they are not of the model: criterion.weight, train_acc.correct")
+    # Under the same prefix it is another, larger network.
+    torch.save({**prefixed(trained.state_dict(), "model."), "model.head.weight": torch.ones(1)}, tmp_path / "net.pth")
+    assert "unexpected: head.weight" in failure(net(2), tmp_path / "net.pth")
+
+
+def test_nothing_is_said_of_a_plain_file(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    torch.save({"state_dict": prefixed(net(1).state_dict(), "module.")}, tmp_path / "net.pth")
+    assert_loads(tmp_path / "net.pth", net(1))
+    assert caplog.text == ""
+
+
+def test_a_file_that_refers_to_itself_ends(tmp_path: Path) -> None:
+    stored: dict = {"epoch": 1}
+    stored["again"] = stored
+    torch.save(stored, tmp_path / "net.pth")
+    assert "holds no state dict: found 'epoch', 'again'" in failure(net(2), tmp_path / "net.pth")
+
+
+def test_programs_are_recognised(tmp_path: Path) -> None:
+    torch.jit.save(torch.jit.script(net(1)), tmp_path / "net.pt")
+    assert "is a TorchScript program: save its weights alone" in failure(net(2), tmp_path / "net.pt")
+    torch.export.save(torch.export.export(net(1).eval(), (torch.zeros(2, 3, 5, 5),)), tmp_path / "net.pt2")
+    assert "is a program of torch.export: save its weights alone" in failure(net(2), tmp_path / "net.pt2")
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_a_stand_in_is_named(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"net{suffix}"
+    path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n")
+    assert "is a git-lfs pointer instead of the file: fetch it by `git lfs pull`" in failure(net(2), path)
 
 
 def test_the_old_file_format(tmp_path: Path) -> None:
@@ -183,8 +309,24 @@ def test_no_code_is_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.chdir(tmp_path)
     for stored in (net(1), {"state_dict": net(1).state_dict(), "extra": Sinister()}):
         torch.save(stored, tmp_path / "net.pt")
-        assert "holds Python objects besides tensors" in failure(net(2), tmp_path / "net.pt")
+        assert "holds Python objects besides tensors" in (message := failure(net(2), tmp_path / "net.pt"))
+        assert ("test_checkpoint.Net)" in message) != ("system)" in message)
     assert not (tmp_path / "executed").exists()
+
+
+class Crafted:
+    """An array of objects whose list is too short: NumPy would read what lies behind it."""
+
+    def __reduce__(self) -> tuple:
+        make, arguments, _ = np.zeros(0).__reduce__()
+        return make, arguments, (1, (10**6,), np.dtype("O"), False, [1])
+
+
+def test_arrays_of_a_crafted_file_are_not_made(tmp_path: Path) -> None:
+    trained = net(1)
+    torch.save({"net": trained.state_dict(), "losses": Crafted()}, tmp_path / "net.pt")
+    assert not any(isinstance(value, np.ndarray) for value in read_stored(tmp_path / "net.pt").values())
+    assert_loads(tmp_path / "net.pt", trained)
 
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".pth"])

@@ -1,0 +1,113 @@
+"""What a checkpoint's file holds, whoever wrote it: read without running any code from it."""
+
+import pickle
+import re
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+
+from eagleeye.errors import CheckpointError
+from eagleeye.foreign import LOOKED_AT, recognised
+from eagleeye.references import described
+
+_TORCH_STARTS = (b"PK\x03\x04", b"\x80")  # a zip archive; a pickle, as torch wrote before 1.6
+# What training scripts add beside tensors: their command line, paths, a best accuracy, lists of losses.
+_RECORDS = (
+    "argparse.Namespace",
+    *(f"pathlib.{name}" for name in ("PosixPath", "PurePosixPath", "WindowsPath", "PureWindowsPath")),
+    *(f"pathlib._local.{name}" for name in ("PosixPath", "PurePosixPath", "WindowsPath", "PureWindowsPath")),
+    *("numpy.dtype", "numpy.ndarray"),
+    *(f"numpy.{module}.multiarray.{name}" for module in ("core", "_core") for name in ("scalar", "_reconstruct")),
+)
+_ALONE = "save the weights alone, with torch.save(model.state_dict(), path)"
+
+
+class _Unread:
+    """Stands for a record that nobody needs: NumPy's own arrays, for one, read foreign memory from a crafted file."""
+
+    def __init__(self, *_: Any) -> None:
+        """Take whatever the record is made from."""
+
+    def __setstate__(self, _: Any) -> None:
+        """Take whatever the record holds."""
+
+
+def read_stored(path: Path) -> Any:
+    """The content of a checkpoint, told by itself: its name does not matter.
+
+    Args:
+        path: A safetensors file, or one written by `torch.save`.
+
+    Returns:
+        Whatever was saved, tensors on the CPU; of other objects only that they are there.
+
+    Raises:
+        CheckpointError: The file is missing, damaged, a stand-in for another, or holds Python objects.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"checkpoint {path} does not exist, or is not a file")
+    try:
+        with path.open("rb") as file:
+            start = file.read(LOOKED_AT)
+    except OSError as cause:
+        raise CheckpointError(f"checkpoint {path} cannot be read: {cause.strerror}") from cause
+    if kind := recognised(start):
+        raise CheckpointError(f"checkpoint {path} is {kind}")
+    is_torch = start.startswith(_TORCH_STARTS)
+    # The header's length, then JSON.
+    if not is_torch and (start[8:9] == b"{" or path.suffix == ".safetensors"):
+        return _safetensors(path)
+    _refuse_programs(path)
+    return _unpickled(path)
+
+
+def _safetensors(path: Path) -> dict[str, torch.Tensor]:
+    try:
+        return safetensors.torch.load_file(path)
+    except (SafetensorError, OSError, ValueError, KeyError) as cause:
+        raise CheckpointError(
+            f"checkpoint {path} is not a whole safetensors file ({described(cause)}): copy or fetch it again"
+        ) from cause
+
+
+def _refuse_programs(path: Path) -> None:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = {name.partition("/")[2] for name in archive.namelist()}
+    except (zipfile.BadZipFile, OSError, NotImplementedError, ValueError):
+        return  # what it is instead is told by reading it
+    if "constants.pkl" in names:
+        raise CheckpointError(
+            f"checkpoint {path} is a TorchScript program: save its weights alone, with "
+            "torch.save(torch.jit.load(path).state_dict(), other_path)"
+        )
+    if "archive_format" in names:
+        raise CheckpointError(
+            f"checkpoint {path} is a program of torch.export: save its weights alone, with "
+            "torch.save(torch.export.load(path).state_dict, other_path)"
+        )
+
+
+def _unpickled(path: Path) -> Any:
+    try:
+        # Opened here: by its name torch would take it for another kind.
+        with torch.serialization.safe_globals([(_Unread, name) for name in _RECORDS]), path.open("rb") as file:
+            return torch.load(file, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as cause:
+        if zipfile.is_zipfile(path) or "Unsupported" in str(cause):
+            refused = re.search(r"GLOBAL (\S+)", str(cause))
+            named = f" ({refused[1]})" if refused else ""
+            raise CheckpointError(
+                f"checkpoint {path} holds Python objects besides tensors{named}, and unpickling those could run "
+                f"any code: {_ALONE}"
+            ) from cause
+        raise CheckpointError(f"checkpoint {path} is damaged, or was not written by torch.save") from cause
+    # A damaged file makes torch raise almost anything.
+    except Exception as cause:
+        raise CheckpointError(
+            f"checkpoint {path} is damaged, or was not written by torch.save ({described(cause)[:160]})"
+        ) from cause
