@@ -1,9 +1,13 @@
 """subset: the training images that score candidates, drawn once with a seed and stored with their row numbers."""
 
-from eagleeye.data import draw_subset, write_subset
+import numpy as np
+
+from eagleeye.data import ImageSet, Preprocess, draw_subset, write_subset
+from eagleeye.data.decoding import decoded
+from eagleeye.data.images import Labels
 from tasks.artifacts import CALIBRATION, SUB_VALIDATION
 from tasks.context import Context
-from tasks.images import open_images
+from tasks.images import open_images, preprocess
 from tasks.params import Params
 
 
@@ -13,7 +17,9 @@ def run(params: Params, context: Context) -> None:
     Raises:
         DataError: The images are missing or damaged, a class is empty, or there are too few images.
     """
-    train, _ = open_images(params)
+    train, test = open_images(params)
+    for line in (*getattr(train, "remarks", ()), *getattr(test, "remarks", ())):
+        context.say(f"subset: {line}")
     wanted = params.subset
     subset = draw_subset(
         train.labels,
@@ -22,9 +28,16 @@ def run(params: Params, context: Context) -> None:
         seed=wanted.seed,
         classes=train.classes,
     )
+    _require_sound(train, np.concatenate([subset.calibration, subset.sub_validation]), preprocess(params))
     write_subset(CALIBRATION, train, subset.calibration)
     write_subset(SUB_VALIDATION, train, subset.sub_validation)
     context.say(
         f"subset: {len(subset.calibration)} calibration and {len(subset.sub_validation)} sub-validation images "
         f"out of {len(train)} training images in {len(train.classes)} classes"
     )
+
+
+def _require_sound(train: ImageSet, rows: Labels, shape: Preprocess) -> None:
+    """Decode the drawn images while their own files can be named: later stages know the copies alone."""
+    for _ in decoded(train, rows, shape):
+        pass

@@ -8,13 +8,15 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from eagleeye.data.encodings import Picture, opened, pixels_of, sides
+from eagleeye.data.encodings import TOO_LARGE, Picture, opened, pixels_of, require_room, sides
 from eagleeye.data.images import Images, ImageSet, Labels, Preprocess, read, where
 from eagleeye.errors import DataError
+from eagleeye.foreign import LOOKED_AT, recognised
 from eagleeye.references import described
 
 _THREADS = 4
 _CHUNK = 32
+_SMALLER = "make it smaller, or raise PIL.Image.MAX_IMAGE_PIXELS in a data function of your own"
 
 Pixels = npt.NDArray[np.uint8]
 Decoded = tuple[int, Pixels]
@@ -64,9 +66,10 @@ def decoded(images: ImageSet, rows: Labels, preprocess: Preprocess) -> Iterator[
         if first is None:
             first = place, picture
         elif picture.shape != first[1].shape:
+            one, other = (where(images, int(rows[number])) for number in (place, first[0]))
             raise DataError(
-                f"{where(images, int(rows[place]))} is {_sides(picture)} pixels, but row {rows[first[0]]} is "
-                f"{_sides(first[1])}: set size (and resize) in the preprocessing to bring all images to one size"
+                f"{one} is {_sides(picture)} pixels, but {other} is {_sides(first[1])}: set size (and resize) in the "
+                "preprocessing to bring all images to one size"
             )
         yield place, picture
     if first is None:
@@ -120,8 +123,12 @@ def _decode_chunk(images: ImageSet, chunk: list[tuple[int, int, bytes]], preproc
 def _decode_one(images: ImageSet, row: int, data: bytes, preprocess: Preprocess) -> Pixels:
     try:
         picture = opened(data, preprocess.channels)
+    except TOO_LARGE as cause:
+        raise DataError(f"{where(images, row)} is too large: {cause}; {_SMALLER}") from cause
     # Damaged files make Pillow's decoders raise almost anything, from OSError to IndexError.
     except Exception as cause:
+        if kind := recognised(data[:LOOKED_AT]):
+            raise DataError(f"{where(images, row)} is {kind}") from cause
         raise DataError(
             f"{where(images, row)} cannot be decoded ({described(cause)}): replace the image or leave the row out"
         ) from cause
@@ -137,6 +144,10 @@ def _resized(picture: Picture, preprocess: Preprocess, images: ImageSet, row: in
 
     result: Picture
     if resize is not None:
+        try:
+            require_room(*(side * resize // max(1, min(width, height)) for side in (width, height)))
+        except TOO_LARGE as cause:
+            raise DataError(f"{where(images, row)} is too long, resized to {resize}: {cause}; {_SMALLER}") from cause
         result = functional.resize(picture, [resize], antialias=True)
         if size is not None:
             result = functional.center_crop(result, [size, size])

@@ -1,6 +1,8 @@
 """From the bytes of one image to a picture of the wanted number of channels."""
 
 import io
+import threading
+from contextlib import nullcontext
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +17,11 @@ Picture = Image.Image | Tensor
 
 _MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 """What Pillow calls pictures of so many channels."""
+TOO_LARGE = (Image.DecompressionBombError, Image.DecompressionBombWarning)
+"""Pillow itself warns from its limit on, and refuses from twice the limit on."""
+# Pixels of a picture that takes gigabytes while it is decoded, if others like it are at the same time.
+_LARGE = 30_000_000
+_LARGE_ONES = threading.Lock()
 _NUMPY = b"\x93NUMPY"
 
 
@@ -31,15 +38,24 @@ def opened(data: bytes, channels: int) -> Picture:
 
     Raises:
         ValueError: It is of another number of channels, or of more than 8 bits.
+        Exception: Of `TOO_LARGE`: it has more pixels than `PIL.Image.MAX_IMAGE_PIXELS`.
     """
     if data.startswith(_NUMPY):
         return _array(data, channels)
     with Image.open(io.BytesIO(data)) as file:
+        require_room(*file.size)
         if is_wide(file):
             raise ValueError("more than 8 bits per channel")
         if channels not in _MODES:
             raise ValueError(f"a picture of mode {file.mode} has no {channels} channels, as mean and std have values")
-        return file.convert(_MODES[channels])
+        with _LARGE_ONES if file.width * file.height > _LARGE else nullcontext():
+            return file.convert(_MODES[channels])
+
+
+def require_room(width: int, height: int) -> None:
+    """Raise an exception of `TOO_LARGE` for more pixels than Pillow's limit, which a few bytes may stand for."""
+    if Image.MAX_IMAGE_PIXELS is not None and width * height > Image.MAX_IMAGE_PIXELS:
+        raise Image.DecompressionBombError(f"{width}x{height} pixels, at most {Image.MAX_IMAGE_PIXELS:,} are decoded")
 
 
 def encoded(pixels: npt.NDArray[np.uint8]) -> bytes:

@@ -1,11 +1,17 @@
 """Images in the ImageNet folder layout: one sub-folder per class."""
 
+import stat
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 
 from eagleeye.data.images import Labels
+from eagleeye.data.listing import class_names, pictures_below
 from eagleeye.errors import DataError
+
+# Bytes of a file at most: what the largest picture that is decoded takes without any compression.
+_LARGEST = 1 << 30
 
 
 class FolderImages:
@@ -15,14 +21,15 @@ class FolderImages:
         paths: File of every row.
         classes: Names of the classes, by label.
         labels: int64 (N,).
+        remarks: What the user should know about the set, such as files that were passed over.
     """
 
     classes: tuple[str, ...]
     labels: Labels
 
-    def __init__(self, samples: list[tuple[str, int]], classes: tuple[str, ...]) -> None:
+    def __init__(self, samples: list[tuple[str, int]], classes: tuple[str, ...], remarks: tuple[str, ...] = ()) -> None:
         self.paths = [path for path, _ in samples]
-        self.classes = classes
+        self.classes, self.remarks = classes, remarks
         self.labels = np.array([label for _, label in samples], dtype=np.int64)
 
     def __len__(self) -> int:
@@ -34,10 +41,16 @@ class FolderImages:
 
     def encoded(self, row: int) -> bytes:
         """The bytes of the file of a row."""
+        path = Path(self.paths[row])
         try:
-            return Path(self.paths[row]).read_bytes()
-        except OSError as cause:
-            raise DataError(f"row {row} ({self.paths[row]}) cannot be read: {cause.strerror}") from cause
+            found = path.stat()
+            # Reading from a pipe or a device may never end.
+            if stat.S_ISREG(found.st_mode) and found.st_size <= _LARGEST:
+                return path.read_bytes()
+        except (OSError, ValueError) as cause:
+            reason = cause.strerror if isinstance(cause, OSError) else cause
+            raise DataError(f"row {row} ({path}) cannot be read: {reason}") from cause
+        raise DataError(f"row {row} ({path}) is no picture: no file, or one of more than {_LARGEST / 1e9:.1f} GB")
 
 
 def open_folders(train: str | Path, test: str | Path) -> tuple[FolderImages, FolderImages]:
@@ -63,20 +76,34 @@ def open_folders(train: str | Path, test: str | Path) -> tuple[FolderImages, Fol
 
 
 def _listed(folder: Path) -> FolderImages:
-    from torchvision.datasets.folder import IMG_EXTENSIONS, find_classes, make_dataset
+    from torchvision.datasets.folder import IMG_EXTENSIONS
 
     if not folder.is_dir():
         raise DataError(f"{folder} is not a folder: give the one that holds a sub-folder per class")
-    try:
-        classes, index = find_classes(folder)
-    except FileNotFoundError as cause:
-        raise DataError(f"{folder} has no sub-folders: needed is one per class, with its images inside") from cause
-    samples = make_dataset(str(folder), index, extensions=IMG_EXTENSIONS, allow_empty=True)
-    images = FolderImages(samples, tuple(classes))
-    empty = np.flatnonzero(np.bincount(images.labels, minlength=len(classes)) == 0)
-    if len(empty):
-        raise DataError(
-            f"class {classes[empty[0]]!r} is empty: {folder / classes[empty[0]]} holds no image "
-            f"({', '.join(IMG_EXTENSIONS)}); add images or remove the folder"
-        )
-    return images
+    classes, endings = class_names(folder), ", ".join(IMG_EXTENSIONS)
+    if not classes:
+        raise DataError(f"{folder} has no sub-folders: needed is one per class, with its images inside")
+    samples: list[tuple[str, int]] = []
+    skipped: Counter[str] = Counter()
+    for label, name in enumerate(classes):
+        pictures, others = pictures_below(folder, name, IMG_EXTENSIONS)
+        if not pictures:
+            raise DataError(
+                f"class {name!r} is empty: {folder / name} holds no image ({endings}){_but(others)}; add images or "
+                "remove the folder"
+            )
+        samples += [(path, label) for path in pictures]
+        skipped += others
+    remarks = (f"{folder}: {_counted(skipped)}; the names of images end in {endings}",) if skipped else ()
+    return FolderImages(samples, tuple(classes), remarks)
+
+
+def _but(skipped: Counter[str]) -> str:
+    return f", {_counted(skipped)}" if skipped else ""
+
+
+def _counted(skipped: Counter[str]) -> str:
+    total = skipped.total()
+    files = f"{total} file is" if total == 1 else f"{total} files are"
+    kinds = sorted(skipped.items(), key=lambda kind: (-kind[1], kind[0]))
+    return f"{files} skipped for the ending ({', '.join(f'{end} {count}' for end, count in kinds)})"

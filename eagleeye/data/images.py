@@ -15,13 +15,17 @@ from eagleeye.references import described
 
 Labels = npt.NDArray[np.int64]
 
+# Classes without names at most: a larger label is a number of another kind, such as a hash or a date.
+_MOST_CLASSES = 1_000_000
+
 
 @runtime_checkable
 class ImageSet(Protocol):
     """An indexable set of encoded images with their labels; images are read one by one, never all at once.
 
     A set may also have a method `origin(row) -> str` (a file's name, say), which then appears in error
-    messages. Sets are read from one thread at a time and need not be thread-safe; they survive `pickle` for
+    messages, or `named(row) -> str`, which stands there for the row altogether; and `remarks`, lines to tell
+    the user. Sets are read from one thread at a time and need not be thread-safe; they survive `pickle` for
     data loaders.
 
     Attributes:
@@ -149,6 +153,17 @@ def check_labels(labels: npt.NDArray[Any], classes: Sequence[str], source: str) 
     return labels.astype(np.int64)
 
 
+def numbered_classes(labels: npt.NDArray[Any], source: str) -> tuple[str, ...]:
+    """Names for classes that have none, "0" to the largest label, or a DataError if that is out of all proportion."""
+    row = int(np.argmax(labels))
+    if labels[row] >= _MOST_CLASSES:
+        raise DataError(
+            f"{source}: row {row} has label {labels[row]}, and the classes have no names; number them from 0 (below "
+            f"{_MOST_CLASSES:,}), or name them"
+        )
+    return tuple(str(label) for label in range(int(labels[row]) + 1))
+
+
 def is_wide(picture: Image.Image) -> bool:
     """Whether pixels take more than 8 bits per channel, which Pillow would cut off instead of scaling."""
     return picture.mode.startswith(("I", "F"))
@@ -156,5 +171,8 @@ def is_wide(picture: Image.Image) -> bool:
 
 def where(images: ImageSet, row: int) -> str:
     """A row as error messages name it, with its file where the set knows one."""
+    named = getattr(images, "named", None)
+    if callable(named):
+        return str(named(row))
     origin = getattr(images, "origin", None)
     return f"row {row} ({origin(row)})" if callable(origin) else f"row {row}"

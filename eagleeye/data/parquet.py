@@ -14,8 +14,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from eagleeye.data.images import Labels, check_labels
+from eagleeye.data.images import Labels, check_labels, numbered_classes
 from eagleeye.errors import DataError
+from eagleeye.foreign import LOOKED_AT, recognised
 from eagleeye.references import described
 
 Shards = str | Path | Sequence[str | Path]
@@ -51,9 +52,11 @@ class ParquetImages:
         labels = np.concatenate([read_integers(path, label_column) for path in self.paths])
         if not len(labels):
             raise DataError(f"{self.source}: there are no rows")
-        self.named = any(names.values())
-        self.classes = _agreed(names) or tuple(str(label) for label in range(int(labels.max()) + 1))
-        self.labels = check_labels(labels, self.classes, self.source)
+        self._starts = np.cumsum([0, *(file.num_rows for file in metadata)], dtype=np.int64)
+        self.has_names = any(names.values())
+        self.classes = _agreed(names) or numbered_classes(labels, self.source)
+        self.labels = labels
+        self.rename(self.classes)
 
     @property
     def source(self) -> str:
@@ -67,9 +70,20 @@ class ParquetImages:
         # What was read stays behind: a data loader's workers read for themselves.
         return {**self.__dict__, "_held": {}}
 
+    def rename(self, classes: tuple[str, ...]) -> None:
+        """Take a list of classes, or raise a DataError that names the first label outside of it."""
+        # File by file, so that a row is named by its place in its own.
+        parts = zip(self.paths, np.split(self.labels, self._starts[1:-1]), strict=True)
+        self.labels = np.concatenate([check_labels(part, classes, str(path)) for path, part in parts])
+        self.classes = classes
+
     def origin(self, row: int) -> str:
         """The file that holds a row."""
-        return str(self.paths[self._groups[self._group_of(row)][0]])
+        return str(self.paths[self._shard_of(row)])
+
+    def named(self, row: int) -> str:
+        """A row as error messages name it: by its place in its own file."""
+        return f"row {row - self._starts[self._shard_of(row)]} ({self.origin(row)})"
 
     def encoded(self, row: int) -> bytes:
         """The bytes of the image in a row, as stored."""
@@ -77,15 +91,16 @@ class ParquetImages:
         first = 0 if group == 0 else int(self._ends[group - 1])
         data: bytes | None = self._bytes_of(group)[row - first].as_py()
         if data is None:
-            raise DataError(
-                f"row {row} ({self.origin(row)}): {self.column}.bytes is null; images must be embedded in the file"
-            )
+            raise DataError(f"{self.named(row)}: {self.column}.bytes is null; images must be embedded in the file")
         return data
 
     def _group_of(self, row: int) -> int:
         if not 0 <= row < len(self):
             raise IndexError(f"row {row} of {len(self)}")
         return int(np.searchsorted(self._ends, row, side="right"))
+
+    def _shard_of(self, row: int) -> int:
+        return self._groups[self._group_of(row)][0]
 
     def _bytes_of(self, group: int) -> pa.ChunkedArray:
         held = self._held.get(group)
@@ -105,12 +120,11 @@ def open_parquet(
     pair = tuple(
         ParquetImages(shards, image_column=image_column, label_column=label_column) for shards in (train, test)
     )
-    names = {part.paths[0]: part.classes for part in pair if part.named}
+    names = {part.paths[0]: part.classes for part in pair if part.has_names}
     # Without names in any file, the largest label is all there is to go by.
     classes = _agreed(names) if names else max((part.classes for part in pair), key=len)
     for part in pair:
-        part.labels = check_labels(part.labels, classes, part.source)
-        part.classes = classes
+        part.rename(classes)
     return pair[0], pair[1]
 
 
@@ -134,6 +148,9 @@ def _expanded(shards: Shards) -> tuple[Path, ...]:
     for path in paths:
         if path.is_dir():
             raise DataError(f"{path} is a folder: give its files, as {path}/*.parquet")
+        # Opening a pipe would wait for somebody to write to it.
+        if not path.is_file():
+            raise DataError(f"{path} is no file: a pipe, a socket or a device cannot be read as Parquet")
     return tuple(paths)
 
 
@@ -141,7 +158,17 @@ def _opened(path: Path) -> pq.ParquetFile:
     try:
         return pq.ParquetFile(path, memory_map=True, page_checksum_verification=True)
     except (pa.ArrowException, OSError) as cause:
+        if kind := _recognised(path):
+            raise DataError(f"{path} is {kind}") from cause
         raise DataError(f"{path} is not a whole Parquet file ({described(cause)}): fetch or write it again") from cause
+
+
+def _recognised(path: Path) -> str | None:
+    try:
+        with path.open("rb") as file:
+            return recognised(file.read(LOOKED_AT))
+    except OSError:
+        return None
 
 
 def _checked_metadata(path: Path, image_column: str, label_column: str) -> pq.FileMetaData:

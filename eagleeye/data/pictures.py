@@ -9,7 +9,7 @@ from PIL import Image
 
 from eagleeye.data.encodings import encoded
 from eagleeye.data.folder import FolderImages
-from eagleeye.data.images import ImageSet, Labels, check_labels, is_wide
+from eagleeye.data.images import ImageSet, Labels, check_labels, is_wide, numbered_classes
 from eagleeye.errors import DataError
 from eagleeye.references import described
 
@@ -68,8 +68,7 @@ def open_pictures(train: Any, test: Any, name: str) -> tuple[ImageSet, ImageSet]
     names = [_class_names(part) for part in parts]
     if names[0] and names[1] and names[0] != names[1]:
         raise DataError(f"{name}: training and test set name different classes; needed is the same list for both")
-    numbered = tuple(str(label) for label in range(1 + max(int(part.max()) for part in labels)))
-    classes = names[0] or names[1] or numbered
+    classes = names[0] or names[1] or max((numbered_classes(part, name) for part in labels), key=len)
     first, second = (_image_set(part, classes, found, name) for part, found in zip(parts, labels, strict=True))
     return first, second
 
@@ -121,7 +120,7 @@ def _stored_labels(dataset: Any, name: str) -> Labels | None:
 def _label(dataset: Any, row: int, name: str) -> int:
     label = _item(dataset, row, name)[1]
     try:
-        if int(label) == label:
+        if int(label) == label and abs(int(label)) < 2**63:
             return int(label)
     except (TypeError, ValueError, RuntimeError):
         pass

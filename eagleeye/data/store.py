@@ -1,10 +1,14 @@
 """Decoded images in a file: decoded once, shared by all processes, and never in memory as a whole."""
 
+import os
 import warnings
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -12,6 +16,8 @@ from eagleeye.data.decoding import checked_rows, decoded, labels_of
 from eagleeye.data.images import Images, ImageSet, Labels, Preprocess
 from eagleeye.errors import ArtifactError
 from eagleeye.files import written_whole
+
+_SUMS = np.dtype("<u4")
 
 
 def decode_to(
@@ -21,8 +27,9 @@ def decode_to(
 
     The operating system brings in what is looked at and drops it again when memory is short: a set may be larger
     than memory, and processes that open the same file share one copy. The file is NumPy's format, uint8
-    (n, h, w, channels). A file that is torn, or of another number or size of images, is made anew; one that merely
-    holds other images of the same size cannot be told: let the name follow from the content.
+    (n, h, w, channels), with a checksum of every image behind it. A file that is torn or damaged, or of another
+    number or size of images, is made anew; one that merely holds other images of the same size cannot be told: let the
+    name follow from the content.
 
     Args:
         path: The file.
@@ -50,6 +57,7 @@ def decode_to(
 
 def _write(file: Path, images: ImageSet, rows: Labels, preprocess: Preprocess) -> None:
     # Not through a memory map: on a full disk that would kill the process instead of raising an error.
+    sums = np.zeros(len(rows), _SUMS)
     with written_whole(file) as temporary, temporary.open("wb") as stream:
         start = 0
         for place, picture in decoded(images, rows, preprocess):
@@ -60,13 +68,17 @@ def _write(file: Path, images: ImageSet, rows: Labels, preprocess: Preprocess) -
                 start = stream.tell()
             stream.seek(start + place * picture.nbytes)
             stream.write(picture.data)
+            sums[place] = zlib.crc32(picture.data)
+        stream.seek(0, os.SEEK_END)
+        stream.write(sums.data)
 
 
 def _opened(file: Path, count: int, preprocess: Preprocess) -> Tensor | None:
     """The pixels in a file, None if there is no such file or it is not of these images."""
     try:
         pixels = np.lib.format.open_memmap(file, mode="r")
-        whole = file.stat().st_size == pixels.offset + pixels.nbytes
+        sums = np.fromfile(file, _SUMS, offset=pixels.offset + pixels.nbytes)
+        whole = file.stat().st_size == pixels.offset + pixels.nbytes + sums.nbytes
     # A file of another origin makes NumPy raise almost anything.
     except Exception:
         return None
@@ -74,10 +86,20 @@ def _opened(file: Path, count: int, preprocess: Preprocess) -> Tensor | None:
         return None
     if pixels.ndim != 4 or pixels.shape[3] != preprocess.channels or not _fits(pixels.shape[1:3], preprocess):
         return None
+    if not _is_sound(pixels, sums):
+        return None
     with warnings.catch_warnings():
         # A private, writable map would be silent, but the system refuses one that is larger than memory.
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
         return torch.from_numpy(pixels).permute(0, 3, 1, 2)
+
+
+def _is_sound(pixels: np.memmap[Any, Any], sums: npt.NDArray[np.uint32]) -> bool:
+    """Whether every image is as it was written: a file of zeros would change results silently."""
+    # The whole file is read, at the speed of memory: it is looked at right after this.
+    return len(sums) == len(pixels) and all(
+        zlib.crc32(picture.data) == wanted for picture, wanted in zip(pixels, sums.tolist(), strict=True)
+    )
 
 
 def _fits(sides: tuple[int, ...], preprocess: Preprocess) -> bool:

@@ -56,6 +56,10 @@ class SubsetImages(ParquetImages):
         super().__init__(path)
         self.rows = read_integers(self.paths[0], "row")
 
+    def named(self, row: int) -> str:
+        """A row as error messages name it: by its place in the training set, and here."""
+        return f"row {self.rows[row]} of the training set ({self.origin(row)}, row {row})"
+
 
 def draw_subset(
     labels: npt.NDArray[np.int64],
@@ -146,14 +150,18 @@ def read_subset(path: str | Path) -> SubsetImages:
 def _class_sizes(labels: Labels, classes: Sequence[str]) -> npt.NDArray[np.int64]:
     if not len(labels):
         raise DataError("the training set is empty: there is nothing to draw from")
-    sizes = np.bincount(labels, minlength=len(classes)).astype(np.int64)
-    empty = np.flatnonzero(sizes == 0)
-    if len(empty):
-        name = f" ({classes[empty[0]]})" if empty[0] < len(classes) else ""
+    found, counts = np.unique(labels, return_counts=True)
+    if found[0] < 0:
+        raise DataError(f"row {np.argmin(labels)} has label {found[0]}: labels are counted from 0")
+    # Of those there should be, the first that is not there; labels may be far apart.
+    expected = max(len(classes), int(found[-1]) + 1)
+    if len(found) < expected:
+        missing = int(np.argmax(found != np.arange(len(found)))) if found[-1] >= len(found) else len(found)
+        name = f" ({classes[missing]})" if missing < len(classes) else ""
         raise DataError(
-            f"class {empty[0]}{name} is empty: the training set has no image of it; add some or remove the class"
+            f"class {missing}{name} is empty: the training set has no image of it; add some or remove the class"
         )
-    return sizes
+    return counts.astype(np.int64)
 
 
 def _count(wanted: float | int, total: int, name: str) -> int:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from eagleeye.data import Preprocess, decode, open_source, write_subset
+from eagleeye.data import Preprocess, decode, encodings, open_source, write_subset
 from eagleeye.errors import DataError
 from tests.eagleeye.data.memory import Pictures, coded, noise
 
@@ -129,6 +129,51 @@ def test_an_origin_appears_in_the_message() -> None:
 def test_rows_outside_of_the_set(row: int) -> None:
     with pytest.raises(DataError, match=f"row {row} does not exist: the set has 3 images"):
         decode(Pictures([coded(noise(4, 4))] * 3), [0, row], Preprocess())
+
+
+def sheet(width: int, height: int) -> bytes:
+    return coded(Image.new("1", (width, height)))
+
+
+@pytest.mark.parametrize(("width", "height"), [(60, 60), (300, 300)])
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+def test_a_picture_beyond_the_limit_is_refused_before_it_is_decoded(
+    monkeypatch: pytest.MonkeyPatch, width: int, height: int
+) -> None:
+    # Pillow itself warns of the first, and refuses the second.
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 3_000)
+    monkeypatch.setattr(Image.Image, "convert", lambda *_: pytest.fail("decoded"))
+    with pytest.raises(DataError, match=r"^row 1 is too large: .*pixels.*; make it smaller, or raise PIL"):
+        decode(Pictures([sheet(width, height)] * 2), [1], Preprocess())
+
+
+def test_a_strip_that_would_become_gigantic_is_refused() -> None:
+    with pytest.raises(DataError, match=r"^row 0 is too long, resized to 256: 5120000x256 pixels, at most [\d,]+ are"):
+        decode(Pictures([sheet(20_000, 1)]), None, Preprocess(size=224, resize=256))
+
+
+def test_large_pictures_are_decoded_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(encodings, "_LARGE", 20)
+    running, most, convert = 0, 0, Image.Image.convert
+
+    def watched(self: Image.Image, mode: str) -> Image.Image:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        time.sleep(0.001)
+        running -= 1
+        return convert(self, mode)
+
+    monkeypatch.setattr(Image.Image, "convert", watched)
+    images = Pictures([coded(noise(5, 5, seed)) for seed in range(200)])
+    assert decode(images, None, Preprocess()).pixels.shape == (200, 3, 5, 5)
+    assert most == 1
+
+
+def test_a_stand_in_is_named() -> None:
+    pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"
+    with pytest.raises(DataError, match=r"^row 1 is a git-lfs pointer instead of the file: fetch it by `git lfs pull`"):
+        decode(Pictures([coded(noise(4, 4)), pointer]), None, Preprocess())
 
 
 def test_nothing_to_decode() -> None:

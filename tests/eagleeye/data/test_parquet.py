@@ -1,6 +1,7 @@
 """Parquet files by the hub's convention, whole and damaged."""
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from eagleeye.data import open_source, parquet
+from eagleeye.data import Preprocess, decode, open_source, parquet
 from eagleeye.data.parquet import ParquetImages
 from eagleeye.errors import ConfigError, DataError
 
@@ -156,6 +157,44 @@ def test_an_image_that_is_null_names_its_row(tmp_path: Path) -> None:
     for row in (11, 13):
         with pytest.raises(DataError, match=rf"row {row} \(.*t\.parquet\): image.bytes is null"):
             images.encoded(row)
+
+
+def test_a_row_is_named_by_its_place_in_its_own_file(tmp_path: Path) -> None:
+    image = [{"bytes": content(row), "path": None} for row in range(9)]
+    image[4] = None
+    written(tmp_path / "t-0.parquet", range(20))
+    second = written(tmp_path / "t-1.parquet", range(9), image=image)
+    written(tmp_path / "t-2.parquet", range(9))
+    images = ParquetImages(str(tmp_path / "t-*.parquet"))
+    with pytest.raises(DataError, match=r"^row 4 \(.*t-1\.parquet\): image.bytes is null"):
+        images.encoded(24)
+    for row, place in ((20, 0), (28, 8)):
+        with pytest.raises(DataError, match=rf"^row {place} \(.*t-1\.parquet\) cannot be decoded"):
+            decode(images, [row], Preprocess())
+    with pytest.raises(DataError, match=r"^row 0 \(.*t-2\.parquet\) cannot be decoded"):
+        decode(images, [29], Preprocess())
+    written(second, range(9), label=[0, 1, 2, 0, 1, 2, 0, 7, 1])
+    with pytest.raises(DataError, match=r"t-1\.parquet: row 7 has label 7, allowed are 0 to 2"):
+        ParquetImages(str(tmp_path / "t-*.parquet"))
+
+
+def test_a_number_that_is_no_class_does_not_fill_the_memory(tmp_path: Path) -> None:
+    path = written(tmp_path / "t.parquet", range(9), None, label=[0, 1, 2, 10**9, *[0] * 5])
+    with pytest.raises(DataError, match=r"t\.parquet: row 3 has label 1000000000, and the classes have no names"):
+        open_source("parquet", train=path, test=path)
+    huge = pa.array([0, 2**64 - 1, *[0] * 7], pa.uint64())
+    with pytest.raises(DataError, match=r"t\.parquet: row 1 has label -1"):
+        ParquetImages(written(path, range(9), None, label=huge))
+
+
+def test_a_stand_in_and_a_pipe_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "t.parquet"
+    path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n")
+    with pytest.raises(DataError, match=r"t\.parquet is a git-lfs pointer instead of the file: fetch it by"):
+        ParquetImages(path)
+    os.mkfifo(tmp_path / "pipe.parquet")
+    with pytest.raises(DataError, match=r"pipe\.parquet is no file"):
+        ParquetImages(tmp_path / "pipe.parquet")
 
 
 def test_a_file_without_rows(tmp_path: Path) -> None:

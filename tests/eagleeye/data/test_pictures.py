@@ -131,6 +131,8 @@ class Broken:
         ([(grey(1)[0], None)], "the label of row 0 is None"),
         ([(grey(1)[0], -1), (grey(1)[0], 0)], "row 0 has label -1"),
         (Listed(grey(3), [0, 1, 2], classes=["cat"]), "row 1 has label 1, allowed are 0 to 0"),
+        ([(grey(1)[0], 10**30)], f"the label of row 0 is {10**30}"),
+        ([(grey(1)[0], 0), (grey(1)[0], 10**9)], "row 1 has label 1000000000, and the classes have no names"),
         (Broken(), "reading row 0 failed: OSError: camera unplugged"),
     ],
 )

@@ -89,6 +89,24 @@ def test_a_torn_file_is_made_anew(tmp_path: Path, images: Counted, change: int) 
     assert path.read_bytes() == whole
 
 
+@pytest.mark.parametrize("place", [128, 1000, -300, -1])
+@pytest.mark.parametrize("change", ["zeros", "bit"])
+def test_a_damaged_file_is_made_anew(tmp_path: Path, images: Counted, place: int, change: str) -> None:
+    path = tmp_path / "pixels.npy"
+    expected = decode_to(path, images, None, Preprocess()).pixels.clone()
+    whole = bytearray(path.read_bytes())
+    if change == "bit":
+        whole[place] ^= 4
+    else:
+        whole[128:] = bytes(len(whole) - 128)
+    path.write_bytes(whole)
+    images.reads = 0
+    assert torch.equal(decode_to(path, images, None, Preprocess()).pixels, expected)
+    assert images.reads == 50
+    decode_to(path, images, None, Preprocess())
+    assert images.reads == 50
+
+
 def test_a_file_of_another_size_of_images_is_made_anew(tmp_path: Path, images: Counted) -> None:
     path = tmp_path / "pixels.npy"
     for shape in (Preprocess(size=4, resize=4), Preprocess(size=3, resize=4), Preprocess(resize=8)):

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from eagleeye.data import Preprocess, decode, draw_subset, open_source, read_subset, write_subset
 from eagleeye.data import subset as subset_module
 from eagleeye.errors import ArtifactError, ConfigError, DataError
+from tests.eagleeye.data.memory import Pictures, coded, noise
 
 
 def shuffled(*sizes: int) -> np.ndarray:
@@ -157,6 +158,27 @@ def test_an_empty_class_is_named() -> None:
         draw_subset(shuffled(10, 10), sub_validation=1, seed=0, classes=("cat", "dog", "owl"))
     with pytest.raises(DataError, match="training set is empty"):
         draw_subset(np.array([], dtype=np.int64), sub_validation=1, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ([0, 1, 10**9, 1], "class 2 is empty"),
+        ([1, 2**62], "class 0 is empty"),
+        ([0, -3, 1], "row 1 has label -3: labels are counted from 0"),
+    ],
+)
+def test_labels_that_are_far_apart_do_not_fill_the_memory(labels: list[int], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        draw_subset(np.array(labels), calibration=1, sub_validation=1, seed=0)
+
+
+def test_an_image_is_named_by_its_place_in_the_training_set(tmp_path: Path) -> None:
+    images = Pictures([coded(noise(4, 4))] * 5)
+    images.files[3] = b"nothing"
+    write_subset(tmp_path / "subset.parquet", images, [4, 0, 3])
+    with pytest.raises(DataError, match=r"^row 3 of the training set \(.*subset\.parquet, row 2\) cannot be decoded"):
+        decode(read_subset(tmp_path / "subset.parquet"), None, Preprocess())
 
 
 @pytest.mark.parametrize("group", [1000, 7])
