@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 import torch
@@ -13,6 +12,7 @@ from torch.utils import _pytree as pytree
 
 from eagleeye.channels.space import Rates, Space
 from eagleeye.channels.ties import Axis
+from eagleeye.channels.untouched import copied
 from eagleeye.importance import Criterion, l1_norm
 from eagleeye.prune import build_thin, choose
 from eagleeye.strategies import Strategy
@@ -44,7 +44,7 @@ def check(
     """
     inputs = (example_input,) if isinstance(example_input, Tensor) else tuple(example_input)
     doubles = tuple(i.double() if i.is_floating_point() else i for i in inputs)
-    full = copy.deepcopy(model).double().eval()
+    full = copied(model).double().eval()
     widths = strategy.widths if isinstance(strategy, Strategy) else space.widths_of(strategy)
     chosen = choose(model, space, widths, criterion)
     kept = space.kept(chosen)
@@ -59,7 +59,7 @@ def check(
             elif axis.role == "norm" and axis.tensor.endswith("weight"):
                 norms[id(full.get_parameter(axis.tensor))] = (axis.axis, stays)
         with NormalisedOverKept(norms):
-            masked = _tensors(full(*doubles))
+            masked = _tensors(full(*(tensor.clone() for tensor in doubles)))
     return max(relative_difference(a, b) for a, b in zip(outputs, masked, strict=True))
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
+from eagleeye.channels.aliases import WRITTEN, Aliases
 from eagleeye.channels.functional import ARGUMENTS, DROPOUTS, TENSORS, layer_of
 from eagleeye.channels.tracer import VALUE
 
@@ -81,7 +82,12 @@ def lift(root: nn.Module, graph: fx.Graph) -> tuple[dict[str, Lifted], dict[fx.N
         _free_of_sizes(graph, node)
     layers |= _dropouts(graph)
     for node in reversed(graph.nodes):
-        if node.meta[CONSTANT] and not node.users and node.op not in ("placeholder", "output", "call_module"):
+        if (
+            node.meta[CONSTANT]
+            and not node.users
+            and not node.meta.get(WRITTEN)
+            and node.op not in ("placeholder", "output", "call_module")
+        ):
             graph.erase_node(node)
     functions = {node: layer for node, layer in found.items() if not layer.computed}
     return layers, functions
@@ -106,9 +112,11 @@ def _alike(one: Lifted, other: Lifted) -> bool:
 
 
 def _mark_constants(graph: fx.Graph) -> None:
+    aliases = Aliases(graph)
     for node in graph.nodes:
         sources = node.all_input_nodes
         own = node.op == "get_attr" or (node.op not in ("placeholder", "output") and bool(sources))
+        own = own and not aliases.written(node)
         node.meta[CONSTANT] = own and all(source.meta[CONSTANT] for source in sources)
 
 
@@ -199,10 +207,11 @@ def _dropouts(graph: fx.Graph) -> dict[str, Lifted]:
     """Dropout that asks for the network's mode: recorded as a function it would be off for good."""
     layers: dict[str, Lifted] = {}
     for node in list(graph.nodes):
-        given = dict(zip(("input", "p", "training"), node.args, strict=False)) | node.kwargs
+        given = dict(zip(("input", "p", "training", "inplace"), node.args, strict=False)) | node.kwargs
         if node.op == "call_function" and node.target in DROPOUTS and given.get("training") is False:
             name = f"{node.name}_layer"
-            layers[name] = Lifted(DROPOUTS[node.target], {"p": given.get("p", 0.5)}, {}, {})
+            settings = {"p": given.get("p", 0.5), "inplace": given.get("inplace", False)}
+            layers[name] = Lifted(DROPOUTS[node.target], settings, {}, {})
             _replace(graph, node, name)
     return layers
 

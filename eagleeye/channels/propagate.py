@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from eagleeye.channels import tensor_rules as rules
+from eagleeye.channels.aliases import WRITTEN
 from eagleeye.channels.layer_rules import Conv, LayerCall, fixed_labels, rule_for
 from eagleeye.channels.lift import Lifted, lift
 from eagleeye.channels.ties import Ties, along, spread, varying_axes
@@ -140,6 +141,8 @@ def _labels_of(net: Labelled, node: fx.Node) -> Any:
     if node.op == "get_attr":
         return _attribute(net, node)
     if not _holds_tensor(node.meta[VALUE]):
+        if node.meta.get(WRITTEN):
+            _fix_inputs(net, node, f"{place_of(node)} writes to positions picked by value")
         return None
     labels = _layer(net, node) if node.op == "call_module" else _operation(net, node)
     if labels is None:
@@ -191,7 +194,7 @@ def _count_macs(net: Labelled, weight: str, layer: nn.Module, node: fx.Node) -> 
 
 def _operation(net: Labelled, node: fx.Node) -> Any:
     inputs, value, target = _tensors(net, node), node.meta[VALUE], node.target
-    if not inputs:
+    if not inputs or target in rules.MAKING:
         return _fixed(value)
     if node in net.functions:
         return _function(net, node)

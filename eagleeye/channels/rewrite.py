@@ -8,7 +8,7 @@ fixed: never a wrong network.
 from __future__ import annotations
 
 import operator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from eagleeye.channels import tensor_rules as rules
+from eagleeye.channels.aliases import WRITTEN, Aliases
 from eagleeye.channels.propagate import Labelled, argument_of, place_of
 from eagleeye.channels.sizes import reads_width
 from eagleeye.channels.steps import PadStep, ReshapeStep, SelectStep, Step
@@ -68,12 +69,15 @@ def _attempt(net: Labelled) -> tuple[Plan, set[fx.Node]]:
         net.labels[node] = rules.compact(_rooted(net, label))
     plan: Plan = {}
     failed: set[fx.Node] = set()
+    aliases = Aliases(net.graph)
     for node in net.graph.nodes:
         if not _moves(net, node) or _all_fixed(net, node):
             continue
-        if _valid_for_any_width(net, node, failed):
+        steady = _shares_at_any_width(node, aliases)
+        if steady and _valid_for_any_width(net, node, failed):
             continue
-        replacement = _pad(net, node) or _reshape(net, node) or _select(net, node)
+        moved = (_pad(net, node) or _reshape(net, node)) if steady else None
+        replacement = moved or _select(net, node, aliases)
         if replacement is None:
             failed.add(node)
         else:
@@ -113,6 +117,14 @@ def _valid_for_any_width(net: Labelled, node: fx.Node, failed: set[fx.Node]) -> 
     if node.target in rules.SELECTING:
         return _keeps_all_channels(net, node, sources[0], failed)
     return node.target in rules.PADDING and _channel_padding(net, node) == (0, 0)
+
+
+def _shares_at_any_width(node: fx.Node, aliases: Aliases) -> bool:
+    """False where a copy may become a view of a thin network's tensor, and somebody writes to one of both."""
+    if node.target not in rules.RESHAPING and node.target != "contiguous":
+        return True
+    source = node.all_input_nodes[0]
+    return aliases.shared(node, source) or not (aliases.written(node) or aliases.written(source))
 
 
 def _says_rest(node: fx.Node, labels: Tensor) -> bool:
@@ -175,7 +187,7 @@ def _reshape(net: Labelled, node: fx.Node) -> Replacement | None:
     return Replacement(source, step)
 
 
-def _select(net: Labelled, node: fx.Node) -> Replacement | None:
+def _select(net: Labelled, node: fx.Node, aliases: Aliases) -> Replacement | None:
     """Data movement from an earlier node that amounts to picking channels: a slice, a split's part, a shuffle."""
     labels = net.labels[node]
     if not isinstance(labels, Tensor) or not _clean(labels):
@@ -185,8 +197,20 @@ def _select(net: Labelled, node: fx.Node) -> Replacement | None:
         chain.append(chain[-1].all_input_nodes[0])
         found = _picked(net, chain)
         if found is not None:
-            return Replacement(chain[-1], found)
+            step = _as_it_shares(found, chain, aliases)
+            return Replacement(chain[-1], step) if step else None
     return None
+
+
+def _as_it_shares(step: SelectStep, chain: list[fx.Node], aliases: Aliases) -> SelectStep | None:
+    """The step with memory shared as in the network where somebody writes to it: a view stays a view, a copy a copy."""
+    node, source = chain[0], chain[-1]
+    if not (aliases.written(node) or aliases.written(source)):
+        return step
+    if aliases.shared(node, source):
+        return step if bool(np.all(np.diff(step.index) == 1)) else None
+    # What lies between may have been written to since it was copied.
+    return replace(step, copies=True) if len(chain) == 2 else None
 
 
 def _picked(net: Labelled, chain: list[fx.Node]) -> SelectStep | None:
@@ -230,7 +254,7 @@ def _filled(node: fx.Node, values: dict[fx.Node, Any]) -> Any:
 
 def _live(graph: fx.Graph, plan: Plan) -> set[fx.Node]:
     live: set[fx.Node] = set()
-    pending = [node for node in graph.nodes if node.op == "output"]
+    pending = [node for node in graph.nodes if node.op == "output" or node.meta.get(WRITTEN)]
     while pending:
         node = pending.pop()
         if node not in live:

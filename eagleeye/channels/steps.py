@@ -47,6 +47,8 @@ class SelectStep:
     """Channel ids along the axis that is picked from."""
     index: Ids
     """Positions in it, in the order of the result."""
+    copies: bool = False
+    """Whether the result must have memory of its own, because somebody writes to it or to what it is picked from."""
 
     def positions(self) -> list[Ids]:
         """The channel ids whose number this step depends on."""
@@ -57,7 +59,7 @@ class SelectStep:
         keep = kept[self.source]
         place = np.cumsum(keep) - 1
         index = place[self.index[keep[self.index]]]
-        if np.array_equal(index, np.arange(index[0], index[0] + len(index))):
+        if not self.copies and np.array_equal(index, np.arange(index[0], index[0] + len(index))):
             return ChannelSlice(self.axis, int(index[0]), int(index[0]) + len(index))
         return ChannelSelect(self.axis, index.tolist())
 

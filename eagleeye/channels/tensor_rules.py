@@ -16,7 +16,21 @@ from torch import Tensor
 
 from eagleeye.channels.ties import Ties, along, spread, varying_axes
 
+_IN_PLACE = (
+    "relu_", "sigmoid_", "tanh_", "exp_", "sqrt_", "rsqrt_", "abs_", "neg_", "square_", "log_", "sin_", "cos_", "erf_",
+    "reciprocal_", "clamp_", "clamp_min_", "clamp_max_", "add_", "sub_", "mul_", "div_", "true_divide_", "pow_",
+    "addcmul_", "addcdiv_", "lerp_", "masked_fill_", "copy_", "fill_", "zero_", "elu_", "selu_", "celu_", "silu_",
+    "leaky_relu_", "hardtanh_", "hardswish_", "threshold_", "dropout_",
+)  # fmt: skip
+"""Methods and functions that write position by position: all names of the tensor keep the channels they had."""
+
+MAKING: frozenset[Any] = frozenset({"new_zeros", "new_ones", "new_full", "new_empty", "new_tensor"})
+"""Methods that take a tensor's kind alone, and nothing of what is in it."""
+
 ELEMENTWISE: frozenset[Any] = frozenset({
+    *_IN_PLACE,
+    *(getattr(space, name) for space in (torch, F) for name in _IN_PLACE if callable(getattr(space, name, None))),
+    operator.ipow, torch.full_like, torch.empty_like,
     operator.add, operator.sub, operator.mul, operator.truediv, operator.iadd, operator.isub, operator.imul,
     operator.itruediv, operator.neg, operator.pow, torch.add, torch.sub, torch.mul, torch.div, torch.neg, torch.pow,
     torch.maximum, torch.minimum, torch.where, torch.relu, torch.relu_, torch.sigmoid, torch.tanh, torch.exp,

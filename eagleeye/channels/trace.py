@@ -14,6 +14,7 @@ from torch import Tensor, fx, nn
 
 from eagleeye.architecture import unstorable
 from eagleeye.channels import tensor_rules as rules
+from eagleeye.channels.aliases import WRITTEN, Aliases
 from eagleeye.channels.groups import Grouping, gather
 from eagleeye.channels.propagate import Labelled, place_of, propagate
 from eagleeye.channels.rewrite import Plan, plan_steps
@@ -123,6 +124,7 @@ def _rewritten(net: Labelled, plan: Plan) -> tuple[fx.Graph, dict[str, Step]]:
     graph = fx.Graph()
     copies: dict[fx.Node, fx.Node] = {}
     steps: dict[str, Step] = {}
+    aliases = Aliases(net.graph)
     for node in net.graph.nodes:
         if node in plan:
             name = f"step_{node.name}"
@@ -130,6 +132,9 @@ def _rewritten(net: Labelled, plan: Plan) -> tuple[fx.Graph, dict[str, Step]]:
             copies[node] = graph.call_module(name, (copies[plan[node].source],))
         elif node.target is not torch._assert:
             copies[node] = graph.node_copy(node, lambda source: copies[source])
+        if node.op == "placeholder" and aliases.written(node):
+            # Images belong to whoever gives them: they serve other candidates, too.
+            copies[node] = graph.call_method("clone", (copies[node],))
     for node in reversed(graph.nodes):
         if not node.users and _only_moves(node):
             graph.erase_node(node)
@@ -147,7 +152,9 @@ def _unstorable(net: Labelled, graph: fx.Graph, steps: dict[str, Step]) -> tuple
 
 
 def _only_moves(node: fx.Node) -> bool:
-    """Whether a node has no effect beside its result: in-place arithmetic stays even if its result is unread."""
+    """Whether a node has no effect beside its result: what writes in place stays even if its result is unread."""
+    if node.meta.get(WRITTEN):
+        return False
     if node.op not in ("call_function", "call_method", "call_module", "get_attr"):
         return False
     if not isinstance(node.meta.get(VALUE), Tensor):

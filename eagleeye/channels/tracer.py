@@ -10,62 +10,38 @@ import inspect
 import operator
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
-from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
 
+from eagleeye.channels.aliases import WRITTEN, memory_of, tensors_in, version_of
+from eagleeye.channels.creation import TAKING_SIZES, RecordedCreation, is_random, settle
+from eagleeye.channels.places import line_of, user_line
+from eagleeye.channels.proxies import FREE, VALUE, ValueProxy
+from eagleeye.channels.untouched import untouched
 from eagleeye.errors import TraceError
 from eagleeye.modes import evaluating
 
-VALUE = "value"
-"""Key in `Node.meta` of the value the node had on the example input."""
+__all__ = ["LINE", "VALUE", "record"]
 
-
-class _ValueProxy(fx.Proxy):
-    """A proxy that answers `len`, `int` and `range` from its value on the example; tensors still refuse."""
-
-    def __getattr__(self, name: str) -> Any:
-        """Methods are recorded when they are called; any other attribute (`shape`) is read at once."""
-        if callable(getattr(self.node.meta[VALUE], name, None)):
-            return super().__getattr__(name)
-        attribute = getattr(self.node.meta[VALUE], name)
-        if isinstance(attribute, str):
-            return attribute
-        return self.tracer.create_proxy("call_function", getattr, (self, name), {})
-
-    def _number(self) -> Any:
-        value = self.node.meta[VALUE]
-        if isinstance(value, Tensor):
-            raise TraceError(_data_dependent(self.node, sys._getframe()))
-        return value
-
-    def __len__(self) -> int:
-        value = self.node.meta[VALUE]
-        return len(value)
-
-    def __index__(self) -> int:
-        return operator.index(self._number())
-
-    def __int__(self) -> int:
-        return int(self._number())
-
-    def __float__(self) -> float:
-        return float(self._number())
+LINE = "line"
+"""Key in `Node.meta` of the user's line that the node comes from, as " at file:line"."""
 
 
 class _ExampleTracer(fx.Tracer):
     """A `torch.fx` tracer that runs each operation on the example while recording it."""
 
     def __init__(self, inputs: tuple[Tensor, ...]) -> None:
-        super().__init__()
+        # Torch lists its functions once, at the first question: those that are exchanged now must not be among them.
+        torch.overrides.get_overridable_functions()
+        super().__init__(autowrap_functions=TAKING_SIZES)
+        self._autowrap_search.append(torch)
         self._given = inputs
         self._inputs = iter(inputs)
-        self._running_example = False
+        self.running_example = False
         self._names: dict[int, str] = {}
         self.failed_in = ""
 
@@ -82,23 +58,29 @@ class _ExampleTracer(fx.Tracer):
         return dropping or super().is_leaf_module(m, module_qualified_name)
 
     def proxy(self, node: fx.Node) -> fx.Proxy:
-        return _ValueProxy(node, self)
+        return ValueProxy(node, self)
 
     def create_node(self, kind: str, target: Any, *rest: Any, **named: Any) -> fx.Node:
         node = super().create_node(kind, target, *rest, **named)
-        if kind == "get_attr":
+        node.meta[LINE] = line_of(sys._getframe())
+        node.meta[FREE] = _is_free(node)
+        try:
             node.meta[VALUE] = self._value(node)
+        except Exception:
+            # Whoever handles it in the forward pass goes on without.
+            self.graph.erase_node(node)
+            raise
         return node
 
     def create_proxy(self, kind: str, target: Any, args: Any, kwargs: Any, *rest: Any, **named: Any) -> fx.Proxy:
-        proxy = super().create_proxy(kind, target, args, kwargs, *rest, **named)
-        proxy.node.meta[VALUE] = self._value(proxy.node)
-        return proxy
+        if kind == "call_method" and target.startswith("__"):
+            kind, (target, args) = "call_function", _as_operator(target, args)
+        return super().create_proxy(kind, target, args, kwargs, *rest, **named)
 
     def call_module(
         self, m: nn.Module, forward: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
-        if self._running_example:
+        if self.running_example:
             return forward(*args, **kwargs)
         try:
             return super().call_module(m, forward, args, kwargs)
@@ -108,7 +90,7 @@ class _ExampleTracer(fx.Tracer):
             raise
 
     def getattr(self, attr: str, attr_val: Any, parameter_proxy_cache: dict[str, Any]) -> Any:
-        if self._running_example:
+        if self.running_example:
             return attr_val
         if not self._names:
             tensors = [*self.root.named_parameters(), *self.root.named_buffers()]
@@ -120,12 +102,6 @@ class _ExampleTracer(fx.Tracer):
             parameter_proxy_cache[name] = self.create_proxy("get_attr", name, (), {})
         return parameter_proxy_cache[name]
 
-    def to_bool(self, obj: fx.Proxy) -> bool:
-        value = obj.node.meta[VALUE]
-        if isinstance(value, Tensor):
-            raise TraceError(_data_dependent(obj.node, sys._getframe()))
-        return bool(value)
-
     def iter(self, obj: fx.Proxy) -> Iterator[Any]:
         proxy: Any = obj
         return iter([proxy[i] for i in range(len(obj.node.meta[VALUE]))])
@@ -136,11 +112,21 @@ class _ExampleTracer(fx.Tracer):
         if node.op == "output":
             return None
         args, kwargs = fx.node.map_arg((node.args, node.kwargs), lambda n: n.meta[VALUE])
-        running, self._running_example = self._running_example, True
+        given = tensors_in((args, kwargs))
+        before = [(version_of(tensor), tensor.shape) for tensor in given]
+        running, self.running_example = self.running_example, True
         try:
-            return self._run(node, args, kwargs)
+            value = self._run(node, args, kwargs)
         finally:
-            self._running_example = running
+            self.running_example = running
+        if any(tensor.shape != shape for tensor, (_, shape) in zip(given, before, strict=True)):
+            raise TraceError(
+                f"operation '{node.target}'{node.meta[LINE]}: it changes the shape of a tensor in place, which cannot"
+                " be followed; use the operation that gives a new view"
+            )
+        written = [t for t, (version, _) in zip(given, before, strict=True) if version_of(t) != version]
+        node.meta[WRITTEN] = frozenset(memory_of(tensor) for tensor in written)
+        return value
 
     def _run(self, node: fx.Node, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         target: Any = node.target
@@ -166,26 +152,53 @@ def record(model: nn.Module, inputs: tuple[Tensor, ...]) -> fx.Graph:
     Raises:
         TraceError: The network cannot run on the example, or its control flow depends on data.
     """
-    tracer = _ExampleTracer(inputs)
-    known = set(vars(model))
+    # Copies: the forward pass may write to its inputs.
+    tracer = _ExampleTracer(tuple(tensor.clone() for tensor in inputs))
+    with untouched(model), evaluating(model), torch.no_grad():
+        try:
+            with RecordedCreation(tracer):
+                graph = tracer.trace(model)
+            settle(tracer, graph)
+            return graph
+        except TraceError:
+            raise
+        except Exception as error:  # whatever a user's forward pass raises is the user's to read, with its place
+            failure = error
+    raise TraceError(_failure(model, inputs, tracer.failed_in, failure)) from failure
+
+
+def _failure(model: nn.Module, inputs: tuple[Tensor, ...], layer: str, error: Exception) -> str:
+    """What went wrong, and whether it is the network itself or its recording."""
+    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    lines = [(at.f_code.co_filename, line) for at, line in traceback.walk_tb(error.__traceback__)]
+    place = (f"layer '{layer}'" if layer else "forward()") + user_line(reversed(lines))
     try:
-        with evaluating(model), torch.no_grad():
-            return tracer.trace(model)
-    except TraceError:
-        raise
-    except Exception as error:  # whatever a user's forward pass raises is the user's to read, with its place
-        place = f"layer '{tracer.failed_in}'" if tracer.failed_in else "forward()"
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        lines = [(at.f_code.co_filename, line) for at, line in traceback.walk_tb(error.__traceback__)]
-        place += _user_line(reversed(lines))
-        raise TraceError(
-            f"network {type(model).__name__}: tracing stopped in {place}: {reason}; the forward pass must run"
-            f" on an input of shape {[tuple(i.shape) for i in inputs]} without control flow on tensor values"
-        ) from error
-    finally:
-        # torch.fx keeps tensors that the forward pass makes on the way as attributes of the model.
-        for name in set(vars(model)) - known:
-            delattr(model, name)
+        with untouched(model), evaluating(model), torch.no_grad():
+            model(*(tensor.clone() for tensor in inputs))
+    except Exception:  # its own failure, whatever it is
+        shapes = [tuple(tensor.shape) for tensor in inputs]
+        return (
+            f"network {type(model).__name__}: it stops in {place}: {reason}; the network itself does not run on the"
+            f" example of shape {shapes}: give one that it takes"
+        )
+    return (
+        f"network {type(model).__name__}: recording stopped in {place}: {reason}; the network itself runs, but this"
+        " line cannot be recorded: use operations of torch on tensors there, or move it out of forward()"
+    )
+
+
+def _is_free(node: fx.Node) -> bool:
+    if node.op == "get_attr":
+        return str(node.target).startswith("_tensor_constant")
+    called = node.op in ("call_function", "call_method") and not is_random(node.target)
+    return called and all(source.meta[FREE] for source in node.all_input_nodes)
+
+
+def _as_operator(method: str, args: Any) -> tuple[Any, Any]:
+    """The operator that a special method stands for, with its arguments in order."""
+    if method.startswith("__r") and not hasattr(operator, method):
+        return getattr(operator, f"__{method[3:]}"), (args[1], args[0], *args[2:])
+    return getattr(operator, method), args
 
 
 def _input_names(forward: Callable[..., Any], count: int) -> list[str]:
@@ -197,19 +210,3 @@ def _input_names(forward: Callable[..., Any], count: int) -> list[str]:
         elif parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD):
             names.append(name)
     return (names + [f"input_{place}" for place in range(len(names), count)])[:count]
-
-
-def _data_dependent(node: fx.Node, frame: FrameType) -> str:
-    lines = [(at.f_code.co_filename, line) for at, line in traceback.walk_stack(frame)]
-    name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", node.target)
-    return (
-        f"operation '{name}' ({node.name}){_user_line(lines)}: its result decides the control flow, which then depends"
-        " on the data; only control flow on shapes can be traced: move the decision out of forward()"
-    )
-
-
-def _user_line(lines: Iterable[tuple[str, int]]) -> str:
-    """The first of the lines that is neither torch's nor this library's."""
-    ours = (str(Path(torch.__file__).parent), str(Path(__file__).parents[1]), str(Path(inspect.__file__).parent), "<")
-    place = next(((file, line) for file, line in lines if not file.startswith(ours)), None)
-    return f" at {place[0]}:{place[1]}" if place else ""
