@@ -7,11 +7,13 @@ from contextlib import contextmanager
 from itertools import chain, islice, repeat
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from eagleeye.bn_average import BatchNorm, LayerAverage, calls_per_pass, told_of_calls
 from eagleeye.errors import ConfigError, EvaluationError
+from eagleeye.inputs import Inputs
 from eagleeye.modes import evaluating
+from eagleeye.running import images_in, run
 
 PAPER_MOMENTUM = 0.1
 PAPER_ITERATIONS = 100
@@ -19,7 +21,7 @@ PAPER_ITERATIONS = 100
 
 def adapt_batch_norm(
     model: nn.Module,
-    batches: Iterable[Tensor],
+    batches: Iterable[Inputs],
     *,
     mode: str = "reset",
     iterations: int | None = None,
@@ -34,7 +36,8 @@ def adapt_batch_norm(
 
     Args:
         model: The pruned network; its running means and variances change, nothing else.
-        batches: Normalised float tensors (n, C, H, W) without labels. `paper` needs it to be iterable repeatedly.
+        batches: Normalised float tensors (n, C, H, W) without labels, or whatever else the network takes, as in
+            `eagleeye.inputs`. `paper` needs it to be iterable repeatedly.
         mode: `reset` or `paper`.
         iterations: Batches to use, starting over when they run out; `None` means all of them once (`reset`) or
             100 iterations (`paper`).
@@ -62,12 +65,18 @@ def adapt_batch_norm(
         _run(model, layers, cycled, mode, seen)
 
 
+def exact(layer: BatchNorm) -> None:
+    """Bring a layer of 16 bits to float32: it takes and gives 16 bits, but averages are not rounded every time."""
+    if layer.running_mean is not None and layer.running_mean.dtype in (torch.float16, torch.bfloat16):
+        layer.float()
+
+
 def batch_norm_layers(model: nn.Module) -> list[BatchNorm]:
     """The layers that adaptive batch normalisation adapts: those that keep running statistics."""
     return [m for m in model.modules() if isinstance(m, BatchNorm) and m.running_mean is not None]
 
 
-def _run(model: nn.Module, layers: list[BatchNorm], batches: Iterable[Tensor], mode: str, seen: int) -> None:
+def _run(model: nn.Module, layers: list[BatchNorm], batches: Iterable[Inputs], mode: str, seen: int) -> None:
     pending = iter(batches)
     first = next(pending, None)
     if first is None:
@@ -87,15 +96,11 @@ def _run(model: nn.Module, layers: list[BatchNorm], batches: Iterable[Tensor], m
         )
 
 
-def _pass(model: nn.Module, averages: list[LayerAverage], batch: Tensor) -> None:
+def _pass(model: nn.Module, averages: list[LayerAverage], batch: Inputs) -> None:
+    images = images_in(batch)
     for average in averages:
-        average.begin(len(batch))
-    try:
-        model(batch)
-    except ValueError as error:
-        raise EvaluationError(
-            f"calibration batch of shape {tuple(batch.shape)}: {error}; use larger batches or more images"
-        ) from error
+        average.begin(images)
+    run(model, batch)
     for average in averages:
         average.end()
 
@@ -114,11 +119,12 @@ def _check_calls(model: nn.Module, averages: list[LayerAverage], expected: list[
 @contextmanager
 def _only_these_train(model: nn.Module, layers: list[BatchNorm]) -> Iterator[None]:
     """Training mode for the given layers alone; modes and momenta come back, after an exception statistics too."""
-    momenta = [layer.momentum for layer in layers]
+    momenta, types = [layer.momentum for layer in layers], [_type_of(layer) for layer in layers]
     statistics = [{key: value.clone() for key, value in layer.named_buffers(recurse=False)} for layer in layers]
     with evaluating(model):
         for layer in layers:
             layer.training = True
+            exact(layer)
         try:
             yield
         except BaseException:
@@ -127,5 +133,11 @@ def _only_these_train(model: nn.Module, layers: list[BatchNorm]) -> Iterator[Non
                     value.copy_(saved[key])
             raise
         finally:
-            for layer, momentum in zip(layers, momenta, strict=True):
+            for layer, momentum, dtype in zip(layers, momenta, types, strict=True):
                 layer.momentum = momentum
+                layer.to(dtype)
+
+
+def _type_of(layer: BatchNorm) -> torch.dtype:
+    assert layer.running_mean is not None
+    return layer.running_mean.dtype

@@ -10,7 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
+from eagleeye.inputs import Inputs
 from eagleeye.modes import evaluating
+from eagleeye.running import run
 
 BatchNorm = nn.modules.batchnorm._BatchNorm
 
@@ -97,13 +99,13 @@ def told_of_calls(averages: Sequence[LayerAverage]) -> Iterator[None]:
         yield
 
 
-def calls_per_pass(model: nn.Module, layers: Sequence[BatchNorm], batch: Tensor) -> list[int]:
+def calls_per_pass(model: nn.Module, layers: Sequence[BatchNorm], batch: Inputs) -> list[int]:
     """How often a forward pass calls each layer.
 
     Args:
         model: The network.
         layers: Some of its layers; their statistics stay as they are.
-        batch: An input (n, C, H, W).
+        batch: What the network takes, as in `eagleeye.inputs`.
 
     Returns:
         A count for each layer.
@@ -118,7 +120,7 @@ def calls_per_pass(model: nn.Module, layers: Sequence[BatchNorm], batch: Tensor)
         return lambda: counts.update([layer])
 
     with _before_calls({layer: counter(layer) for layer in layers}), evaluating(model):
-        model(batch)
+        run(model, batch)
     return [counts[layer] for layer in layers]
 
 

@@ -11,7 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from eagleeye.errors import EvaluationError
+from eagleeye.inputs import Inputs
 from eagleeye.modes import evaluating
+from eagleeye.running import run
 from eagleeye.scores import SIGNS, agreement, correct, cross_entropy, divergence
 
 
@@ -56,12 +58,13 @@ class Predictions(NamedTuple):
         return {name: column for name, column in zip(SIGNS, self, strict=True) if column is not None}
 
 
-def evaluate(model: nn.Module, labelled_batches: Iterable[tuple[Tensor, Tensor]]) -> Score:
+def evaluate(model: nn.Module, labelled_batches: Iterable[tuple[Inputs, Tensor]]) -> Score:
     """Top-1 accuracy and mean cross-entropy in evaluation mode.
 
     Args:
         model: A classifier with outputs (n, classes); left as it was.
-        labelled_batches: Pairs of normalised float tensors (n, C, H, W) and int64 labels (n,).
+        labelled_batches: Pairs of normalised float tensors (n, C, H, W), or whatever else the network takes, as in
+            `eagleeye.inputs`, and int64 labels (n,).
 
     Returns:
         The score, over all images alike whatever the batches.
@@ -73,7 +76,7 @@ def evaluate(model: nn.Module, labelled_batches: Iterable[tuple[Tensor, Tensor]]
 
 
 def predict(
-    model: nn.Module, labelled_batches: Iterable[tuple[Tensor, Tensor]], *, full: Tensor | None = None
+    model: nn.Module, labelled_batches: Iterable[tuple[Inputs, Tensor]], *, full: Tensor | None = None
 ) -> Predictions:
     """Image by image, whether a classifier is right in evaluation mode, and its cross-entropy.
 
@@ -92,7 +95,7 @@ def predict(
     seen = 0
     with evaluating(model), torch.inference_mode():
         for batch, labels in labelled_batches:
-            outputs = model(batch)
+            outputs = run(model, batch)
             check_outputs(outputs, labels)
             columns: tuple[Tensor, ...] = (correct(outputs, labels), cross_entropy(outputs, labels))
             if full is not None:
@@ -106,7 +109,7 @@ def predict(
     return Predictions(*(torch.cat(parts).cpu().numpy() for parts in zip(*found, strict=True)))
 
 
-def check_outputs(outputs: Tensor, labels: Tensor) -> None:
+def check_outputs(outputs: Any, labels: Tensor) -> None:
     """Check that a network's outputs are class scores of the labels' classes.
 
     Args:
@@ -118,7 +121,15 @@ def check_outputs(outputs: Tensor, labels: Tensor) -> None:
     """
     if not isinstance(outputs, Tensor) or outputs.dim() != 2:
         shape = tuple(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
-        raise EvaluationError(f"network output: {shape} is no table of class scores; it must be a tensor (n, classes)")
+        raise EvaluationError(
+            f"network output: {shape} is no table of class scores; it must be a tensor (n, classes): let a module of"
+            " your own around the network return that alone"
+        )
+    if outputs.shape[1] == 1:
+        raise EvaluationError(
+            "network output: one value per image is no choice between classes; for a binary logit z, let a module of"
+            " your own around the network return torch.cat([torch.zeros_like(z), z], 1)"
+        )
     if int(labels.max()) >= outputs.shape[1]:
         raise EvaluationError(
             f"labels: class {int(labels.max())} occurs, but the network has {outputs.shape[1]} outputs;"

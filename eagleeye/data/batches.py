@@ -108,6 +108,16 @@ class Batches(Generic[Item]):
         part.pixels, part.labels = self.pixels[:count], self.labels[:count]
         return part
 
+    def in_precision(self, dtype: torch.dtype) -> "Batches[Item]":
+        """The same batches as inputs of another type; no pixel is copied.
+
+        Args:
+            dtype: Type of the inputs.
+        """
+        other = copy.copy(self)
+        other.normalise = self.normalise.of(dtype)
+        return other
+
     def between(self, start: int, stop: int) -> Iterator[Item]:
         """The batches of some images, cut where the batches of all images are cut.
 

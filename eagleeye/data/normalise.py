@@ -1,5 +1,7 @@
 """From bytes to the network's input: subtract the mean, divide by the standard deviation."""
 
+import copy
+
 import torch
 from torch import Tensor
 
@@ -22,6 +24,12 @@ class Normaliser:
         mean, std = (torch.tensor(values, dtype=torch.float64) for values in (preprocess.mean, preprocess.std))
         self.scale, self.shift = (values.to(torch.float32).to(device) for values in (1 / (255 * std), -mean / std))
         self.dtype = dtype
+
+    def of(self, dtype: torch.dtype) -> "Normaliser":
+        """The same with results of another type."""
+        other = copy.copy(self)
+        other.dtype = dtype
+        return other
 
     def __call__(self, pixels: Tensor) -> Tensor:
         """Normalise images.

@@ -16,7 +16,8 @@ class Adaptable:
 
     Args:
         network: The network, in evaluation mode; it is changed.
-        dtype: Of the weights of convolutions and linear layers; statistics and everything else stay as they are.
+        dtype: Of the weights of convolutions and linear layers, float32 leaving them as they are; statistics and
+            everything else stay.
     """
 
     def __init__(self, network: fx.GraphModule, dtype: torch.dtype) -> None:
@@ -34,13 +35,15 @@ class Adaptable:
         """The network for prediction, its present statistics folded into the convolutions."""
         for pair in self.pairs:
             conv, norm = self.network.get_submodule(pair.conv), self.network.get_submodule(pair.norm)
-            fold(conv, norm, self.exact[pair.conv].float(), self.folded.get_submodule(pair.conv))
+            exact = self.exact[pair.conv]
+            weight = exact.to(torch.promote_types(exact.dtype, torch.float32))
+            fold(conv, norm, weight, self.folded.get_submodule(pair.conv))
         return self.folded
 
     def statistics(self) -> Tensor:
-        """All BN statistics, one after another, float32 (count,) on the CPU."""
+        """All BN statistics, one after another, (count,) on the CPU; float32, or float64 where the network is."""
         tensors = [tensor for layer in self.norms for tensor in (layer.running_mean, layer.running_var)]
-        return torch.cat([tensor.float() for tensor in tensors if tensor is not None] or [torch.empty(0)]).cpu()
+        return torch.cat([tensor for tensor in tensors if tensor is not None] or [torch.empty(0)]).cpu()
 
     def restore(self, statistics: Tensor) -> None:
         """Put statistics back that `statistics` gave for the same shape of the network."""

@@ -16,14 +16,15 @@ from eagleeye.batchnorm import adapt_batch_norm
 from eagleeye.channels.space import Space
 from eagleeye.cores import usable_cores
 from eagleeye.data import Batches
-from eagleeye.engine.memory import choose_chunk, is_full, keep_freed_memory
+from eagleeye.engine.memory import choose_chunk, keep_freed_memory
 from eagleeye.engine.method import ADAPTIVE, Method, Outcome
 from eagleeye.engine.parent import Parent
 from eagleeye.engine.precision import choose_precision
 from eagleeye.engine.slot import Slot
 from eagleeye.engine.start import Start, fits
-from eagleeye.errors import EvaluationError
-from eagleeye.evaluate import Predictions, predict
+from eagleeye.errors import ConfigError, EvaluationError
+from eagleeye.evaluate import Predictions, check_outputs, predict
+from eagleeye.running import is_full, run
 from eagleeye.strategies import Strategy
 
 GPU_LANES = 4
@@ -34,7 +35,8 @@ class Engine:
     """Evaluates candidates; any number of threads may call `score` at a time.
 
     Args:
-        model: The trained network on its device, left untouched.
+        model: The trained network on its device, left untouched; it takes a tensor of images and returns logits. One
+            whose weights are float64, float16 or bfloat16 is searched in that precision.
         space: Its search space.
         calibration: Images that re-estimate BN statistics. Their batch size is part of a score: it is the number of
             images whose statistics are averaged.
@@ -46,6 +48,8 @@ class Engine:
 
     Raises:
         StrategyError: The space was traced from another network.
+        ConfigError: Batches or the precision are not what they should be.
+        EvaluationError: The network does not take such images, or its outputs are no class scores of the labels.
     """
 
     def __init__(
@@ -59,9 +63,14 @@ class Engine:
         lanes: int | None = None,
         say: Callable[[str], None] = lambda line: None,
     ) -> None:
+        _check_batches(calibration, sub_validation)
         self.whole = self.parent = Parent(model, space, criterion=method.criterion, refit=method.refit)
-        self.calibration, self.sub_validation, self.method, self.say = calibration, sub_validation, method, say
-        self.dtype = choose_precision(method.precision, self.parent.device)
+        self.calibration = calibration.in_precision(self.parent.precision)
+        self.sub_validation = sub_validation.in_precision(self.parent.precision)
+        self.method, self.say = method, say
+        self.dtype = choose_precision(method.precision, self.parent.device, self.parent.precision)
+        self._weights = torch.float32 if self.dtype == self.parent.precision else self.dtype
+        self._check_network()
         self.lanes = lanes or (usable_cores() if self.parent.device.type == "cpu" else GPU_LANES)
         if self.parent.device.type == "cpu":
             keep_freed_memory()
@@ -119,8 +128,8 @@ class Engine:
         """A candidate as a network of its own, ready to be saved, exported or trained on.
 
         Pruned by the engine's criterion, with BN statistics re-estimated on all calibration images as a search's winner
-        has them. All of it is float32, also where candidates are scored in bfloat16: the accuracy is then the score but
-        for images on the edge between two classes.
+        has them. It is in the trained network's precision, also where candidates of a float32 network are scored in
+        bfloat16: the accuracy is then the score but for images on the edge between two classes.
 
         Args:
             strategy: The candidate, or its widths in group order.
@@ -137,10 +146,10 @@ class Engine:
         slot.fill(widths)
         self._adapt(slot, widths, len(self.calibration.labels), None)
         # A copy: the slot shares those of the trained network's tensors that lose no channel.
-        return copy.deepcopy(slot.network)
+        return self.whole.as_given(copy.deepcopy(slot.network))
 
     def full_outputs(self, images: int | None = None) -> Tensor:
-        """The unpruned network's logits for sub-validation images, float32 (images, classes); computed once.
+        """The unpruned network's logits for sub-validation images (images, classes), at least float32; computed once.
 
         Args:
             images: So many of the first ones; None: all there are.
@@ -160,7 +169,7 @@ class Engine:
         with self._lane() as slot, torch.inference_mode():
             slot.fill(self.parent.space.channels)
             network = slot.fold()
-            parts = self._in_chunks(start, stop, lambda start, stop: network(self._part(start, stop, 0)[0]).float())
+            parts = self._in_chunks(start, stop, lambda start, stop: _exact(network(self._part(start, stop, 0)[0])))
             # On the CPU first: other streams of a GPU must not read what is still being computed.
             return torch.cat(parts).cpu().to(self.parent.device)
 
@@ -218,7 +227,7 @@ class Engine:
             if parent.start is not None and fits(parent.start, self.calibration.part(0, 1), images):
                 self.parent = parent
                 # A copy: its layers change their precision and statistics.
-                return Start(copy.deepcopy(parent.start), self.dtype, self.calibration, self.sub_validation)
+                return Start(copy.deepcopy(parent.start), self._weights, self.calibration, self.sub_validation)
         return None
 
     def _source(self, slot: Slot) -> Batches[Tensor] | Start:
@@ -228,6 +237,11 @@ class Engine:
         if self._start is not None:
             return self._start.part(start, stop, seen)
         return self.sub_validation.part(start, stop)
+
+    def _check_network(self) -> None:
+        with torch.inference_mode():
+            outputs = run(self.parent.full, self.sub_validation.part(0, 1)[0])
+        check_outputs(outputs, self.sub_validation.labels)
 
     def _halve_calibration(self, size: int) -> None:
         said = "calibration images per batch; candidates scored from here on are compared with others less exactly"
@@ -253,7 +267,7 @@ class Engine:
         slot = self._slots.get()
         try:
             if slot is None:
-                slot = Slot(self.parent, dtype=self.dtype)
+                slot = Slot(self.parent, dtype=self._weights)
             with self._stream(slot), self._arithmetic():
                 yield slot
         finally:
@@ -269,4 +283,19 @@ class Engine:
 
     def _arithmetic(self) -> AbstractContextManager[object]:
         # Weights are in the lower precision already; autocast brings the inputs to it wherever a layer needs that.
-        return torch.autocast(self.parent.device.type, self.dtype, enabled=self.dtype != torch.float32)
+        return torch.autocast(self.parent.device.type, self.dtype, enabled=self._weights != torch.float32)
+
+
+def _check_batches(calibration: object, sub_validation: object) -> None:
+    for name, batches, labelled in (("calibration", calibration, False), ("sub_validation", sub_validation, True)):
+        if not isinstance(batches, Batches):
+            raise ConfigError(
+                f"{name} is a {type(batches).__name__}; needed is eagleeye.data.Batches: with batches of another kind"
+                " score candidates one at a time, by prune, adapt_batch_norm and evaluate"
+            )
+        if batches.labelled != labelled:
+            raise ConfigError(f"{name}: the batches have labelled={batches.labelled}; needed is labelled={labelled}")
+
+
+def _exact(outputs: Tensor) -> Tensor:
+    return outputs.to(torch.promote_types(outputs.dtype, torch.float32))

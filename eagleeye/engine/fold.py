@@ -72,7 +72,7 @@ def fold(conv: nn.Module, norm: nn.Module, weight: Tensor, target: nn.Module) ->
     Args:
         conv: The convolution (for its bias).
         norm: The BN layer behind it.
-        weight: The convolution's weight in float32.
+        weight: The convolution's weight in float32, or in float64 where the network is.
         target: The convolution without the BN layer, as `without_norms` made it.
     """
     assert isinstance(conv, ConvNd) and isinstance(target, ConvNd) and isinstance(norm, BatchNorm)

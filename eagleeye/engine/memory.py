@@ -57,13 +57,6 @@ def keep_freed_memory() -> None:
             mallopt(parameter, size)
 
 
-def is_full(error: Exception) -> bool:
-    """Whether an error says that the device's memory is full; a CPU's allocator has no type of its own for that."""
-    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
-        return True
-    return isinstance(error, RuntimeError) and "allocate memory" in str(error)
-
-
 def _room(device: torch.device) -> float:
     if device.type == "cuda":
         return GPU_SHARE * torch.cuda.get_device_properties(device).total_memory

@@ -41,7 +41,7 @@ class Outcome:
     vanilla_predictions: Predictions | None
     """The same with the trained network's statistics, where asked for."""
     statistics: Tensor
-    """The candidate's BN statistics, float32 (count,), to go on from with more calibration images."""
+    """The candidate's BN statistics (count,), float32 or, like the network, float64, to go on from with more images."""
 
     @property
     def score(self) -> Score:

@@ -12,14 +12,16 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, fx, nn
 
-from eagleeye.batchnorm import batch_norm_layers
+from eagleeye.batchnorm import batch_norm_layers, exact
 from eagleeye.channels.space import Space
 from eagleeye.channels.steps import Kept
 from eagleeye.engine.split import split
 from eagleeye.importance import Criterion, l1_norm
+from eagleeye.inputs import precision_of
 from eagleeye.prune import build_thin, check_fits, check_widths, first_of, order_of
 from eagleeye.reconstruction import Reconstruction
 from eagleeye.stored.names import attribute
+from eagleeye.wrappers import unwrapped
 
 
 @dataclass(frozen=True)
@@ -66,11 +68,16 @@ class Parent:
         criterion: Criterion = l1_norm,
         refit: Reconstruction | None = None,
     ) -> None:
+        model = unwrapped(model)
         check_fits(model, space)
-        self.space = space
+        self.space, self.precision = space, precision_of(model)
         everything = [np.ones(group.channels, dtype=bool) for group in space.groups]
         self.full = build_thin(model, space, everything).eval()
         """The trained network in the candidates' form, with nothing removed, from where candidates differ."""
+        norms = batch_norm_layers(self.full)
+        self._types = [layer.running_mean.dtype for layer in norms if layer.running_mean is not None]
+        for layer in norms:
+            exact(layer)
         self.device = next((tensor.device for tensor in model.parameters()), torch.device("cpu"))
         self._order = order_of(model, space, criterion)
         if refit is not None:
@@ -133,6 +140,19 @@ class Parent:
     def network(self) -> fx.GraphModule:
         """A network of the candidates' kind with nothing removed, in evaluation mode; its tensors are its own."""
         return copy.deepcopy(self.full)
+
+    def as_given(self, network: fx.GraphModule) -> fx.GraphModule:
+        """Bring a network of the candidates' kind back to the trained one's precision; it is changed.
+
+        Args:
+            network: From `network`.
+
+        Returns:
+            The same network.
+        """
+        for layer, dtype in zip(batch_norm_layers(network), self._types, strict=True):
+            layer.to(dtype)
+        return network
 
     def _cuts(self) -> list[Cut]:
         axes: dict[str, list[tuple[int, int]]] = {name: [] for name in (*self._statistics(), *self._refit_names())}

@@ -15,6 +15,7 @@ from eagleeye.channels.space import Space
 from eagleeye.errors import EvaluationError
 from eagleeye.evaluate import check_outputs
 from eagleeye.importance.rows import Rows, channel_rows, filter_axes
+from eagleeye.inputs import precision_of, to_precision
 from eagleeye.modes import evaluating
 
 LabelledBatches = Iterable[tuple[Tensor, Tensor]]
@@ -53,7 +54,7 @@ def _mean_gradients(model: nn.Module, weights: dict[str, Tensor], batches: Label
     images = 0
     with evaluating(model), _reproducible(), torch.enable_grad():
         for inputs, labels in batches:
-            outputs = functional_call(model, own, (inputs,))
+            outputs = functional_call(model, own, (to_precision(inputs, precision_of(model)),))
             check_outputs(outputs, labels)
             loss = F.cross_entropy(outputs.double(), labels, reduction="sum")
             gradients = torch.autograd.grad(loss, tuple(leaves.values()), materialize_grads=True)

@@ -26,7 +26,7 @@ def test_accuracy_and_loss_agree_with_scikit_learn_whatever_the_batches() -> Non
 
 def test_the_network_is_left_in_its_mode_even_after_a_failure() -> None:
     network = lively(Residual()).train()
-    with pytest.raises(RuntimeError):
+    with pytest.raises(EvaluationError, match="3 channels, but got 4"):
         eagleeye.evaluate(network, [(torch.randn(2, 4, 12, 12), torch.zeros(2, dtype=torch.long))])
     assert all(module.training for module in network.modules())
 

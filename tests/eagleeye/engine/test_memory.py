@@ -41,16 +41,6 @@ def test_the_cache_is_as_large_as_the_system_says(tmp_path, monkeypatch: pytest.
     assert memory._cache_bytes() == memory.CPU_CACHE
 
 
-def test_a_full_memory_is_told_from_other_errors() -> None:
-    with pytest.raises(RuntimeError) as caught:
-        torch.empty(2**50)
-    assert memory.is_full(caught.value)
-    assert memory.is_full(torch.OutOfMemoryError("CUDA out of memory"))
-    assert memory.is_full(MemoryError())
-    assert not memory.is_full(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
-    assert not memory.is_full(ValueError("cannot allocate memory"))
-
-
 @pytest.mark.skipif(sys.platform != "linux", reason="the C library of Linux alone returns memory so eagerly")
 def test_freed_memory_is_kept() -> None:
     code = """

@@ -1,0 +1,86 @@
+"""Tensors in structures: dicts, lists, tuples, named tuples, dataclasses, and these in each other."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import operator
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from torch import Tensor
+
+Reach = Callable[[Any, Any], Any]
+"""How a part of a structure is reached: `operator.getitem` or `getattr`."""
+
+
+def parts(value: Any) -> list[tuple[Reach, Any, Any]] | None:
+    """The parts of a structure.
+
+    Args:
+        value: Anything.
+
+    Returns:
+        Each part with how it is reached and under which key; None where `value` is no structure.
+    """
+    if is_dataclass(value):
+        return [(getattr, name, getattr(value, name)) for name in _fields(value)]
+    if isinstance(value, Mapping):
+        return [(operator.getitem, key, item) for key, item in value.items()]
+    if isinstance(value, (tuple, list)):
+        return [(operator.getitem, place, item) for place, item in enumerate(value)]
+    return None
+
+
+def rebuilt(value: Any, items: list[Any]) -> Any:
+    """A structure like another one.
+
+    Args:
+        value: The structure.
+        items: What takes the place of its parts, in the order of `parts`.
+
+    Returns:
+        A structure of the same type.
+    """
+    if is_dataclass(value):
+        return dataclasses.replace(value, **dict(zip(_fields(value), items, strict=True)))
+    if isinstance(value, Mapping):
+        filled: Any = copy.copy(value)
+        for key, item in zip(value, items, strict=True):
+            filled[key] = item
+        return filled
+    return value._make(items) if is_namedtuple(value) else type(value)(items)
+
+
+def mapped(value: Any, change: Callable[[Tensor], Any]) -> Any:
+    """The same structure with every tensor changed; what is no tensor stays.
+
+    Args:
+        value: A tensor or structure.
+        change: Called with each tensor.
+    """
+    if isinstance(value, Tensor):
+        return change(value)
+    found = parts(value)
+    return value if found is None else rebuilt(value, [mapped(item, change) for _, _, item in found])
+
+
+def tensors(value: Any) -> list[Tensor]:
+    """All tensors in a structure, in order."""
+    if isinstance(value, Tensor):
+        return [value]
+    return [tensor for _, _, item in parts(value) or () for tensor in tensors(item)]
+
+
+def is_dataclass(value: Any) -> bool:
+    """Whether a value is an instance of a dataclass."""
+    return dataclasses.is_dataclass(value) and not isinstance(value, type)
+
+
+def is_namedtuple(value: Any) -> bool:
+    """Whether a value is an instance of a named tuple."""
+    return isinstance(value, tuple) and hasattr(value, "_fields") and hasattr(value, "_make")
+
+
+def _fields(value: Any) -> list[str]:
+    return [field.name for field in dataclasses.fields(value) if field.init]
