@@ -101,3 +101,32 @@ def test_bad_input_is_refused() -> None:
     with pytest.raises(EvaluationError, match="use larger batches"):
         eagleeye.adapt_batch_norm(network, [torch.randn(1, 3, 1, 1)])
     assert torch.equal(network.stem[1].running_mean, torch.zeros(8))
+
+
+@pytest.mark.parametrize(("dtype", "error"), [(torch.float64, 1e-9), (torch.float16, 2e-3), (torch.bfloat16, 2e-2)])
+def test_statistics_of_other_precisions_are_rounded_once(dtype: torch.dtype, error: float) -> None:
+    network = lively(Residual()).to(dtype)
+    # So many that an average in 16 bits would no longer move.
+    batches = [torch.randn(2, 3, 6, 6) + i / 100 for i in range(300)]
+    eagleeye.adapt_batch_norm(network, batches)
+    mean, variance = first_layer_statistics(network, batches)
+    assert network.stem[1].running_mean.dtype == network.stem[1].weight.dtype == dtype
+    torch.testing.assert_close(network.stem[1].running_mean.double(), mean, rtol=error, atol=error)
+    torch.testing.assert_close(network.stem[1].running_var.double(), variance, rtol=error, atol=error)
+
+
+def test_batches_of_several_inputs() -> None:
+    class Two(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.norm = nn.BatchNorm2d(3)
+
+        def forward(self, x: Tensor, *, scale: Tensor) -> Tensor:
+            return self.norm(x * scale)
+
+    x, scale = torch.randn(6, 3, 4, 4), torch.rand(6, 1, 1, 1)
+    expected = (x.double() * scale).mean((0, 2, 3))
+    for batches in ([{"x": x, "scale": scale}], [(x, scale)], [(x[:4], scale[:4]), (x[4:], scale[4:])]):
+        network = Two()
+        eagleeye.adapt_batch_norm(network, batches)
+        torch.testing.assert_close(network.norm.running_mean.double(), expected, rtol=1e-5, atol=1e-6)

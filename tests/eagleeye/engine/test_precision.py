@@ -41,3 +41,11 @@ def test_another_name_is_refused() -> None:
     with pytest.raises(ConfigError, match="'half' is unknown; allowed are auto, float32, bfloat16"):
         choose_precision("half", "cpu")
     assert precision.PRECISIONS[0] == "auto"
+
+
+@pytest.mark.parametrize("own", [torch.float64, torch.float16, torch.bfloat16])
+def test_a_network_that_is_not_float32_keeps_its_own(own: torch.dtype) -> None:
+    name = str(own).removeprefix("torch.")
+    assert choose_precision("auto", "cpu", own) == own
+    with pytest.raises(ConfigError, match=f"'float32', but the network's weights are {name}: leave 'auto'"):
+        choose_precision("float32", "cpu", own)
