@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 import torch
@@ -57,7 +58,7 @@ def check(
             if axis.role == "in":
                 _ignore(full, space, axis, stays)
             elif axis.role == "norm" and axis.tensor.endswith("weight"):
-                norms[id(full.get_parameter(axis.tensor))] = (axis.axis, stays)
+                norms[id(_tensor(full, axis.tensor))] = (axis.axis, stays)
         with NormalisedOverKept(norms):
             masked = _tensors(full(*(tensor.clone() for tensor in doubles)))
     return max(relative_difference(a, b) for a, b in zip(outputs, masked, strict=True))
@@ -72,10 +73,10 @@ def _ignore(full: nn.Module, space: Space, axis: Axis, stays: Tensor) -> None:
     """Make a consumer ignore the channels that go: by its weights, or by its input where weights are computed."""
     owner = axis.tensor.rpartition(".")[0]
     if owner not in space.lifted or "weight" not in space.lifted[owner].computed:
-        full.get_parameter(axis.tensor).transpose(0, axis.axis)[~stays] = 0
+        _tensor(full, axis.tensor).transpose(0, axis.axis)[~stays] = 0
         return
     groups = space.lifted[owner].settings.get("groups", 1)
-    per_channel = stays.repeat(groups).reshape(-1, *[1] * (full.get_parameter(axis.tensor).dim() - 2))
+    per_channel = stays.repeat(groups).reshape(-1, *[1] * (_tensor(full, axis.tensor).dim() - 2))
 
     def mask(layer: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         return (inputs[0] * per_channel, *inputs[1:])
@@ -122,6 +123,12 @@ def _normalised(x: Tensor, axes: tuple[int, ...], kept: Tensor, eps: float) -> T
 
 def _affine(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     return x * weight if bias is None else x * weight + bias
+
+
+def _tensor(model: nn.Module, name: str) -> Tensor:
+    # Frozen layers may hold their weights as buffers.
+    found: Tensor = operator.attrgetter(name)(model)
+    return found
 
 
 def _tensors(output: Any) -> list[Tensor]:

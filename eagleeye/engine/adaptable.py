@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from eagleeye.batchnorm import batch_norm_layers
-from eagleeye.engine.fold import find_pairs, fold, without_norms
+from eagleeye.engine.fold import find_pairs, fold, weight_of, without_norms
 
 LOW_PRECISION = (nn.Linear, nn.modules.conv._ConvNd)
 
@@ -24,7 +24,7 @@ class Adaptable:
         self.network, self.dtype = network, dtype
         self.pairs = find_pairs(network)
         # Weights of the convolutions to fold in their full precision, so that they are rounded once only.
-        self.exact = {pair.conv: network.get_submodule(pair.conv).get_parameter("weight").data for pair in self.pairs}
+        self.exact = {pair.conv: weight_of(network, pair.conv).data for pair in self.pairs}
         self.low = self._low_precision()
         for tensor in self.low:
             tensor.data = tensor.data.to(dtype)

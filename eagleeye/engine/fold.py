@@ -84,10 +84,22 @@ def fold(conv: nn.Module, norm: nn.Module, weight: Tensor, target: nn.Module) ->
     target.weight.data, target.bias.data = scaled.data.to(conv.weight.dtype), shift.data.to(conv.weight.dtype)
 
 
+def weight_of(network: nn.Module, name: str = "") -> Tensor:
+    """The weight of a layer: a parameter, or a buffer where it is frozen.
+
+    Args:
+        network: A network.
+        name: The layer's path in it.
+    """
+    weight = network.get_submodule(name).weight
+    assert isinstance(weight, Tensor)
+    return weight
+
+
 def _with_bias(conv: nn.Module) -> nn.Module:
     target = copy.copy(conv)
-    target._parameters = dict(conv._parameters)
-    weight = conv.get_parameter("weight")
+    target._parameters, target._buffers = dict(conv._parameters), dict(conv._buffers)
+    weight = weight_of(conv)
     target.weight = nn.Parameter(torch.empty_like(weight), requires_grad=False)
     target.bias = nn.Parameter(weight.new_empty(len(weight)), requires_grad=False)
     return target

@@ -128,3 +128,47 @@ class SplitAttention(nn.Module):
         gate = self.select(self.squeeze(both.sum(1).mean((2, 3), keepdim=True)))
         gate = torch.softmax(gate.view(x.shape[0], 2, 8, 1, 1), dim=1)
         return self.head((both * gate).sum(dim=1))
+
+
+class FrozenNorm(nn.Module):
+    """Batch normalisation whose tensors are buffers, as detectors freeze it."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        for name, low in (("weight", 0.5), ("bias", -0.3), ("running_mean", -0.3), ("running_var", 0.5)):
+            self.register_buffer(name, torch.empty(channels).uniform_(low, low + 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, False)
+
+
+class FrozenGroups(nn.Module):
+    """Layer normalisation over all channels, its tensors buffers."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        for name in ("weight", "bias"):
+            self.register_buffer(name, torch.rand(channels) + 0.5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.group_norm(x, 1, self.weight, self.bias)
+
+
+class Frozen(nn.Module):
+    """Layers whose tensors are buffers: normalisations of their own kind, convolutions and a linear layer of torch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.norm, self.inner = nn.Conv2d(3, 8, 3), FrozenNorm(8), nn.Conv2d(8, 10, 3, padding=1)
+        self.whole, self.outer, self.after = FrozenGroups(10), nn.Conv2d(10, 8, 1), nn.BatchNorm2d(8)
+        self.depth, self.head = nn.Conv2d(8, 8, 3, groups=8), Head(8)
+        for layer in (self.stem, self.inner, self.outer, self.after, self.head.linear):
+            weight = layer.weight.detach()
+            del layer.weight
+            layer.register_buffer("weight", weight)
+        self.depth.requires_grad_(False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.relu(self.norm(self.stem(x)))
+        x = x + self.after(self.outer(F.relu(self.whole(self.inner(x)))))
+        return self.head(self.depth(x))

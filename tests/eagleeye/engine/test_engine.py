@@ -21,6 +21,7 @@ from eagleeye.errors import EvaluationError, StrategyError
 from eagleeye.models import build
 from tests.eagleeye import networks
 from tests.eagleeye.engine.conftest import BATCH, CALIBRATION, SUB_VALIDATION, Setting, cramped, make_setting
+from tests.eagleeye.unusual_layers import Frozen
 
 EXACT = Method(precision="float32")
 KINDS = [kind for kind in networks.CONSTRUCTS if any(isinstance(m, nn.BatchNorm2d) for m in kind().modules())]
@@ -36,7 +37,7 @@ def assert_close(found: eagleeye.Score, wanted: eagleeye.Score) -> None:
     assert found.loss == pytest.approx(wanted.loss, rel=1e-4)
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("kind", [*KINDS, Frozen], ids=lambda kind: kind.__name__)
 def test_scores_are_those_of_networks_built_one_by_one(kind: type[nn.Module]) -> None:
     setting = make_setting(kind())
     engine = engine_of(setting)
