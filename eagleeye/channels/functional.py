@@ -28,10 +28,11 @@ DROPOUTS: dict[Any, type[nn.Module]] = {
 TENSORS = ("weight", "bias", "running_mean", "running_var")
 """Arguments that are the layer's own tensors."""
 
-_CONVOLUTIONS: dict[Any, type[nn.Module]] = {
+CONVOLUTIONS: dict[Any, type[nn.Module]] = {
     F.conv1d: nn.Conv1d, F.conv2d: nn.Conv2d, F.conv3d: nn.Conv3d, F.conv_transpose1d: nn.ConvTranspose1d,
     F.conv_transpose2d: nn.ConvTranspose2d, F.conv_transpose3d: nn.ConvTranspose3d,
 }  # fmt: skip
+"""The functions that convolve, with their layers."""
 
 
 Described = tuple[type[nn.Module], dict[str, Any]] | None
@@ -51,8 +52,8 @@ def layer_of(function: Any, settings: dict[str, Any], tensors: dict[str, Tensor]
         The layer's class and its arguments, or None where no layer does the same.
     """
     weight, bias = tensors["weight"], "bias" in tensors
-    if function in _CONVOLUTIONS:
-        return _CONVOLUTIONS[function], _convolution(function, settings, weight) | {"bias": bias}
+    if function in CONVOLUTIONS:
+        return CONVOLUTIONS[function], _convolution(function, settings, weight) | {"bias": bias}
     if function is F.linear:
         return nn.Linear, {"in_features": weight.shape[1], "out_features": weight.shape[0], "bias": bias}
     if function is F.batch_norm:

@@ -41,17 +41,34 @@ def channel_ids(labels: Tensor, axis: int) -> Ids | None:
     return along(labels, axis) if set(varying_axes(labels)) <= {axis % labels.dim()} else None
 
 
+def _name(call: LayerCall) -> str:
+    return call.tensor("weight").removesuffix(".weight")
+
+
+def _incoming(ties: Ties, call: LayerCall, axis: int) -> Ids:
+    """The ids that a layer consumes; where they are not those of one axis they stay, and its own filters start afresh.
+
+    A linear layer's units that are viewed as maps, for example.
+    """
+    incoming = channel_ids(call.labels, axis)
+    if incoming is not None:
+        return incoming
+    ties.fix(call.labels, f"layer '{_name(call)}' takes several of them as one")
+    return np.full(call.labels.shape[axis], FIXED, dtype=np.int64)
+
+
 def convolution(ties: Ties, call: LayerCall) -> Tensor | None:
     """A convolution: dense ones cut the chain of channels, grouped ones lose whole groups or keep them equal-sized."""
     layer = call.layer
     assert isinstance(layer, Conv)
     axis = call.labels.dim() - len(layer.kernel_size) - 1
-    incoming = channel_ids(call.labels, axis)
-    if incoming is None:
-        return None
     rows, columns = (1, 0) if isinstance(layer, _TRANSPOSED) else (0, 1)
     # A tensor that is no parameter (a fixed blur) has no filters to choose from: it follows its input.
-    role = "filter" if layer.weight.requires_grad or not call.names else "gate"
+    role = "filter" if layer.weight.requires_grad or not call.names else "fixed filter"
+    if call.names and layer.groups not in (1, layer.in_channels) and not groups_stay(layer):
+        # The number of groups stands in the forward pass, out of reach.
+        return None
+    incoming = _incoming(ties, call, axis)
     if layer.groups == 1:
         ties.tie(ties.axis(call.tensor("weight"), columns, layer.in_channels, "in"), incoming)
         filters = ties.axis(call.tensor("weight"), rows, layer.out_channels, role)
@@ -59,13 +76,10 @@ def convolution(ties: Ties, call: LayerCall) -> Tensor | None:
         ties.tie(np.tile(ties.axis(call.tensor("weight"), 1, layer.weight.shape[1], "in"), layer.groups), incoming)
         filters = ties.axis(call.tensor("weight"), 0, layer.out_channels, role)
         ties.tie(filters, np.tile(filters[: len(filters) // layer.groups], layer.groups))
-    elif call.names and layer.groups != layer.in_channels:
-        # The number of groups stands in the forward pass, out of reach.
-        return None
     else:
         # Axis 0 holds the filters, of a transposed convolution the inputs; whole groups go, so axis 1 stays.
         filters = ties.axis(call.tensor("weight"), 0, len(layer.weight), role)
-        _tie_blocks(ties, layer.groups, filters, incoming)
+        _tie_blocks(ties, layer.groups, filters, incoming, reason=f"layer '{_name(call)}' has inputs that stay")
         if rows == 1:
             filters = np.repeat(filters[:: len(filters) // layer.groups], layer.out_channels // layer.groups)
     _share(ties, call, "bias", filters, "bias")
@@ -84,23 +98,21 @@ def groups_stay(layer: Conv) -> bool:
     )
 
 
-def _tie_blocks(ties: Ties, count: int, *axes: Ids) -> None:
+def _tie_blocks(ties: Ties, count: int, *axes: Ids, reason: str = "") -> None:
     """Tie everything within each of `count` equal blocks, across all axes."""
     for block in zip(*(np.split(ids, count) for ids in axes), strict=True):
         together = np.concatenate(block)
-        ties.tie(np.full_like(together, together[0]), together)
+        ties.tie(np.full_like(together, together[0]), together, reason)
 
 
-def linear(ties: Ties, call: LayerCall) -> Tensor | None:
+def linear(ties: Ties, call: LayerCall) -> Tensor:
     """A linear layer: consumes the ids along the last axis, makes fresh ones.
 
     On maps (N, H, W, C) it is a 1x1 convolution, and its units are filters.
     """
     layer = call.layer
     assert isinstance(layer, nn.Linear)
-    incoming = channel_ids(call.labels, -1)
-    if incoming is None:
-        return None
+    incoming = _incoming(ties, call, call.labels.dim() - 1)
     role = "filter" if call.labels.dim() >= 4 else "unit"
     ties.tie(ties.axis(call.tensor("weight"), 1, layer.in_features, "in"), incoming)
     units = ties.axis(call.tensor("weight"), 0, layer.out_features, role)

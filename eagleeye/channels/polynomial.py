@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from eagleeye.channels.propagate import MacCall
+from eagleeye.channels.macs import MacCall
 from eagleeye.channels.ties import Axis, Ids
 
 _ROWS = 256
@@ -87,6 +87,7 @@ def polynomial(
             variable[axis.tensor].append(lengths.setdefault((length, *count), len(lengths)))
             constant[axis.tensor] //= length
     weights: dict[tuple[int, ...], list[int]] = defaultdict(lambda: [0, 0])
+    constant[""] = 1  # of calls without a weight of their own, which cost the same for all widths
     for call in mac_calls:
         weights[tuple(sorted(variable[call.weight]))][0] += call.positions * constant[call.weight]
     for name in parameters:

@@ -13,18 +13,11 @@ from torch import Tensor, fx, nn
 
 from eagleeye.channels import tensor_rules as rules
 from eagleeye.channels.aliases import WRITTEN
+from eagleeye.channels.functional import CONVOLUTIONS
 from eagleeye.channels.layer_rules import Conv, LayerCall, fixed_labels, rule_for
-from eagleeye.channels.lift import Lifted, lift
+from eagleeye.channels.lift import CONSTANT, Lifted, lift
 from eagleeye.channels.ties import Ties, along, spread, varying_axes
 from eagleeye.channels.tracer import VALUE
-
-
-@dataclass(frozen=True)
-class MacCall:
-    """One call of a layer that multiplies: `positions` times the elements of its weight."""
-
-    weight: str
-    positions: int
 
 
 @dataclass
@@ -36,7 +29,8 @@ class Labelled:
     ties: Ties = field(default_factory=Ties)
     labels: dict[fx.Node, Any] = field(default_factory=dict)
     """A tensor of ids in the shape of the node's value, a tuple of them, or None for what is no tensor."""
-    mac_calls: list[MacCall] = field(default_factory=list)
+    unfollowed: dict[fx.Node, str] = field(default_factory=dict)
+    """Convolutions without filters to choose from, each with the reason."""
     lifted: dict[str, Lifted] = field(default_factory=dict)
     """Layers of torch.nn in the place of functions, by the name of the module whose tensors they use."""
     functions: dict[fx.Node, Lifted] = field(default_factory=dict)
@@ -116,13 +110,18 @@ def _tie_shared(net: Labelled) -> None:
             net.ties.tie(net.ties.axes[other, axis].ids, net.ties.axes[name, axis].ids)
 
 
+def module_of(node: fx.Node) -> str:
+    """The path of the module whose code a node was recorded in, "" for the network itself."""
+    stack = list((node.meta.get("nn_module_stack") or {}).values())
+    return str(stack[-1][0]) if stack else ""
+
+
 def place_of(node: fx.Node) -> str:
     """A node's operation and layer, for messages."""
-    stack = list((node.meta.get("nn_module_stack") or {}).values())
     name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", str(node.target))
     if node.op == "call_module":
         return f"layer '{node.target}'"
-    path = stack[-1][0] if stack else ""
+    path = module_of(node)
     return f"operation '{name}' in " + (f"layer '{path}'" if path else "the network's forward()")
 
 
@@ -147,16 +146,26 @@ def _labels_of(net: Labelled, node: fx.Node) -> Any:
     labels = _layer(net, node) if node.op == "call_module" else _operation(net, node)
     if labels is None:
         kind = type(net.layer(node)).__name__ + " " if node.op == "call_module" else ""
-        _fix_inputs(net, node, f"{kind}{place_of(node)} cannot be followed")
+        reason = f"{kind}{place_of(node)} cannot be followed"
+        if node.target in CONVOLUTIONS:
+            reason = net.unfollowed[node] = f"{place_of(node)} {_why_unfollowed(net, node)}"
+        _fix_inputs(net, node, reason)
         return _fixed(node.meta[VALUE])
     return labels
+
+
+def _why_unfollowed(net: Labelled, node: fx.Node) -> str:
+    weight = node.kwargs.get("weight", node.args[1] if len(node.args) > 1 else None)
+    if node in net.functions:
+        return "is told its number of groups by the network's code"
+    fixed = isinstance(weight, fx.Node) and weight.meta[CONSTANT]
+    return "computes its weight from tensors of other shapes" if fixed else "computes its weight from the input"
 
 
 def _layer(net: Labelled, node: fx.Node) -> Tensor | None:
     name = str(node.target)
     layer, value = net.layer(node), node.meta[VALUE]
     inputs = _tensors(net, node)
-    _count_macs(net, f"{name}.weight", layer, node)
     rule = rule_for(layer)
     if rule is None or len(inputs) != 1 or not isinstance(value, Tensor):
         return _flattened(layer, inputs, value)
@@ -167,7 +176,6 @@ def _function(net: Labelled, node: fx.Node) -> Tensor | None:
     """A function that multiplies with parameters: a layer without a module."""
     lifted = net.functions[node]
     layer, label = lifted.build(net.root), net.labels[node.all_input_nodes[0]]
-    _count_macs(net, lifted.tensors["weight"], layer, node)
     rule = rule_for(layer) if isinstance(layer, (Conv, nn.Linear, nn.PReLU)) else None
     if rule is None or not isinstance(label, Tensor):
         return None
@@ -179,17 +187,6 @@ def _flattened(layer: nn.Module, inputs: list[Tensor], value: Any) -> Tensor | N
         moved: Tensor = layer(inputs[0].contiguous())
         return moved
     return None
-
-
-def _count_macs(net: Labelled, weight: str, layer: nn.Module, node: fx.Node) -> None:
-    if not isinstance(layer, (Conv, nn.Linear)):
-        return
-    source, value = node.all_input_nodes[0].meta[VALUE], node.meta[VALUE]
-    if isinstance(layer, nn.Linear):
-        positions = value[0, ..., 0].numel()
-    else:
-        positions = (source if layer.transposed else value)[0, 0].numel()
-    net.mac_calls.append(MacCall(weight, positions))
 
 
 def _operation(net: Labelled, node: fx.Node) -> Any:

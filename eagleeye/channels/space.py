@@ -13,8 +13,8 @@ from torch import Tensor, fx, nn
 
 from eagleeye.channels.groups import Group
 from eagleeye.channels.lift import Lifted
+from eagleeye.channels.macs import MacCall
 from eagleeye.channels.polynomial import Polynomial, polynomial
-from eagleeye.channels.propagate import MacCall
 from eagleeye.channels.steps import Kept, Step
 from eagleeye.channels.ties import Axis, Ids
 from eagleeye.errors import StrategyError

@@ -24,8 +24,8 @@ class Axis:
     axis: int
     ids: Ids
     role: str
-    """`filter` (a convolution's outputs), `unit` (a linear layer's outputs), `bias` of either, `norm`, `in`
-    (consumed), `gate` (a tensor used as it is)."""
+    """`filter` (a convolution's outputs), `fixed filter` (of one whose weight is no parameter), `unit` (outputs of a
+    linear layer), `bias` of either, `norm`, `in` (consumed), `gate` (a tensor used as it is)."""
 
 
 @dataclass

@@ -16,11 +16,13 @@ from eagleeye.architecture import unstorable
 from eagleeye.channels import tensor_rules as rules
 from eagleeye.channels.aliases import WRITTEN, Aliases
 from eagleeye.channels.groups import Grouping, gather
+from eagleeye.channels.left_out import left_out
+from eagleeye.channels.macs import mac_calls
 from eagleeye.channels.propagate import Labelled, place_of, propagate
 from eagleeye.channels.rewrite import Plan, plan_steps
 from eagleeye.channels.space import Space
 from eagleeye.channels.steps import Step
-from eagleeye.channels.ties import FIXED, Axis
+from eagleeye.channels.ties import Axis
 from eagleeye.channels.tracer import VALUE, record
 from eagleeye.errors import ConfigError, TraceError
 
@@ -54,12 +56,13 @@ def trace(model: nn.Module, example_input: Tensor | tuple[Tensor, ...], exclude:
     plan = plan_steps(net)
     axes = {key: replace(axis, ids=net.ties.roots(axis.ids)) for key, axis in net.ties.axes.items()}
     grouping = gather(net.ties, axes, plan)
+    staying = left_out(net, axes, grouping)
     if not grouping.groups:
         raise TraceError(
             f"network {type(model).__name__}: no convolution's filters can be removed:"
-            f" {'; '.join(_left_out(net, axes, grouping)) or 'it has no convolution'}"
+            f" {'; '.join(staying) or 'it has no convolution'}"
         )
-    space = _assemble(net, plan, tuple(axes.values()), grouping, _left_out(net, axes, grouping))
+    space = _assemble(net, plan, tuple(axes.values()), grouping, staying)
     if space.unstorable:
         warnings.warn(
             f"network {type(model).__name__}: it can be searched, but eagleeye.save() will refuse it:"
@@ -79,9 +82,7 @@ def _check_patterns(net: Labelled, patterns: tuple[str, ...]) -> None:
             )
 
 
-def _assemble(
-    net: Labelled, plan: Plan, axes: tuple[Axis, ...], grouping: Grouping, left_out: tuple[str, ...]
-) -> Space:
+def _assemble(net: Labelled, plan: Plan, axes: tuple[Axis, ...], grouping: Grouping, staying: tuple[str, ...]) -> Space:
     graph, steps = _rewritten(net, plan)
     unsaved = _unstorable(net, graph, steps)
     for node in graph.nodes:
@@ -90,12 +91,12 @@ def _assemble(
     prunable = {int(root) for ids in grouping.ids for root in ids}
     return Space(
         groups=grouping.groups,
-        left_out=left_out,
+        left_out=staying,
         ids=grouping.ids,
         axes=tuple(axis for axis in axes if axis.tensor in shapes and prunable & set(axis.ids.tolist())),
         shapes=shapes,
         parameters=parameters,
-        mac_calls=tuple(call for call in net.mac_calls if call.weight in shapes),
+        mac_calls=tuple(mac_calls(net.graph, net.layers, net.functions)),
         graph=graph,
         steps=steps,
         lifted=net.lifted,
@@ -103,20 +104,6 @@ def _assemble(
         id_count=net.ties.count,
         unstorable=unsaved,
     )
-
-
-def _left_out(net: Labelled, axes: dict[tuple[str, int], Axis], grouping: Grouping) -> tuple[str, ...]:
-    """A sentence for every convolution that has filters in no group."""
-    grouped = {int(root) for ids in grouping.ids for root in ids}
-    sentences = []
-    for axis in axes.values():
-        alone = [int(root) for root in set(axis.ids.tolist()) if root not in grouped]
-        if axis.role == "filter" and alone:
-            fixed = net.ties.axes[axis.tensor, axis.axis].ids[axis.ids == FIXED]
-            reason = net.ties.reason(fixed) if len(fixed) else "no other channel is used like it"
-            count = int(sum(root in alone for root in axis.ids.tolist()))
-            sentences.append(f"{axis.tensor.removesuffix('.weight')}: {count} filters stay: {reason}")
-    return tuple(sentences)
 
 
 def _rewritten(net: Labelled, plan: Plan) -> tuple[fx.Graph, dict[str, Step]]:

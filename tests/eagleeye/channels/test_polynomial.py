@@ -12,8 +12,8 @@ from torch import nn
 
 import eagleeye
 from eagleeye.channels import Space
+from eagleeye.channels.macs import MacCall
 from eagleeye.channels.polynomial import Polynomial, polynomial
-from eagleeye.channels.propagate import MacCall
 from eagleeye.channels.ties import Axis
 from eagleeye.models import build
 from tests.eagleeye.networks import CONSTRUCTS
