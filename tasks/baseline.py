@@ -16,6 +16,7 @@ from tasks.images import choose_device, load_subset, preprocess
 from tasks.network import build_network
 from tasks.params import Params
 from tasks.training import forget_all_but, open_workshop, training_key
+from tasks.trial import check_checkpoint
 
 
 def run(params: Params, context: Context) -> None:
@@ -23,6 +24,8 @@ def run(params: Params, context: Context) -> None:
 
     Raises:
         CheckpointError: The checkpoint is missing, damaged or does not fit the model.
+        ConfigError: Its network does far better on images that are prepared otherwise.
+        EvaluationError: It is no better than chance.
         ModelError: The model cannot be built.
     """
     torch.manual_seed(params.baseline.seed)
@@ -31,6 +34,7 @@ def run(params: Params, context: Context) -> None:
         history = _train(params, network, context)
     else:
         load_checkpoint(network, Path(params.model.checkpoint), say=context.say)
+        check_checkpoint(params, network)
         history = SCHEMAS[BASELINE_HISTORY].empty_table().to_pandas()
     if current_share().rank == 0:
         save_checkpoint(network, BASELINE)

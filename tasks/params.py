@@ -48,6 +48,7 @@ class Data(Section):
     )
     options: dict[str, Any] = Field(description="the source's own options, for instance train and test paths")
     preprocess: Preprocess
+    confirmed: bool = Field(description="whether a preprocess that seems not to fit images or network is meant")
 
 
 class Model(Section):

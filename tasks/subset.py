@@ -8,6 +8,7 @@ from eagleeye.data.images import Labels
 from tasks.artifacts import CALIBRATION, SUB_VALIDATION
 from tasks.context import Context
 from tasks.images import open_images, preprocess
+from tasks.input_size import check_input_size
 from tasks.params import Params
 
 
@@ -15,6 +16,7 @@ def run(params: Params, context: Context) -> None:
     """Draw and store the calibration and the sub-validation images.
 
     Raises:
+        ConfigError: The network's input is far smaller than the images.
         DataError: The images are missing or damaged, a class is empty, or there are too few images.
     """
     train, test = open_images(params)
@@ -28,7 +30,9 @@ def run(params: Params, context: Context) -> None:
         seed=wanted.seed,
         classes=train.classes,
     )
-    _require_sound(train, np.concatenate([subset.calibration, subset.sub_validation]), preprocess(params))
+    rows = np.concatenate([subset.sub_validation, subset.calibration])
+    check_input_size(params, train, rows, context)
+    _require_sound(train, rows, preprocess(params))
     write_subset(CALIBRATION, train, subset.calibration)
     write_subset(SUB_VALIDATION, train, subset.sub_validation)
     context.say(

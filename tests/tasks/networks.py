@@ -21,6 +21,26 @@ def with_group_norm(num_classes: int) -> nn.Module:
     )
 
 
+def small(num_classes: int) -> nn.Module:
+    """A network for images of any size, trained within a second."""
+    layers: list[nn.Module] = []
+    for inputs, filters in ((3, 12), (12, 16), (16, 24), (24, 24)):
+        convolution = nn.Conv2d(inputs, filters, 3, stride=2 if inputs in (3, 16) else 1, padding=1, bias=False)
+        layers += [convolution, nn.BatchNorm2d(filters), nn.ReLU()]
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(96, num_classes))
+
+
+def for_one_size(num_classes: int) -> nn.Module:
+    """A network for images of 32 pixels alone."""
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3, padding=1, stride=2),
+        nn.BatchNorm2d(8),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(2048, num_classes),
+    )
+
+
 def larger_last(_model: nn.Module, space: Space) -> list[np.ndarray]:
     """An importance criterion of a user's own: the last filters matter most."""
     return [np.arange(group.channels, dtype=float) for group in space.groups]
