@@ -41,10 +41,10 @@ def check_checkpoint(params: Params, network: nn.Module) -> None:
     given = preprocess(params)
     try:
         right = trial.accuracy(given)
-    except (RuntimeError, ValueError, AssertionError) as cause:
+    except (EvaluationError, AssertionError) as cause:
         raise ModelError(
-            f"model {params.model.name} does not take the inputs that data.preprocess makes "
-            f"({described(cause)[:160]}): set size, resize, mean and std to what it was trained with"
+            f"model {params.model.name} does not take the inputs that data.preprocess makes ({described(cause)}): set "
+            "size, resize, mean and std to what it was trained with"
         ) from cause
     if right <= 1 - BETTER and not params.data.confirmed:
         best, better = trial.best(given)
@@ -97,7 +97,7 @@ class _Trial:
         try:
             return self.accuracy(shape, decoded)
         # A network need not take other sizes than its own.
-        except (RuntimeError, ValueError, AssertionError):
+        except (EvaluationError, AssertionError):
             return 0.0
 
 
