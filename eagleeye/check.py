@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 
+from eagleeye.channels.plain import plain
 from eagleeye.channels.space import Rates, Space
 from eagleeye.channels.ties import Axis
 from eagleeye.channels.untouched import copied
@@ -45,7 +46,7 @@ def check(
     """
     inputs = (example_input,) if isinstance(example_input, Tensor) else tuple(example_input)
     doubles = tuple(i.double() if i.is_floating_point() else i for i in inputs)
-    full = copied(model).double().eval()
+    full = copied(plain(model)).double().eval()
     widths = strategy.widths if isinstance(strategy, Strategy) else space.widths_of(strategy)
     chosen = choose(model, space, widths, criterion)
     kept = space.kept(chosen)

@@ -15,6 +15,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from eagleeye.channels.plain import plain
 from eagleeye.channels.space import Space
 from eagleeye.latency import device_name, device_of, interleaved
 from eagleeye.latency_layers import POINTS, shapes_of, time_grids
@@ -52,6 +53,7 @@ def profile(
     Raises:
         ArtifactError: The file cannot be written.
     """
+    model = plain(model)
     example = example_input.to(device_of(model))
     key = _key(model, space, example)
     shapes, calls = shapes_of(model, space, example)

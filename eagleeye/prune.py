@@ -12,6 +12,7 @@ import numpy.typing as npt
 from torch import Tensor, fx, nn
 
 from eagleeye.channels.layer_rules import groups_stay
+from eagleeye.channels.plain import plain
 from eagleeye.channels.space import Rates, Space
 from eagleeye.channels.steps import Kept
 from eagleeye.errors import StrategyError
@@ -50,11 +51,12 @@ def prune(
     Returns:
         A new network on the same device and in the same mode, its state-dict keys those of `model` (a layer whose name
         is a keyword, or taken by `torch.fx`, has a `_` behind it: `graph_`); weights that `model` computes from others
-        (standardised ones) are computed once and kept as such.
+        (standardised, parametrised or masked ones) are computed once and kept as such.
 
     Raises:
         StrategyError: The strategy or the model does not fit the space.
     """
+    model = plain(model)
     widths = strategy.widths if isinstance(strategy, Strategy) else space.widths_of(strategy)
     check_widths(space, widths)
     check_fits(model, space)
@@ -85,6 +87,7 @@ def choose(
     Raises:
         StrategyError: The widths do not fit the space.
     """
+    model = plain(model)
     check_widths(space, widths)
     check_fits(model, space)
     return first_of(order_of(model, space, criterion), widths)
@@ -101,7 +104,7 @@ def order_of(model: nn.Module, space: Space, criterion: Criterion) -> list[npt.N
     Returns:
         Per group, shape (channels,).
     """
-    return [np.argsort(-scores, kind="stable") for scores in criterion(model, space)]
+    return [np.argsort(-scores, kind="stable") for scores in criterion(plain(model), space)]
 
 
 def first_of(order: Sequence[npt.NDArray[np.int64]], widths: Sequence[int]) -> list[npt.NDArray[np.bool_]]:
@@ -133,7 +136,7 @@ def build_thin(model: nn.Module, space: Space, chosen: Sequence[npt.NDArray[np.b
     Returns:
         The thin network; parameters are copies.
     """
-    kept = space.kept(chosen)
+    model, kept = plain(model), space.kept(chosen)
     graph: fx.Graph = copy.deepcopy(space.graph)
     memo: dict[int, Any] = {}
     parts: dict[str, Any] = {}
@@ -177,6 +180,7 @@ def check_fits(model: nn.Module, space: Space) -> None:
     Raises:
         StrategyError: A tensor is missing or has another shape.
     """
+    model = plain(model)
     for name, shape in space.shapes.items():
         try:
             found = operator.attrgetter(name)(model).shape

@@ -18,6 +18,7 @@ from eagleeye.channels.aliases import WRITTEN, Aliases
 from eagleeye.channels.groups import Grouping, gather
 from eagleeye.channels.left_out import left_out
 from eagleeye.channels.macs import mac_calls
+from eagleeye.channels.plain import plain
 from eagleeye.channels.propagate import Labelled, place_of, propagate
 from eagleeye.channels.rewrite import Plan, plan_steps
 from eagleeye.channels.space import Space
@@ -37,7 +38,9 @@ def trace(model: nn.Module, example_input: Tensor | tuple[Tensor, ...], exclude:
     a pruned network could not be saved, a warning says so at once, and `Space.unstorable` why.
 
     Args:
-        model: A network whose control flow does not depend on the values in its tensors. Left as it was.
+        model: A network whose control flow does not depend on the values in its tensors. Left as it was. Weights
+            that it computes with `torch.nn.utils` (weight norm, spectral norm, masks, parametrisations) are taken as
+            what evaluation mode computes.
         example_input: Float tensor (N, C, H, W), or one per input; its size is the one MACs are counted for.
         exclude: Patterns (as in `fnmatch`) of layers whose filters must stay, e.g. `"layer4.*"`; a function goes by
             the name of its weight.
@@ -51,6 +54,7 @@ def trace(model: nn.Module, example_input: Tensor | tuple[Tensor, ...], exclude:
     """
     inputs = (example_input,) if isinstance(example_input, Tensor) else tuple(example_input)
     patterns = tuple(exclude)
+    model = plain(model)
     net = propagate(model, record(model, inputs), patterns)
     _check_patterns(net, patterns)
     plan = plan_steps(net)

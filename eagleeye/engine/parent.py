@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from eagleeye.batchnorm import batch_norm_layers, exact
+from eagleeye.channels.plain import plain
 from eagleeye.channels.space import Space
 from eagleeye.channels.steps import Kept
 from eagleeye.engine.split import split
@@ -68,7 +69,7 @@ class Parent:
         criterion: Criterion = l1_norm,
         refit: Reconstruction | None = None,
     ) -> None:
-        model = unwrapped(model)
+        model = plain(unwrapped(model))
         check_fits(model, space)
         self.space, self.precision = space, precision_of(model)
         everything = [np.ones(group.channels, dtype=bool) for group in space.groups]

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, fx, nn
 
+from eagleeye.channels.plain import plain
 from eagleeye.channels.space import Space
 from eagleeye.channels.ties import FIXED, Ids
 from eagleeye.errors import ConfigError, StrategyError
@@ -115,9 +116,9 @@ class Reconstruction:
         """Per group, its channels in the order in which they go, and what each removal adds to the error."""
         layers = self._layers()
         found = []
-        for ids, plain in zip(self.space.ids, l1_norm(self.network, self.space), strict=True):
+        for ids, norms in zip(self.space.ids, l1_norm(self.network, self.space), strict=True):
             known = [layer for block, whole in layers for layer in whole.of(block, ids)]
-            found.append(eliminate(known) if known else _by_norm(plain))
+            found.append(eliminate(known) if known else _by_norm(norms))
         return found
 
     def _layers(self) -> list[tuple[Block, _Whole]]:
@@ -156,6 +157,7 @@ class Reconstruction:
         Raises:
             StrategyError: Its weights are others.
         """
+        model = plain(model)
         check_fits(model, self.space)
         for consumer in self.consumers:
             layer = self.space.layer(model, consumer.layer)
