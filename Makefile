@@ -4,12 +4,16 @@ VENV := .venv
 STAMP := $(VENV)/.installed
 IN_VENV := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
 MLFLOW_URI ?= sqlite:///mlflow.db
+# The tests run in as many processes as there are cores; each takes up to a gigabyte of memory.
+PARALLEL := -n auto --maxprocesses 4 --dist loadfile
 
 # Usage data stay here.
 export DO_NOT_TRACK := true
 export MLFLOW_DISABLE_TELEMETRY := true
 export DVC_NO_ANALYTICS := true
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
+export ORT_DISABLE_TELEMETRY := 1
+export RAY_USAGE_STATS_ENABLED := 0
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: help install demo test test-all lint check bench plots recipe up down serve ui
@@ -31,10 +35,10 @@ demo: $(STAMP) ## prune a small network on the handwritten digits, end to end
 	@echo "dvc.lock and metrics.json are the record of this run: commit them to keep it."
 
 test: $(STAMP) ## the quick tests
-	@$(IN_VENV) python -m pytest
+	@$(IN_VENV) python -m pytest $(PARALLEL)
 
-test-all: $(STAMP) ## all tests
-	@$(IN_VENV) python -m pytest -m "slow or not slow"
+test-all: $(STAMP) ## all tests, and Hypothesis with other examples every time
+	@$(IN_VENV) python -m pytest -m "slow or not slow" --hypothesis-profile=searching $(PARALLEL)
 
 lint: $(STAMP) ## ruff and mypy
 	@$(IN_VENV) ruff check

@@ -4,10 +4,16 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
 
 from tests.postgres import postgres, postgres_url  # noqa: F401 - fixtures
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+# The same examples on every machine; `--hypothesis-profile=searching` tries others, and tells how to repeat a find.
+settings.register_profile("repeatable", derandomize=True, deadline=None)
+settings.register_profile("searching", derandomize=False, print_blob=True, deadline=None, max_examples=300)
+settings.load_profile("repeatable")
 
 # The networks in the tests are tiny: more threads cost more than they give, by far on a busy machine.
 torch.set_num_threads(1)

@@ -2,23 +2,31 @@
 
 import importlib
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from torch import nn
 
+from tasks import finetune
 from tasks.__main__ import STAGES
+from tasks.artifacts import PRUNED
 from tasks.context import Advance, Keep, Work
 from tasks.params import Params
 from tasks.parcel import Parcel
 from tasks.settings import override, read_params
+from tests.once import once
 from tests.tasks.recorded import make_own_store
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = {
+    "model.name": "eagleeye.models.cifar_resnet:CifarResNet",
+    "model.options": {"blocks": 1},
     "data.preprocess.size": 8,
     "baseline.epochs": 3,
     "baseline.lr": 0.05,
@@ -98,14 +106,28 @@ class Search:
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Search:
     """The folder of a finished search; not to be changed."""
-    folder = tmp_path_factory.mktemp("search")
+    return once(tmp_path_factory, "search", finish)
+
+
+def finish(folder: Path) -> Search:
+    """Run every stage in a folder."""
     shutil.copy(ROOT / "params.yaml", folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
+        # An export takes seconds: the winner's is enough.
+        for export in (finetune.export_onnx, finetune.export_program):
+            patch.setattr(finetune, export.__name__, partial(_export_the_winner, export))
         override(folder / "params.yaml", SMALL | {"tracking.uri": f"sqlite:///{folder}/mlflow.db"})
         params = read_params(folder / "params.yaml")
         contexts = {name: run_stage(name, params) for name in STAGES}
     return Search(folder, params, contexts)
+
+
+def _export_the_winner(export: Callable[..., float], network: nn.Module, example: torch.Tensor, path: Path) -> float:
+    if path.stem == PRUNED.stem:
+        return export(network, example, path)
+    path.write_bytes(b"")
+    return 0.0
 
 
 @pytest.fixture

@@ -75,7 +75,7 @@ def test_every_table_has_its_schema_and_its_rows(study: Search) -> None:
     assert set(fits["seed"]) == {0, 1}
     assert len(pd.read_parquet(artifacts.FIT_HISTORY)) == 4 * 2
     assert len(pd.read_parquet(artifacts.WEIGHTS)) == 4 * 2 * 3
-    assert len(pd.read_parquet(artifacts.DISTANCES)) == 4 * 2 * 19
+    assert len(pd.read_parquet(artifacts.DISTANCES)) == 4 * 2 * 7  # BN layers
     for name in ("study.html", "correlation.png", "statistics.png", "weight_shift.png", "scores_and_accuracies.png"):
         assert (artifacts.CORRELATION / name).is_file()
 

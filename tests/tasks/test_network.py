@@ -8,7 +8,8 @@ from tests.tasks.conftest import Search
 
 
 def with_classes(params: Params, count: object) -> Params:
-    return params.model_copy(update={"model": params.model.model_copy(update={"options": {"num_classes": count}})})
+    options = params.model.options | {"num_classes": count}
+    return params.model_copy(update={"model": params.model.model_copy(update={"options": options})})
 
 
 def test_a_network_has_an_output_per_class_or_more_where_the_settings_say_so(search: Search) -> None:
