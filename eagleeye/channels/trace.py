@@ -15,12 +15,14 @@ from torch import Tensor, fx, nn
 from eagleeye.architecture import unstorable
 from eagleeye.channels import tensor_rules as rules
 from eagleeye.channels.aliases import WRITTEN, Aliases
+from eagleeye.channels.deviation import LINE, PLACE
 from eagleeye.channels.groups import Grouping, gather
 from eagleeye.channels.left_out import left_out
 from eagleeye.channels.macs import mac_calls
 from eagleeye.channels.plain import plain
 from eagleeye.channels.propagate import Labelled, place_of, propagate
 from eagleeye.channels.rewrite import Plan, plan_steps
+from eagleeye.channels.selfcheck import verify
 from eagleeye.channels.space import Space
 from eagleeye.channels.steps import Step
 from eagleeye.channels.ties import Axis
@@ -67,6 +69,7 @@ def trace(model: nn.Module, example_input: Tensor | tuple[Tensor, ...], exclude:
             f" {'; '.join(staying) or 'it has no convolution'}"
         )
     space = _assemble(net, plan, tuple(axes.values()), grouping, staying)
+    verify(model, space, inputs, lambda network, given: network(*given))
     if space.unstorable:
         warnings.warn(
             f"network {type(model).__name__}: it can be searched, but eagleeye.save() will refuse it:"
@@ -90,7 +93,7 @@ def _assemble(net: Labelled, plan: Plan, axes: tuple[Axis, ...], grouping: Group
     graph, steps = _rewritten(net, plan)
     unsaved = _unstorable(net, graph, steps)
     for node in graph.nodes:
-        node.meta.clear()
+        node.meta = {key: node.meta[key] for key in (PLACE, LINE) if key in node.meta}
     shapes, parameters = _tensors_in(net, graph)
     prunable = {int(root) for ids in grouping.ids for root in ids}
     return Space(
@@ -126,6 +129,8 @@ def _rewritten(net: Labelled, plan: Plan) -> tuple[fx.Graph, dict[str, Step]]:
         if node.op == "placeholder" and aliases.written(node):
             # Images belong to whoever gives them: they serve other candidates, too.
             copies[node] = graph.call_method("clone", (copies[node],))
+    for node, copy in copies.items():
+        copy.meta |= {PLACE: place_of(node), LINE: node.meta.get(LINE, "")}
     for node in reversed(graph.nodes):
         if not node.users and _only_moves(node):
             graph.erase_node(node)

@@ -19,16 +19,14 @@ from torch import Tensor, fx, nn
 
 from eagleeye.channels.aliases import WRITTEN, memory_of, tensors_in, version_of
 from eagleeye.channels.creation import TAKING_SIZES, RecordedCreation, is_random, settle
+from eagleeye.channels.deviation import LINE
 from eagleeye.channels.places import line_of, user_line
 from eagleeye.channels.proxies import FREE, VALUE, ValueProxy
 from eagleeye.channels.untouched import untouched
 from eagleeye.errors import TraceError
 from eagleeye.modes import evaluating
 
-__all__ = ["LINE", "VALUE", "record"]
-
-LINE = "line"
-"""Key in `Node.meta` of the user's line that the node comes from, as " at file:line"."""
+__all__ = ["VALUE", "record"]
 
 
 class _ExampleTracer(fx.Tracer):
