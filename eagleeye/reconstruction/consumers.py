@@ -10,6 +10,7 @@ from torch import Tensor, fx, nn
 
 from eagleeye.channels.space import Space
 from eagleeye.channels.ties import FIXED, Axis, Ids
+from eagleeye.stored.names import attribute
 
 Conv = nn.modules.conv._ConvNd
 BatchNorm = nn.modules.batchnorm._BatchNorm
@@ -48,12 +49,12 @@ class Consumer:
     @property
     def weight(self) -> str:
         """Qualified name of its weight."""
-        return f"{self.layer}.weight"
+        return f"{attribute(self.layer)}.weight"
 
     @property
     def bias(self) -> str:
         """Qualified name of its bias."""
-        return f"{self.layer}.bias"
+        return f"{attribute(self.layer)}.bias"
 
     def rows(self, x: Tensor) -> Tensor:
         """The layer's input as one row of features for each position, shape (positions, groups, features per group)."""
@@ -75,7 +76,7 @@ def find_consumers(space: Space, network: fx.GraphModule) -> tuple[tuple[Consume
     found, others = [], []
     for axis in (axis for axis in space.axes if axis.role == "in"):
         layer = axis.tensor.removesuffix(".weight")
-        module = _called(network, layer)
+        module = _called(network, attribute(layer))
         if module is None:
             others.append(f"{layer}: its weight is an argument of a function")
         elif len(owners[id(module.weight)]) > 1:
@@ -103,7 +104,7 @@ def _owners(network: nn.Module) -> dict[int, list[str]]:
 
 
 def _consumer(network: fx.GraphModule, layer: str, module: Conv | nn.Linear, axis: Axis) -> Consumer:
-    calls = [node for node in network.graph.nodes if node.op == "call_module" and node.target == layer]
+    calls = [node for node in network.graph.nodes if node.op == "call_module" and node.target == attribute(layer)]
     return Consumer(
         layer=layer,
         axis=axis.axis,

@@ -12,6 +12,7 @@ from torch import Tensor, fx
 from eagleeye.errors import EvaluationError
 from eagleeye.modes import evaluating
 from eagleeye.reconstruction.consumers import Block, Consumer
+from eagleeye.stored.names import attribute
 
 ROUNDING = 1e-12
 """Variance that activations of mean square 1 have by rounding alone in float32."""
@@ -97,7 +98,7 @@ class _Watch(fx.Interpreter):
 
     def __init__(self, network: fx.GraphModule, consumers: Sequence[Consumer]) -> None:
         super().__init__(network)
-        self.consumers = {consumer.layer: consumer for consumer in consumers}
+        self.consumers = {attribute(consumer.layer): consumer for consumer in consumers}
         self.sums: dict[Key, _Sums] = {}
         self.keys: dict[tuple[str, int], dict[Key, None]] = {}
         """By layer and block, whose sums are its: one for each of its calls."""

@@ -129,4 +129,4 @@ def function_names() -> dict[Any, str]:
 def methods() -> frozenset[str]:
     """Every method of a tensor that a stored network may call."""
     words = f"{_ELEMENTWISE} {_OPERATIONS} {_METHODS}".split() + _in_place(_ELEMENTWISE)
-    return frozenset(name for name in words if hasattr(Tensor, name))
+    return frozenset(name for name in words if callable(getattr(Tensor, name, None)))
