@@ -14,13 +14,14 @@ from eagleeye.stored.vocabulary import ATTRIBUTES, functions, methods
 
 HARMFUL = frozenset(
     """
-    apply_ map_ map2_ numpy type untyped_storage storage resize_ resize_as_ set_ share_memory_ register_hook backward
-    requires_grad_ retain_grad data_ptr as_strided as_strided_ new new_empty tofile pin_memory cuda xpu is_shared
-    record_stream module_load to_sparse to_mkldnn to_dense as_subclass from_file from_numpy frombuffer load save compile
-    vmap empty empty_like empty_strided sparse_coo_tensor sparse_csr_tensor quantize_per_tensor dequantize
-    set_printoptions manual_seed set_num_threads set_default_device set_default_dtype from_dlpack to_dlpack
-    utf8 has_torch_function     boolean_dispatch handle_torch_function triplet_margin_with_distance_loss embedding_bag ctc_loss searchsorted
-    fractional_max_pool2d max_unpool2d bincount histc stft __reduce__ __class__ attrgetter methodcaller itemgetter call
+    apply_ map_ map2_ numpy type untyped_storage storage resize_ resize_as_ set_ share_memory_ register_hook
+    backward requires_grad_ retain_grad data_ptr as_strided as_strided_ new new_empty tofile pin_memory cuda xpu
+    is_shared record_stream module_load to_sparse to_mkldnn to_dense as_subclass from_file from_numpy frombuffer
+    load save compile vmap empty empty_like empty_strided sparse_coo_tensor sparse_csr_tensor quantize_per_tensor
+    dequantize set_printoptions manual_seed set_num_threads set_default_device set_default_dtype from_dlpack
+    to_dlpack utf8 has_torch_function boolean_dispatch handle_torch_function triplet_margin_with_distance_loss
+    embedding_bag ctc_loss searchsorted fractional_max_pool2d max_unpool2d bincount histc stft __reduce__ __class__
+    attrgetter methodcaller itemgetter call
     """.split()  # noqa: SIM905
 )
 
