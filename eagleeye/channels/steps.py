@@ -59,8 +59,9 @@ class SelectStep:
         keep = kept[self.source]
         place = np.cumsum(keep) - 1
         index = place[self.index[keep[self.index]]]
-        if not self.copies and np.array_equal(index, np.arange(index[0], index[0] + len(index))):
-            return ChannelSlice(self.axis, int(index[0]), int(index[0]) + len(index))
+        first = int(index[0]) if len(index) else 0
+        if not (self.copies and len(index)) and np.array_equal(index, np.arange(first, first + len(index))):
+            return ChannelSlice(self.axis, first, first + len(index))
         return ChannelSelect(self.axis, index.tolist())
 
 

@@ -13,13 +13,14 @@ import torch.nn.functional as F
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from tests.eagleeye import grammar_state
 from tests.eagleeye.network_parts import Head
 from tests.eagleeye.unusual_layers import LayerNorm2d
 
 Recipe = tuple[Any, ...]
 _NUMBER = st.integers(0, 11)
 _LEAVES = ("conv", "conv", "conv", "norm", "depthwise", "grouped", "gate", "pad", "slice", "shuffle", "pool", "prelu",
-           "transposed", "scale")  # fmt: skip
+           "transposed", "scale", *grammar_state.STEPS)  # fmt: skip
 _leaf = st.tuples(st.sampled_from(_LEAVES), _NUMBER, _NUMBER)
 
 
@@ -44,8 +45,10 @@ class RandomNetwork(nn.Module):
         self.body = Chain(recipe, 8)
         self.head = Head(self.body.channels)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.head(self.body(self.stem(x)))
+    def forward(self, x: Tensor, shift: Tensor | None = None, *, scale: float | None = None) -> Tensor:
+        x = self.stem(x) if shift is None else self.stem(x + shift)
+        x = self.body(x)
+        return self.head(x) if scale is None else self.head(x) * scale
 
 
 class Chain(nn.Module):
@@ -74,6 +77,8 @@ def _build(step: Recipe, channels: int) -> tuple[nn.Module, int]:
     name, a, b, *_ = step
     if name in ("residual", "concat", "split", "stack"):
         return _branched(name, a, step[2], step[3], channels)
+    if name in grammar_state.STEPS:
+        return grammar_state.build(name, a, b, channels), channels
     groups = _pick([g for g in range(2, channels + 1) if channels % g == 0] or [1], a)
     filters = 2 + a
     if name == "conv":

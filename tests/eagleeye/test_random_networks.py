@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +12,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 import eagleeye
+from eagleeye.check import relative_difference
+from eagleeye.engine.adaptable import Adaptable
 from eagleeye.errors import TraceError
 from tests.eagleeye.grammar import RandomNetwork, Recipe, recipes
 from tests.eagleeye.networks import lively
@@ -30,7 +35,7 @@ PADDED: Recipe = (
 def meets_the_criterion(recipe: Recipe, seed: int) -> None:
     torch.manual_seed(seed)
     network, x = lively(RandomNetwork(recipe), seed), torch.randn(2, 3, 6, 6)
-    before = {name: value.clone() for name, value in network.state_dict().items()}
+    before, given = pickle.dumps(network), x.clone()
     try:
         space = eagleeye.trace(network, x[:1])
     except TraceError as error:
@@ -41,8 +46,11 @@ def meets_the_criterion(recipe: Recipe, seed: int) -> None:
         rates = rng.uniform(0, top, len(space.groups)).tolist()
         assert eagleeye.check(network, space, rates, x) < 1e-9
         thin, cost = eagleeye.prune(network, space, rates), space.cost_of(np.array([space.widths_of(rates)]))
+        folded = Adaptable(copy.deepcopy(thin), torch.float32).fold()
+        with torch.no_grad():
+            assert relative_difference(folded(x), thin(x)) < 1e-3
         assert (int(cost.macs[0]), int(cost.params[0])) == (counted_macs(thin, x), counted_params(thin))
-    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+    assert pickle.dumps(network) == before and torch.equal(x, given)
 
 
 slowly = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
