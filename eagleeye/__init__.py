@@ -18,7 +18,7 @@ from eagleeye.prune import prune
 from eagleeye.rank import rank
 from eagleeye.reconstruction import reconstruct
 from eagleeye.search import search
-from eagleeye.strategies import Budget, Shell, Strategy, even, evolve, sample, sampler
+from eagleeye.strategies import Budget, Shell, Strategy, allocate, even, evolve, sample, sampler, starters
 
 __all__ = [
     "Budget",
@@ -33,6 +33,7 @@ __all__ = [
     "Space",
     "Strategy",
     "adapt_batch_norm",
+    "allocate",
     "check",
     "cost",
     "criterion",
@@ -48,5 +49,6 @@ __all__ = [
     "sampler",
     "save",
     "search",
+    "starters",
     "trace",
 ]

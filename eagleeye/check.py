@@ -16,8 +16,9 @@ from eagleeye.channels.space import Rates, Space
 from eagleeye.channels.ties import Axis
 from eagleeye.channels.untouched import copied
 from eagleeye.importance import Criterion, l1_norm
-from eagleeye.prune import build_thin, choose
+from eagleeye.prune import choose
 from eagleeye.strategies import Strategy
+from eagleeye.thin import build_thin
 
 
 def check(

@@ -19,7 +19,7 @@ from eagleeye.channels.space import Space
 from eagleeye.latency import milliseconds
 from eagleeye.latency_table import Grid, LayerCall
 from eagleeye.modes import evaluating
-from eagleeye.prune import Conv, set_sizes
+from eagleeye.thin import Conv, set_sizes
 
 Layer = Conv | nn.Linear
 POINTS = 4

@@ -42,6 +42,8 @@ EXTRA = FOLDER / "extra"
 
 # The origin of the evenly pruned network, which is scored for comparison and never ranked.
 REFERENCE = "even"
+# The origin of candidates that need no search: widths allocated by error, and the even network filled up to the budget.
+ALLOCATED = "allocated"
 
 # Progress of unfinished work, by content: outside the outputs, which DVC deletes before it runs a stage.
 CACHE = Path(".eagleeye")

@@ -16,23 +16,27 @@ from torch import nn
 from eagleeye.batchnorm import adapt_batch_norm, batch_norm_layers
 from eagleeye.channels import Space
 from eagleeye.confidence import KINDS
+from eagleeye.cores import one_thread
 from eagleeye.data import Batches, decode_to
 from eagleeye.engine import GPU_LANES, Engine, Method, choose_precision
 from eagleeye.errors import ConfigError
-from eagleeye.importance import criterion
 from eagleeye.prune import prune
 from eagleeye.racing import Rung, plan
 from eagleeye.strategies import Strategy
 from tasks.artifacts import BASELINE, CALIBRATION, DECODED, LIBRARY, SUB_VALIDATION, require
 from tasks.content_key import content_key
 from tasks.images import choose_device, open_subset, preprocess
+from tasks.importance import measure_activations, open_criterion
 from tasks.network import load_network
 from tasks.params import Params
 from tasks.scorebook import PACKED, Scores
 from tasks.space import trace_network
 
 # The library's part in a score; an edit elsewhere leaves the scores on record valid.
-SOURCES = ("batchnorm.py", "channels", "data", "engine", "evaluate.py", "importance", "models", "prune.py", "scores.py")
+SOURCES = (
+    "batchnorm.py", "channels", "data", "engine", "evaluate.py", "importance", "models", "prune.py", "reconstruction",
+    "scores.py", "thin.py",
+)  # fmt: skip
 
 
 # Settings of evaluate that do not change a score: a candidate's images are part of its place on record.
@@ -98,7 +102,8 @@ class Bench:
 
     def prune(self, strategy: Strategy | Sequence[float]) -> nn.Module:
         """The pruned network, BN statistics as they were, channels last in memory like the images."""
-        small: nn.Module = prune(self.network, self.space, strategy, criterion=self.engine.method.criterion)
+        method = self.engine.method
+        small: nn.Module = prune(self.network, self.space, strategy, criterion=method.criterion, refit=method.refit)
         return small.to(memory_format=torch.channels_last)
 
     @property
@@ -165,18 +170,19 @@ def _open(settings: str, key: str) -> Bench:
     for stale in set(DECODED.glob("*.npy")) - set(files.values()):
         stale.unlink(missing_ok=True)
     calibration, sub_validation = (decode_to(file, open_subset(path), None, shape) for path, file in files.items())
-    labelled = Batches(calibration, shape, batch_size=size, device=device, labelled=True)
-    chosen = params.importance
-    importance = criterion(chosen.criterion, aggregate=chosen.aggregate, seed=chosen.seed, batches=labelled)
-    engine = Engine(
-        network,
-        space,
-        Batches(calibration, shape, batch_size=size, device=device, labelled=False),
-        Batches(sub_validation, shape, batch_size=size, device=device, labelled=True),
-        method=Method(wanted.mode, wanted.iterations, _precision(params), importance),
-        lanes=_lanes(params),
-        say=logging.getLogger(__name__).warning,
-    )
+    lanes, chosen = _lanes(params), params.importance
+    with one_thread():
+        found = measure_activations(params, network, space, calibration) if chosen.measures else None
+        importance, refit = open_criterion(params, calibration, device, found), found if chosen.refit else None
+        engine = Engine(
+            network,
+            space,
+            Batches(calibration, shape, batch_size=size, device=device, labelled=False),
+            Batches(sub_validation, shape, batch_size=size, device=device, labelled=True),
+            method=Method(wanted.mode, wanted.iterations, _precision(params), importance, refit),
+            lanes=lanes,
+            say=logging.getLogger(__name__).warning,
+        )
     return Bench(params, network, space, engine)
 
 

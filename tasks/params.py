@@ -143,6 +143,9 @@ class Strategies(Section):
     seed: Seed = Field(description="seed of the draws")
     max_draws: Count = Field(description="draws in a row without a new candidate after which a budget is given up")
     even: bool = Field(description="also score and fine-tune the evenly pruned network, for comparison")
+    allocated: bool = Field(
+        description="also try widths allocated by error, and the even network filled up; needs importance.criterion obs"
+    )
     exclude: tuple[str, ...] = Field(description="layers never to prune; patterns such as layer1.*")
 
     @model_validator(mode="after")
@@ -158,10 +161,18 @@ class Importance(Section):
     """Which channels of a group go first."""
 
     criterion: str = Field(
-        min_length=1, description="l1 | l2 | bn_scale | geometric_median | taylor | random | package.module:function"
+        min_length=1,
+        description="l1 | l2 | bn_scale | geometric_median | taylor | obs | random | package.module:function",
     )
     aggregate: Literal["sum", "mean", "max", "first"] = Field(description="one score from layers that share a channel")
     seed: Seed = Field(description="of criterion random")
+    refit: bool = Field(description="refit layers that lose inputs, in closed form and without labels")
+    images: Count = Field(description="calibration images that obs and refit measure activations on; all, if fewer")
+
+    @property
+    def measures(self) -> bool:
+        """Whether activations are measured."""
+        return self.refit or self.criterion == "obs"
 
 
 class Evaluate(Section):
@@ -258,6 +269,11 @@ class Params(Section):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
+        if self.strategies.allocated and self.importance.criterion != "obs":
+            raise ValueError(
+                f"strategies.allocated is true, but importance.criterion is {self.importance.criterion}: widths are"
+                " allocated by the errors that obs measures; set the one to false or the other to obs"
+            )
         if self.rank.top_k > self.strategies.count:
             raise ValueError(
                 f"rank.top_k is {self.rank.top_k}: must not exceed strategies.count, which is {self.strategies.count}"

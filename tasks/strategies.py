@@ -3,19 +3,23 @@
 import pandas as pd
 
 from eagleeye.channels import Space
+from eagleeye.cores import one_thread
+from eagleeye.data import decode
 from eagleeye.errors import ModelError
-from eagleeye.strategies import even, sampler
-from tasks.artifacts import GROUPS, REFERENCE, STRATEGIES, write_table
+from eagleeye.strategies import Shell, Strategy, even, sampler, starters
+from tasks.artifacts import ALLOCATED, CALIBRATION, GROUPS, REFERENCE, STRATEGIES, write_table
 from tasks.candidates import table_of
 from tasks.context import Context
-from tasks.network import build_network
+from tasks.images import choose_device, open_subset, preprocess
+from tasks.importance import measure_activations
+from tasks.network import build_network, load_network
 from tasks.params import Params
 from tasks.shell import generation_sizes, open_shell
 from tasks.space import trace_network
 
 
 def run(params: Params, context: Context) -> None:
-    """Draw the candidates; the network's weights do not matter here.
+    """Draw the candidates; the network's weights matter only where widths are allocated by error.
 
     Raises:
         TraceError: The network's graph cannot be followed.
@@ -32,6 +36,8 @@ def run(params: Params, context: Context) -> None:
     first = generation_sizes(params)[0]
     drawn = sampler(wanted.sampler)(shell, count=first, seed=wanted.seed, max_draws=wanted.max_draws)
     tables = [table_of(drawn, wanted.sampler, space)]
+    if wanted.allocated:
+        tables.append(table_of(_allocated(params, space, shell), ALLOCATED, space))
     if wanted.even:
         reference = even(space, shell.budget, multiple=wanted.multiple, latency=shell.latency)
         tables.append(table_of([reference], REFERENCE, space))
@@ -42,6 +48,15 @@ def run(params: Params, context: Context) -> None:
         f"strategies: {len(drawn)} candidates{more} over {len(space.groups)} groups of channels; the full network has "
         f"{space.full_cost.macs:,} MACs and {space.full_cost.params:,} parameters"
     )
+
+
+def _allocated(params: Params, space: Space, shell: Shell) -> list[Strategy]:
+    """What is worth trying before anything is drawn, by the trained network's activations."""
+    network = load_network(params).to(choose_device(params.evaluate.device))
+    subset = open_subset(CALIBRATION)
+    images = decode(subset, range(min(params.importance.images, len(subset))), preprocess(params))
+    with one_thread():
+        return starters(shell, measure_activations(params, network, space, images).errors)
 
 
 def _require_storable(space: Space) -> None:

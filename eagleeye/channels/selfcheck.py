@@ -23,6 +23,7 @@ from eagleeye.channels.space import Space
 from eagleeye.channels.untouched import Snapshot, copied, untouched
 from eagleeye.errors import TraceError
 from eagleeye.structures import tensors
+from eagleeye.thin import build_thin
 
 Run = Callable[[nn.Module, Inputs], Any]
 """Calls a network with tensors."""
@@ -117,9 +118,6 @@ class _Twins:
 
 
 def _twins(model: nn.Module, space: Space, run: Run, state: Snapshot) -> _Twins:
-    # Cutting stands on this package.
-    from eagleeye.prune import build_thin
-
     recorded = build_thin(model, space, [np.ones(group.channels, dtype=bool) for group in space.groups])
     return _Twins(model, space, run, recorded, state, tuple((buffer, buffer.clone()) for buffer in recorded.buffers()))
 

@@ -19,9 +19,10 @@ from eagleeye.channels.steps import Kept
 from eagleeye.engine.split import split
 from eagleeye.importance import Criterion, l1_norm
 from eagleeye.inputs import precision_of
-from eagleeye.prune import build_thin, check_fits, check_widths, first_of, order_of
+from eagleeye.prune import first_of, order_of
 from eagleeye.reconstruction import Reconstruction
 from eagleeye.stored.names import attribute
+from eagleeye.thin import build_thin, check_fits, check_widths
 from eagleeye.wrappers import unwrapped
 
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from eagleeye.engine.adaptable import Adaptable
 from eagleeye.engine.parent import Parent
-from eagleeye.prune import set_sizes
+from eagleeye.thin import set_sizes
 
 
 class Slot(Adaptable):

@@ -17,6 +17,7 @@ from eagleeye.importance.aggregate import AGGREGATES, Aggregate, Scores
 from eagleeye.importance.filters import filter_rows, geometric_median, l1, l2, scale_rows
 from eagleeye.importance.ranked import Criterion, RowsOf, Score, ranked
 from eagleeye.importance.taylor import LabelledBatches, taylor_rows
+from eagleeye.reconstruction import reconstruct
 from eagleeye.references import described, resolve
 
 _OF_WEIGHTS: dict[str, tuple[RowsOf, Score]] = {
@@ -25,7 +26,7 @@ _OF_WEIGHTS: dict[str, tuple[RowsOf, Score]] = {
     "bn_scale": (scale_rows, l1),
     "geometric_median": (filter_rows, geometric_median),
 }
-_NAMES = (*_OF_WEIGHTS, "taylor", "random")
+_NAMES = (*_OF_WEIGHTS, "taylor", "obs", "random")
 
 
 def criterion(name: str, *, aggregate: str = "sum", seed: int = 0, batches: LabelledBatches | None = None) -> Criterion:
@@ -42,16 +43,19 @@ def criterion(name: str, *, aggregate: str = "sum", seed: int = 0, batches: Labe
             - `geometric_median`: sum of its distances to all other filters of the convolution;
             - `taylor`: sum of |weight x gradient|, the gradient that of the mean cross-entropy over `batches` in
               evaluation mode;
+            - `obs`: what its removal costs the layers that read it, once they are refitted to what is left, measured on
+              `batches` (the `order` of `eagleeye.reconstruct`);
             - `random`: a draw from [0, 1) for each channel;
             - `package.module:function` for your own. That is called as `function(model, space)` and returns one
               array of numbers for each of `space.groups`, in the order of the first convolution's filters, the
               larger the more important.
         aggregate: One score where several layers share a channel (tied convolutions, or normalisations in a row):
             `sum` of the scores as they are; `mean` or `max` of the scores, each divided by the mean over its layer;
-            `first`: the layer that is executed first decides. `random` and your own score whole groups: leave `sum`.
+            `first`: the layer that is executed first decides. `obs`, `random` and your own score whole groups: leave
+            `sum`.
         seed: Of `random`: same seed, same scores.
-        batches: For `taylor`: pairs of normalised float tensors (n, C, H, W) and int64 labels (n,), on the network's
-            device, iterated over whenever the criterion is asked.
+        batches: For `taylor` and `obs`: pairs of normalised float tensors (n, C, H, W) and int64 labels (n,), on the
+            network's device, iterated over whenever the criterion is asked.
 
     Returns:
         A function that gives, per group, the importance of each channel, float64. It raises StrategyError where
@@ -61,7 +65,7 @@ def criterion(name: str, *, aggregate: str = "sum", seed: int = 0, batches: Labe
         ConfigError: A name is unknown, there is no such function, `seed` is negative, or `batches` are missing.
     """
     _check_known("aggregate", aggregate, AGGREGATES)
-    if (":" in name or name == "random") and aggregate != "sum":
+    if (":" in name or name in ("obs", "random")) and aggregate != "sum":
         raise ConfigError(f"aggregate: {aggregate!r} has no effect on criterion {name}, which scores whole groups")
     if ":" in name:
         return partial(_checked, name, partial(_own, name, resolve(name, ConfigError)))
@@ -74,11 +78,15 @@ def _built_in(name: str, join: Aggregate, seed: int, batches: LabelledBatches | 
         if seed < 0:
             raise ConfigError(f"seed: {seed} is negative; criterion random needs 0 or more")
         return partial(_random, seed)
-    if name == "taylor":
+    if name in ("taylor", "obs"):
         if batches is None:
-            raise ConfigError("criterion taylor: it needs labelled calibration batches; give `batches`")
-        return partial(ranked, partial(taylor_rows, batches), l1, join)
+            raise ConfigError(f"criterion {name}: it needs calibration batches; give `batches`")
+        return partial(ranked, partial(taylor_rows, batches), l1, join) if name == "taylor" else partial(_obs, batches)
     return partial(ranked, *_OF_WEIGHTS[name], join)
+
+
+def _obs(batches: LabelledBatches, model: nn.Module, space: Space) -> list[Scores]:
+    return reconstruct(model, space, (inputs for inputs, _ in batches)).order(model, space)
 
 
 def _random(seed: int, model: nn.Module, space: Space) -> list[Scores]:

@@ -35,6 +35,9 @@ class Consumer:
     """A layer that multiplies its input channels with weights, so that some can take over what others did."""
 
     layer: str
+    """Its name in pruned networks."""
+    tensor: str
+    """Its weight's name in the user's network."""
     axis: int
     """The axis of its weight that holds the input channels."""
     groups: int
@@ -48,13 +51,13 @@ class Consumer:
 
     @property
     def weight(self) -> str:
-        """Qualified name of its weight."""
-        return f"{attribute(self.layer)}.weight"
+        """Its weight's name in pruned networks."""
+        return f"{self.layer}.weight"
 
     @property
     def bias(self) -> str:
-        """Qualified name of its bias."""
-        return f"{attribute(self.layer)}.bias"
+        """Its bias's name there."""
+        return f"{self.layer}.bias"
 
     def rows(self, x: Tensor) -> Tensor:
         """The layer's input as one row of features for each position, shape (positions, groups, features per group)."""
@@ -75,8 +78,8 @@ def find_consumers(space: Space, network: fx.GraphModule) -> tuple[tuple[Consume
     owners = _owners(network)
     found, others = [], []
     for axis in (axis for axis in space.axes if axis.role == "in"):
-        layer = axis.tensor.removesuffix(".weight")
-        module = _called(network, attribute(layer))
+        layer = attribute(axis.tensor.removesuffix(".weight"))
+        module = _called(network, layer)
         if module is None:
             others.append(f"{layer}: its weight is an argument of a function")
         elif len(owners[id(module.weight)]) > 1:
@@ -104,9 +107,10 @@ def _owners(network: nn.Module) -> dict[int, list[str]]:
 
 
 def _consumer(network: fx.GraphModule, layer: str, module: Conv | nn.Linear, axis: Axis) -> Consumer:
-    calls = [node for node in network.graph.nodes if node.op == "call_module" and node.target == attribute(layer)]
+    calls = [node for node in network.graph.nodes if node.op == "call_module" and node.target == layer]
     return Consumer(
         layer=layer,
+        tensor=axis.tensor,
         axis=axis.axis,
         groups=module.groups if isinstance(module, Conv) else 1,
         spatial=len(module.kernel_size) if isinstance(module, Conv) else 0,

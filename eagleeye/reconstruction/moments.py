@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, fx
 
 from eagleeye.errors import EvaluationError
+from eagleeye.inputs import Inputs, bind
 from eagleeye.modes import evaluating
 from eagleeye.reconstruction.consumers import Block, Consumer
-from eagleeye.stored.names import attribute
 
 ROUNDING = 1e-12
 """Variance that activations of mean square 1 have by rounding alone in float32."""
@@ -43,7 +43,7 @@ class Moments:
         return self.second + torch.diag_embed(added[:, None].expand(self.mean.shape))
 
 
-def measure(network: fx.GraphModule, consumers: Sequence[Consumer], batches: Iterable[Tensor]) -> list[list[Moments]]:
+def measure(network: fx.GraphModule, consumers: Sequence[Consumer], batches: Iterable[Inputs]) -> list[list[Moments]]:
     """Run images through the full network and gather the moments of what its layers read.
 
     Args:
@@ -60,10 +60,17 @@ def measure(network: fx.GraphModule, consumers: Sequence[Consumer], batches: Ite
     watch = _Watch(network, consumers)
     with evaluating(network), torch.no_grad():
         for batch in batches:
-            watch.run(*(batch if isinstance(batch, tuple) else (batch,)))
+            watch.run(*_positional(network, batch))
     if not watch.keys:
         raise EvaluationError("importance obs: there are no calibration images; give at least one batch")
     return [watch.moments(consumer) for consumer in consumers]
+
+
+def _positional(network: fx.GraphModule, inputs: Inputs) -> list[Any]:
+    """The network's arguments in the order of its graph."""
+    args, kwargs = bind(network, inputs)
+    names = [node.target for node in network.graph.nodes if node.op == "placeholder"]
+    return [*args, *(kwargs[str(name)] for name in names[len(args) :] if name in kwargs)]
 
 
 class _Sums:
@@ -98,7 +105,7 @@ class _Watch(fx.Interpreter):
 
     def __init__(self, network: fx.GraphModule, consumers: Sequence[Consumer]) -> None:
         super().__init__(network)
-        self.consumers = {attribute(consumer.layer): consumer for consumer in consumers}
+        self.consumers = {consumer.layer: consumer for consumer in consumers}
         self.sums: dict[Key, _Sums] = {}
         self.keys: dict[tuple[str, int], dict[Key, None]] = {}
         """By layer and block, whose sums are its: one for each of its calls."""

@@ -17,12 +17,12 @@ from eagleeye.channels.plain import plain
 from eagleeye.channels.space import Space
 from eagleeye.channels.ties import FIXED, Ids
 from eagleeye.errors import ConfigError, StrategyError
-from eagleeye.importance import l1_norm
-from eagleeye.prune import build_thin, check_fits
+from eagleeye.importance.filters import l1_norm
 from eagleeye.reconstruction.consumers import Block, Consumer, find_consumers
 from eagleeye.reconstruction.moments import Moments, measure
 from eagleeye.reconstruction.order import Layer, eliminate
 from eagleeye.reconstruction.refit import Refit, by_channel, inputs_last
+from eagleeye.thin import build_thin, check_fits
 
 RIDGE = 1e-3
 """Added to the diagonal of second moments, as a fraction of its mean."""
@@ -49,6 +49,7 @@ def reconstruct(model: nn.Module, space: Space, batches: Iterable[Tensor], *, ri
     """
     if not ridge > 0:
         raise ConfigError(f"ridge: {ridge} must be positive, e.g. {RIDGE}")
+    model = plain(model)
     check_fits(model, space)
     network = build_thin(model, space, [np.ones(group.channels, dtype=bool) for group in space.groups]).eval()
     consumers, others = find_consumers(space, network)
@@ -158,9 +159,10 @@ class Reconstruction:
             StrategyError: Its weights are others.
         """
         model = plain(model)
+        model = plain(model)
         check_fits(model, self.space)
         for consumer in self.consumers:
-            layer = self.space.layer(model, consumer.layer)
+            layer = self.space.layer(model, consumer.tensor.removesuffix(".weight"))
             if not torch.equal(layer.get_parameter("weight"), self._weight(consumer)):
                 raise StrategyError(
                     f"layer '{consumer.layer}': its weight is not the one that was measured; call reconstruct() with"

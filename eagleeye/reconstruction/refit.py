@@ -62,7 +62,7 @@ class Refit:
         return [name for layer in self._layers for name in layer.names]
 
     def tensors(self, kept: Kept) -> dict[str, Tensor]:
-        """The refitted tensors of a thin network, by qualified name: weights, and biases that take over means.
+        """The refitted tensors of a thin network, by their names there: weights, and biases that take over means.
 
         Args:
             kept: Whether a channel stays, by id.
@@ -91,8 +91,8 @@ class _LayerRefit:
         self.dtype, self.kernel = weight.dtype, weight.movedim(consumer.axis, -1).shape[1:-1]
         self.weight = inputs_last(weight, consumer.axis)
         self.bias: Tensor | None = operator.attrgetter(consumer.bias)(network) if consumer.has_bias else None
-        self.columns = axes[consumer.weight, consumer.axis]
-        self.rows = axes.get((consumer.weight, 1 - consumer.axis))
+        self.columns = axes[consumer.tensor, consumer.axis]
+        self.rows = axes.get((consumer.tensor, 1 - consumer.axis))
         self.blocks = [
             _BlockRefit(block, one, self.weight, ranks, ridge)
             for block, one in zip(consumer.blocks, moments, strict=True)

@@ -18,7 +18,7 @@ from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
 import eagleeye
 from eagleeye.errors import StrategyError
 from eagleeye.models import build
-from eagleeye.prune import build_thin
+from eagleeye.thin import build_thin
 from tests.eagleeye.networks import (
     CONSTRUCTS,
     OTHER_INPUTS,

@@ -17,7 +17,7 @@ from eagleeye.errors import ConfigError, StrategyError
 from eagleeye.importance import criterion
 from tests.eagleeye.networks import Plain, lively
 
-NAMES = ("l1", "l2", "bn_scale", "geometric_median", "taylor", "random")
+NAMES = ("l1", "l2", "bn_scale", "geometric_median", "taylor", "obs", "random")
 BATCHES = [(torch.linspace(-1, 1, 3 * 3 * 12 * 12).reshape(3, 3, 12, 12), torch.tensor([0, 4, 2]))]
 
 

@@ -152,8 +152,9 @@ def test_a_weight_of_two_names_has_the_gradient_of_both_uses(images: tuple[Tenso
 
 
 def test_without_batches_the_way_out_is_named() -> None:
-    with pytest.raises(ConfigError, match=r"^criterion taylor: .*give `batches`$"):
-        criterion("taylor")
+    for name in ("taylor", "obs"):
+        with pytest.raises(ConfigError, match=rf"^criterion {name}: .*give `batches`$"):
+            criterion(name)
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 import eagleeye
 from eagleeye.errors import EvaluationError
-from eagleeye.prune import build_thin
 from eagleeye.reconstruction.consumers import Consumer, find_consumers
 from eagleeye.reconstruction.moments import Moments, measure
+from eagleeye.thin import build_thin
 from tests.eagleeye import networks
 from tests.eagleeye.network_parts import Head, conv_bn
 
