@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import torch
@@ -10,6 +11,9 @@ from torch import nn
 from eagleeye.errors import EvaluationError
 from eagleeye.inputs import Inputs, call, precision_of, to_precision
 from eagleeye.structures import tensors
+
+_FULL = r"allocate memory|could not (create|execute) a (primitive|memory object)(?! descriptor)"
+"""How PyTorch's allocator and oneDNN tell that memory is short; a descriptor is refused for other reasons."""
 
 
 def run(network: nn.Module, inputs: Inputs) -> Any:
@@ -63,7 +67,7 @@ def is_full(error: Exception) -> bool:
     """Whether an error says that the device's memory is full; a CPU's allocator has no type of its own for that."""
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return True
-    return isinstance(error, RuntimeError) and "allocate memory" in str(error)
+    return isinstance(error, RuntimeError) and re.search(_FULL, str(error)) is not None
 
 
 def _way_out(said: str) -> str:

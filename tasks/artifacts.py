@@ -239,9 +239,15 @@ def read_table(path: Path) -> pd.DataFrame:
     """
     require(path)
     try:
-        table = pq.read_table(path)
-    except (OSError, pa.ArrowException) as error:
-        raise ArtifactError(f"{path} is damaged ({error}): delete it and run `dvc repro`") from error
+        # As a file: a folder would be read as a data set of many.
+        table = pq.ParquetFile(path).read()
+    except (OSError, ValueError, pa.ArrowException) as error:
+        reason = "a folder" if path.is_dir() else " ".join(str(error).split())
+        raise ArtifactError(f"{path} is damaged ({reason}): delete it and run `dvc repro`") from error
+    if path in SCHEMAS and table.schema != SCHEMAS[path]:
+        raise ArtifactError(
+            f"{path} is damaged (other columns than docs/tables.md says): delete it and run `dvc repro`"
+        )
     # Nullable integers, so that "no rank" does not turn ranks into floats.
     frame: pd.DataFrame = table.to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get)
     return frame

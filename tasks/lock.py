@@ -12,6 +12,7 @@ from filelock import FileLock, Timeout
 from eagleeye.errors import EagleEyeError
 from eagleeye.files import written_whole
 from tasks.artifacts import CACHE
+from tasks.refusals import refusals_told
 
 LOCK = CACHE / "run.lock"
 HOLDER = CACHE / "run.json"
@@ -31,7 +32,15 @@ def only_run(what: str, tell: Callable[[str], None] | None = None) -> Iterator[N
 
     Raises:
         BusyError: Another run is at work here, and we do not wait.
+        ArtifactError: The system refuses a file, to us or to the run.
+        EvaluationError: Memory is short.
     """
+    with refusals_told(), _held(what, tell):
+        yield
+
+
+@contextmanager
+def _held(what: str, tell: Callable[[str], None] | None) -> Iterator[None]:
     LOCK.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(LOCK, thread_local=False)
     try:
@@ -53,6 +62,6 @@ def only_run(what: str, tell: Callable[[str], None] | None = None) -> Iterator[N
 def _holder() -> str:
     try:
         found = json.loads(HOLDER.read_text(encoding="utf-8"))
-    except (OSError, ValueError):  # it has the lock and is about to say who it is
+        return f"{found['what']} (process {found['process']}, since {found['since']})"
+    except (OSError, ValueError, LookupError, TypeError):  # it has the lock and is about to say who it is
         return "it has just begun"
-    return f"{found['what']} (process {found['process']}, since {found['since']})"

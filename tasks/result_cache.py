@@ -29,12 +29,14 @@ class ResultCache:
             ArtifactError: Its file is damaged.
         """
         path = self._path(key)
-        if not path.is_file():
+        if not path.exists():
             return None
         try:
-            result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
+            result = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError) as error:
             raise ArtifactError(f"{path} is damaged ({error}): delete it and run again") from error
+        if not isinstance(result, dict):
+            raise ArtifactError(f"{path} is damaged (no result in it): delete it and run again")
         return result
 
     def put(self, key: str, result: Mapping[str, Any]) -> None:

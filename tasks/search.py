@@ -23,7 +23,7 @@ from tasks.outbox import Outbox, TrackingError
 from tasks.params import Params
 from tasks.post import SearchPost
 from tasks.scorebook import Scores
-from tasks.tracking_text import Candidate
+from tasks.tracking_text import Candidate, without_passwords
 
 TOGETHER = 20  # candidates in a record: a slow server is to be told from one that does not answer
 CONTACT = 5.0  # seconds to find out whether MLflow takes records at all
@@ -83,8 +83,9 @@ class Recorder:
             _warn(self._courier, trouble, self._context)
 
     def log_settings(self, params: Params) -> None:
-        """Record params.yaml but its section `tracking`, which is no part of the search and may hold a password."""
-        self._put("log_settings", {"settings": params.model_dump(mode="json", exclude={"tracking"})})
+        """Record params.yaml but passwords and its section `tracking`, which is no part of the search."""
+        settings = params.model_dump(mode="json", exclude={"tracking"})
+        self._put("log_settings", {"settings": without_passwords(settings)})
 
     def log_dataset(self, name: str, path: Path, *, use: str) -> None:
         """Record a table of images as an input of the search.

@@ -11,15 +11,25 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
 from ruamel.yaml.constructor import DuplicateKeyError
-from ruamel.yaml.error import MarkedYAMLError
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.events import (
+    AliasEvent,
+    CollectionEndEvent,
+    CollectionStartEvent,
+    Event,
+    ScalarEvent,
+)
 
 from eagleeye.errors import ConfigError
 from eagleeye.files import written_whole
 from tasks.params import Params
+from tasks.tracking_text import without_passwords
 
 SHOWN = 60
 MOST = 3
 NULL = "tag:yaml.org,2002:null"
+LONGEST, MOST_VALUES, DEEPEST = 2**20, 10_000, 50  # characters, values and levels: far above any real file's
+CONFLICT = ("<<<<<<< ", "=======", ">>>>>>> ")
 
 
 def read_params(path: Path) -> Params:
@@ -54,6 +64,8 @@ def check(values: object, name: str) -> Params:
         return Params.model_validate_json(json.dumps(values, default=str))
     except ValidationError as error:
         raise ConfigError(_one_line(error, name)) from None
+    except TypeError as error:  # JSON's, of a key
+        raise ConfigError(f"{name}: a list or section stands where a key must ({error})") from None
 
 
 def override(path: Path, overrides: Mapping[str, object]) -> list[str]:
@@ -111,9 +123,15 @@ def _yaml(kind: str) -> YAML:
 
 def _load(path: Path, kind: str) -> Any:
     try:
-        return _yaml(kind).load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        _check_size(path.name, text)
+        return _yaml(kind).load(text)
     except FileNotFoundError:
         raise ConfigError(f"{path.name} is missing: copy a file from recipes/ to {path.name}") from None
+    except OSError as error:
+        raise ConfigError(
+            f"{path.name} cannot be read ({error.strerror}): put a file from recipes/ there, one that you may read"
+        ) from None
     except DuplicateKeyError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else "?"
         key = str(error.problem).split('"')[1]
@@ -122,8 +140,51 @@ def _load(path: Path, kind: str) -> Any:
         mark = error.problem_mark
         where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
         raise ConfigError(f"{path.name}: {where}not valid YAML: {error.problem}") from None
-    except (ValueError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path.name}: not valid YAML: {str(error).splitlines()[0]}") from None
+    except (ValueError, YAMLError) as error:
+        raise ConfigError(f"{path.name}: not valid YAML: {' '.join(str(error).split())}") from None
+
+
+def _check_size(name: str, text: str) -> None:
+    """Refuse what would be large, deep or endless once its aliases are written out."""
+    if line := conflict_line(text):
+        raise ConfigError(f"{name}: line {line}: marks of a merge that met a conflict; keep one of both sides")
+    if len(text) > LONGEST:
+        raise ConfigError(f"{name}: {len(text):,} characters: settings have at most {LONGEST:,}")
+    sizes: dict[str | None, int] = {}
+    open_nodes: list[tuple[str | None, int]] = [(None, 0)]
+    # Event by event: whatever builds the values goes as deep as the file does, down to the end of the stack.
+    for event in _yaml("safe").parse(text):
+        _count(event, open_nodes, sizes)
+        if open_nodes[-1][1] > MOST_VALUES:
+            raise ConfigError(f"{name}: more than {MOST_VALUES:,} values, each alias written out; settings have fewer")
+        if len(open_nodes) > DEEPEST:
+            raise ConfigError(f"{name}: nested too deeply: settings have at most {DEEPEST} levels")
+
+
+def _count(event: Event, open_nodes: list[tuple[str | None, int]], sizes: dict[str | None, int]) -> None:
+    """Add the values that an event of a YAML file stands for to the node around it, each alias written out."""
+    if isinstance(event, CollectionStartEvent):
+        sizes[event.anchor] = MOST_VALUES + 1  # met within itself: endless
+        open_nodes.append((event.anchor, 1))
+        return
+    if isinstance(event, CollectionEndEvent):
+        anchor, size = open_nodes.pop()
+    elif isinstance(event, ScalarEvent):
+        anchor, size = event.anchor, 1 + len(event.value) // SHOWN
+    elif isinstance(event, AliasEvent):
+        anchor, size = None, sizes.get(event.anchor, 1)
+    else:
+        return
+    sizes[anchor] = size
+    around, counted = open_nodes[-1]
+    open_nodes[-1] = around, counted + size
+
+
+def conflict_line(text: str) -> int | None:
+    """The first line that git has marked for a conflict; None where there is none."""
+    lines = text.splitlines()
+    marked = {mark: number for number, line in enumerate(lines, 1) for mark in CONFLICT if line.startswith(mark)}
+    return marked[CONFLICT[0]] if len(marked) == len(CONFLICT) else None
 
 
 def _set(document: Any, key: str, value: object, name: str) -> str | None:
@@ -213,5 +274,5 @@ def _hint(key: str, allowed: Sequence[str]) -> str:
 
 
 def _show(value: object) -> str:
-    text = json.dumps(value, default=str, ensure_ascii=False)
+    text = json.dumps(without_passwords(value), default=str, ensure_ascii=False)
     return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"

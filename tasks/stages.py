@@ -31,6 +31,7 @@ from ruamel.yaml.error import YAMLError
 from voluptuous import Invalid
 
 from eagleeye.errors import ConfigError
+from tasks.settings import conflict_line
 
 Outcome = Literal["up to date", "restored", "ran"]
 
@@ -54,9 +55,10 @@ def mend(root: Path) -> list[str]:
         A line for each of them.
 
     Raises:
-        ConfigError: Another process is at work.
+        ConfigError: Another process is at work, or git has met a conflict in dvc.lock.
     """
     lines = []
+    _refuse_conflict(root / "dvc.lock")
     with _one_at_a_time, _open(root) as repo:
         locks, lock_file = Path(repo.tmp_dir) / RWLOCK_FILE, root / "dvc.lock"
         with make_lock(str(Path(repo.tmp_dir) / RWLOCK_LOCK), tmp_dir=repo.tmp_dir):
@@ -70,10 +72,18 @@ def mend(root: Path) -> list[str]:
     return lines
 
 
+def _refuse_conflict(path: Path) -> None:
+    if path.is_file() and (line := conflict_line(path.read_text(encoding="utf-8", errors="replace"))):
+        raise ConfigError(
+            f"{path.name}: line {line}: marks of a merge that met a conflict: take one side, `git checkout --ours"
+            f" {path.name}` or `git checkout --theirs {path.name}`, and run again: what it does not hold is redone"
+        )
+
+
 def _reads(path: Path, parse: Callable[[str], object]) -> bool:
     try:
         parse(path.read_text(encoding="utf-8"))
-    except (ValueError, YAMLError, Invalid):
+    except (ValueError, YAMLError, Invalid, RecursionError):
         return False
     return True
 
@@ -160,6 +170,8 @@ def _open(root: Path) -> Iterator[Repo]:
         raise ConfigError(f"another run is at work here: {_flat(error)}; wait for it or stop it") from error
     except DvcException as error:
         raise ConfigError(f"DVC: {_flat(error)}") from error
+    except OSError as error:
+        raise ConfigError(f"DVC: {_flat(error)}: mend the permissions, make room, and run again") from error
 
 
 @contextmanager

@@ -38,10 +38,10 @@ from mlflow.tracking.context.registry import resolve_tags
 from mlflow.types import Schema, TensorSpec
 from mlflow.utils.git_utils import get_git_commit
 from sqlalchemy import NullPool, create_engine, text
-from sqlalchemy.engine import make_url
 from sqlalchemy.exc import OperationalError
 
 from tasks.outbox import TrackingError
+from tasks.own_store import FILES, FOLDER, file_of, follow, is_own, make_whole
 from tasks.tracking_text import key, readable
 
 PARAMS_PER_BATCH, METRICS_PER_BATCH = 100, 1000  # MLflow's limits
@@ -58,7 +58,7 @@ class Store:
     """One experiment of an MLflow store; every write may be repeated."""
 
     def __init__(self, uri: str, experiment: str) -> None:
-        """Open the store; the experiment is created where missing.
+        """Open the store; it and the experiment are created where missing.
 
         Args:
             uri: MLflow tracking URI.
@@ -67,9 +67,12 @@ class Store:
         Raises:
             TrackingError: The experiment was deleted.
         """
-        _reach(uri)
-        self._client = mlflow.MlflowClient(tracking_uri=uri)
-        self.experiment_id = _experiment_id(self._client, experiment)
+        path = file_of(uri)
+        prepare(uri)
+        # With its whole path: MLflow keeps a store in memory by the URI, which may be relative to another folder.
+        self._client = mlflow.MlflowClient(tracking_uri=uri if path is None else f"sqlite:///{path}")
+        own = path is not None and is_own(path)
+        self.experiment_id = _experiment_id(self._client, experiment, {FOLDER: str(Path.cwd())} if own else {})
 
     def find(self, query: str) -> list[Run]:
         """Active runs by a filter, oldest first."""
@@ -220,30 +223,50 @@ def digest_of(content: object) -> str:
     return hashlib.sha256(raw).hexdigest()[:16]
 
 
-def _reach(uri: str) -> None:
-    """Connect to a database once: MLflow would try for minutes, whatever the reason."""
+def prepare(uri: str) -> None:
+    """Make the store where it is a file and missing or half made, and let its paths lead into the project's folder.
+
+    Args:
+        uri: MLflow tracking URI; of anything but a file, it is found out whether it can be reached.
+
+    Raises:
+        ArtifactError: The file cannot be written.
+        Exception: Whatever drivers raise; see `tasks.faults.told_apart`.
+    """
+    if path := file_of(uri):
+        make_whole(path, _make)
     if re.split(r"[+:]", uri)[0] not in DATABASES:
         return
-    if uri.startswith("sqlite"):
-        Path(make_url(uri).database or "").absolute().parent.mkdir(parents=True, exist_ok=True)
+    # Once: MLflow would try for minutes, whatever the reason.
     with create_engine(uri, poolclass=NullPool).connect() as connection:
-        if uri.startswith("sqlite"):
+        if path:
             # An SQLite store can then be read while it is written to, and a candidate takes half the time. Refused
             # while the store is in use; the file keeps the setting once it has it.
             with suppress(OperationalError):
                 connection.execute(text("PRAGMA journal_mode=WAL"))
+    if path and is_own(path):
+        follow(path)
 
 
-def _experiment_id(client: mlflow.MlflowClient, name: str) -> str:
+def _make(path: Path) -> None:
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    store: Any = SqlAlchemyStore  # without types
+    store(f"sqlite:///{path}", str(FILES)).engine.dispose()
+
+
+def _experiment_id(client: mlflow.MlflowClient, name: str, tags: dict[str, str]) -> str:
     experiment = client.get_experiment_by_name(name)
     if experiment is None:
         # The kind opens the UI on the table of runs instead of asking what the experiment is for.
-        return client.create_experiment(name, tags={"mlflow.experimentKind": "custom_model_development"})
+        return client.create_experiment(name, tags={"mlflow.experimentKind": "custom_model_development", **tags})
     if experiment.lifecycle_stage != "active":
         raise TrackingError(
             f"MLflow experiment {name!r} was deleted: restore it with `mlflow experiments restore -x"
             f" {experiment.experiment_id}`, or set tracking.experiment to another name"
         )
+    for tag in tags.items() - experiment.tags.items():
+        client.set_experiment_tag(experiment.experiment_id, *tag)
     return experiment.experiment_id
 
 

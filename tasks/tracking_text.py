@@ -7,6 +7,8 @@ import re
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote
 
 from eagleeye.scores import SIGNS
 
@@ -17,6 +19,9 @@ COSTS = ("macs", "params", "macs_fraction", "params_fraction")
 BUDGETS = ("macs_fraction", "params_fraction", "latency")
 FIGURES = (*SIGNS, *(f"vanilla_{score}" for score in SIGNS), *COSTS)
 LONGEST_KEY, LONGEST_VALUE = 250, 6000  # MLflow's limits
+HIDDEN = "***"
+CREDENTIALS = r"(?<!/)//(?!/)(?:[^/\s]*|[^/\s:@]*:(?!\d+/)\S*)@"  # a password may hold an @ or a slash
+SECRET_OPTION = r"([?&;]\w*(?:password|passwd|pwd|token|secret)\w*=)([^&;\s]*)"  # noqa: S105 - how one looks
 AXES = 8  # rates in a parallel-coordinates chart, spread over the depth of the network: more is unreadable
 
 
@@ -76,14 +81,42 @@ def readable(name: str, value: float) -> float:
 
 
 def key(name: str) -> str:
-    """A name as the key of a param or metric: letters, digits, ``_-. :/``, no empty or dotted path part."""
+    """A name as the key of a param or metric: letters, digits, ``_-. :/``, no empty, dotted part, no .. first."""
     safe = re.sub(r"[^\w\-. :/]", "_", name)
-    return re.sub(r"(^|/)(?=/|\.{0,2}(/|$))", r"\1_", safe)[:LONGEST_KEY]
+    return re.sub(r"^(?=\.\.)|(^|/)(?=/|\.{0,2}(/|$))", r"\1_", safe)[:LONGEST_KEY]
 
 
-def without_password(text: str) -> str:
-    """A text without the names and passwords that stand in its addresses."""
-    return re.sub(r"//[^/\s]*@", "//", text)
+def without_password(text: str, uri: str = "") -> str:
+    """A text without the names and passwords that stand in its addresses.
+
+    Args:
+        text: The text.
+        uri: An address that it is about: its password does not show, alone or in part, either.
+    """
+    for secret in _secrets(uri):
+        text = text.replace(secret, HIDDEN)
+    text = re.sub(SECRET_OPTION, rf"\1{HIDDEN}", text)
+    return re.sub(CREDENTIALS, "//", text)
+
+
+def without_passwords(value: Any) -> Any:
+    """Nested settings, the names and passwords in their addresses taken out."""
+    if isinstance(value, str):
+        return without_password(value)
+    if isinstance(value, Mapping):
+        return {name: without_passwords(item) for name, item in value.items()}
+    return [without_passwords(item) for item in value] if isinstance(value, list) else value
+
+
+def _secrets(uri: str) -> list[str]:
+    """The passwords of an address as it writes them and as they are meant, the longest first."""
+    found = re.search(r"//[^/\s:@]*:(\S*)@", uri)
+    written = [found[1]] if found else []
+    written += [option[2] for option in re.finditer(SECRET_OPTION, uri)]
+    # Of a password with an @ or a slash that should have been escaped, drivers take a part for the host.
+    written += [f"{part}@" for part in re.split("[@/]", found[1])[1:] if part] if found else []
+    secrets = {secret for one in written for secret in (one, unquote(one)) if secret}
+    return sorted(secrets, key=len, reverse=True)
 
 
 def flatten(settings: Mapping[str, object], prefix: str = "") -> dict[str, str]:

@@ -16,6 +16,8 @@ def test_a_full_memory_is_told_from_other_errors() -> None:
     assert is_full(caught.value)
     assert is_full(torch.OutOfMemoryError("CUDA out of memory"))
     assert is_full(MemoryError())
+    assert is_full(RuntimeError("could not create a primitive"))
+    assert not is_full(RuntimeError("could not create a primitive descriptor for a convolution forward propagation"))
     assert not is_full(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
     assert not is_full(ValueError("cannot allocate memory"))
 

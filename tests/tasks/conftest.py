@@ -21,7 +21,6 @@ from tasks.params import Params
 from tasks.parcel import Parcel
 from tasks.settings import override, read_params
 from tests.once import once
-from tests.tasks.recorded import make_own_store
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = {
@@ -135,8 +134,9 @@ def search(finished: Search, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     """A copy of the finished search, in the working directory."""
     folder = tmp_path / "copy"
     shutil.copytree(finished.folder, folder)
-    make_own_store(folder, finished.folder)
     monkeypatch.chdir(folder)
+    # A whole path, because MLflow keeps a store in memory by its URI, across working directories.
+    override(folder / "params.yaml", {"tracking.uri": f"sqlite:///{folder}/mlflow.db"})
     return Search(folder, read_params(folder / "params.yaml"), finished.contexts)
 
 

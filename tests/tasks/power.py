@@ -20,7 +20,6 @@ from tasks import evaluate, rank
 from tasks.artifacts import CANDIDATES, OUTBOX, RANKING, SCOREBOOK, SCORES
 from tasks.console import Terminal
 from tasks.settings import override, read_params
-from tests.tasks.recorded import make_own_store
 
 CHANGES = ("INSERT", "UPDATE", "DELETE", "CREATE")
 EVENTS = ("os.rename", "os.link", "os.remove", "os.mkdir", "os.truncate")
@@ -91,7 +90,7 @@ def fresh(finished: Path, folder: Path) -> Path:
     for base in (CANDIDATES, SCORES, RANKING, SCOREBOOK, OUTBOX):
         for path in folder.glob(f"{base}*"):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
-    make_own_store(folder, finished)
+    override(folder / "params.yaml", {"tracking.uri": f"sqlite:///{folder}/mlflow.db"})
     override(folder / "params.yaml", {"tracking.experiment": "power"})
     return folder
 

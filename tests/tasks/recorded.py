@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -12,31 +12,11 @@ import pytest
 from mlflow import MlflowClient
 
 from tasks.search_run import SearchRun
-from tasks.settings import override
 from tasks.tracking import Store as MlflowStore
 from tasks.tracking_text import Candidate
 
 KEY = "5e" * 32
 GROUPS = ("conv1", "layer1.0.conv1", "layer2.0.conv1")
-MOVES = (
-    "UPDATE experiments SET artifact_location = replace(artifact_location, ?, ?)",
-    "UPDATE runs SET artifact_uri = replace(artifact_uri, ?, ?)",
-    "UPDATE logged_models SET artifact_location = replace(artifact_location, ?, ?)",
-    "UPDATE model_versions SET source = replace(source, ?, ?)",
-    "UPDATE model_versions SET storage_location = replace(storage_location, ?, ?)",
-)
-"""Where MLflow's tables say where files are, with the whole path."""
-
-
-def make_own_store(copy: Path, original: Path) -> None:
-    """Let a copied project record in its own store: MLflow would put its files into the original's folder.
-
-    Nor may the store's URI be a relative one: MLflow keeps a store in memory by it, across working directories.
-    """
-    with closing(sqlite3.connect(copy / "mlflow.db")) as store, store:
-        for move in MOVES:
-            store.execute(move, (f"{original}/", f"{copy}/"))
-    override(copy / "params.yaml", {"tracking.uri": f"sqlite:///{copy}/mlflow.db"})
 
 
 def candidate(row: int, accuracy: float, **changes) -> Candidate:

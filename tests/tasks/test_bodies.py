@@ -199,6 +199,33 @@ def test_a_damaged_table_is_named(search: Search) -> None:
         run_stage("rank", search.params)
 
 
+def test_a_folder_in_the_place_of_a_table_is_named(search: Search) -> None:
+    artifacts.SCORES.unlink()
+    artifacts.SCORES.mkdir()
+    with pytest.raises(ArtifactError, match=r"^artifacts/scores\.parquet is damaged \(a folder\): delete it"):
+        run_stage("rank", search.params)
+
+
+@pytest.mark.parametrize("path", [artifacts.SCORES, artifacts.STRATEGIES])
+def test_a_table_of_any_bytes_is_read_or_named(search: Search, path: Path) -> None:
+    whole, noise = path.read_bytes(), np.random.default_rng(0)
+    for _ in range(200):
+        garbled = bytearray(whole)
+        start = int(noise.integers(len(whole)))
+        garbled[start : start + int(noise.integers(1, 40))] = noise.bytes(int(noise.integers(0, 40)))
+        path.write_bytes(garbled)
+        try:
+            assert artifacts.read_table(path).columns.tolist() == artifacts.SCHEMAS[path].names
+        except ArtifactError as error:
+            assert "\n" not in str(error)
+
+
+def test_a_table_with_other_columns_is_named(search: Search) -> None:
+    artifacts.SCORES.write_bytes(artifacts.STRATEGIES.read_bytes())
+    with pytest.raises(ArtifactError, match=r"scores\.parquet is damaged \(other columns than docs/tables\.md says\)"):
+        run_stage("rank", search.params)
+
+
 def test_a_network_that_does_not_fit_leaves_no_artefact(search: Search) -> None:
     artifacts.BASELINE.unlink()
     with pytest.raises(EagleEyeError, match="does not exist"):

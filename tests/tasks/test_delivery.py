@@ -147,10 +147,13 @@ def test_a_refusal_stops_the_stage_and_mended_settings_deliver_everything(calm, 
 
 
 def test_passwords_are_kept_nowhere(project, impatient):
-    with record_search(params := _params("http://user:sec@ret@127.0.0.1:9"), context := Heard()) as recorder:
+    params = _params("http://user:sec@ret@127.0.0.1:9")
+    data = params.data.model_copy(update={"options": {"train": "s3://user:sec@ret@host/images"}})
+    with record_search(params := params.model_copy(update={"data": data}), context := Heard()) as recorder:
         recorder.log_settings(params)
     kept = b"".join(path.read_bytes() for path in (project / ".eagleeye").rglob("*") if path.is_file())
     assert b"cifar_resnet20" in kept
+    assert b"s3://host/images" in kept
     assert b"sec@ret" not in kept
     assert "ret@" not in "".join(context.warned)
 

@@ -27,7 +27,9 @@ def test_many_threads_may_put_the_same_result(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["key.json"]
 
 
-def test_a_damaged_file_is_named(tmp_path: Path) -> None:
-    (tmp_path / "key.json").write_text('{"accuracy": 0.')
+@pytest.mark.parametrize("content", ['{"accuracy": 0.', "[1]", "null", "[" * 100_000, "\0", "\ud800", None])
+def test_a_damaged_file_is_named(tmp_path: Path, content: str | None) -> None:
+    path = tmp_path / "key.json"
+    path.mkdir() if content is None else path.write_text(content, encoding="utf-8", errors="surrogatepass")
     with pytest.raises(ArtifactError, match=r"key\.json is damaged .*delete it and run again"):
         ResultCache(tmp_path).get("key")

@@ -1,14 +1,20 @@
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
 from eagleeye.errors import ConfigError
 from tasks.params import Params
 from tasks.settings import check, override, preview, read_params
 
+NINE = ", ".join(9 * ["*a{0}"])
+BOMB = "a0: &a0 [1]\n" + "".join(f"a{row + 1}: &a{row + 1} [{NINE.format(row)}]\n" for row in range(9))
+MERGED = "a0: &a0 {b: 1}\n" + "".join(f"a{row + 1}: &a{row + 1} {{<<: [{NINE.format(row)}]}}\n" for row in range(9))
 ROOT = Path(__file__).resolve().parents[2]
 FILES = [ROOT / "params.yaml", *sorted((ROOT / "recipes").glob("*.yaml"))]
 
@@ -131,6 +137,19 @@ def test_a_missing_setting_is_named(values: dict[str, Any]) -> None:
         ("\tx: 1", "line 1, column 1: not valid YAML"),
         ("", "holds no settings"),
         ("- 1\n", "holds no settings"),
+        ("rank: {top_k: 1\0}", "not valid YAML: unacceptable character #x0000"),
+        ("rank: " + 100 * "[" + 100 * "]", "nested too deeply: settings have at most 50 levels"),
+        ("rank: " + 50_000 * "[", "nested too deeply: settings have at most 50 levels"),
+        ("rank: " + 50_000 * "{a: ", "nested too deeply: settings have at most 50 levels"),
+        (BOMB, "more than 10,000 values, each alias written out"),
+        (MERGED, "more than 10,000 values, each alias written out"),
+        ("rank: &a [*a]", "more than 10,000 values, each alias written out"),
+        ("x" * 2**20 + ": 1", "1,048,579 characters: settings have at most 1,048,576"),
+        ("rank:\n<<<<<<< HEAD\n  top_k: 1\n=======\n  top_k: 2\n>>>>>>> other\n", "line 2: marks of a merge"),
+        ("? [a, b]\n: 1\n", "a list or section stands where a key must"),
+        ("rank: {? {a: b} : 1}", "line 1, column 10: not valid YAML: found unhashable key"),
+        ("rank: !!python/object:os.system x", "line 1, column 7: not valid YAML"),
+        ('rank: "\\ud800"', "line 1, column 10: not valid YAML"),
     ],
 )
 def test_a_broken_file_is_one_line(file: Path, text: str, message: str) -> None:
@@ -144,6 +163,44 @@ def test_a_broken_file_is_one_line(file: Path, text: str, message: str) -> None:
 def test_a_missing_file_says_where_to_get_one(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"params\.yaml is missing: copy a file from recipes/"):
         read_params(tmp_path / "params.yaml")
+
+
+@pytest.mark.parametrize("edit", [read_params, lambda path: override(path, {"rank.top_k": 2})], ids=["read", "changed"])
+def test_whatever_stands_in_the_file_is_one_line(tmp_path_factory: pytest.TempPathFactory, edit: Any) -> None:
+    path = tmp_path_factory.mktemp("any") / "params.yaml"
+    whole = (ROOT / "params.yaml").read_bytes()
+
+    @given(st.data())
+    def garbled(data: st.DataObject) -> None:
+        start = data.draw(st.integers(0, len(whole)))
+        put = data.draw(
+            st.binary(max_size=20) | st.sampled_from([b"[", b"&a ", b"*a", b"\0", b"\xff", b"!!set ", b"? ", b"{"])
+        )
+        path.write_bytes(whole[:start] + put + whole[start + data.draw(st.integers(0, 40)) :])
+        with suppress(ConfigError):
+            edit(path)
+
+    garbled()
+
+
+@pytest.mark.parametrize("content", [None, b"\xff\xfe\xff", b"rank: \x00"])
+def test_what_is_no_text_file_is_one_line(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "params.yaml"
+    path.mkdir() if content is None else path.write_bytes(content)
+    for read in (read_params, lambda path: override(path, {"rank.top_k": 2})):
+        with pytest.raises(ConfigError, match=r"^params\.yaml[^\n]*(cannot be read|not valid YAML)[^\n]*$"):
+            read(path)
+
+
+def test_a_password_shows_neither_in_changes_nor_in_mistakes(file: Path) -> None:
+    uri = "postgresql://me:secret@host/db"
+    assert override(file, {"tracking.uri": uri}) == ['tracking.uri: "sqlite:///mlflow.db" → "postgresql://host/db"']
+    assert override(file, {"tracking.uri": "sqlite:///x.db"}) == [
+        'tracking.uri: "postgresql://host/db" → "sqlite:///x.db"'
+    ]
+    with pytest.raises(ConfigError) as caught:
+        override(file, {"rank.top_k": uri})
+    assert "secret" not in str(caught.value)
 
 
 def test_numbers_are_read_as_dvc_reads_them(file: Path) -> None:

@@ -209,3 +209,49 @@ def test_a_torn_dvc_lock_costs_no_work_wherever_it_is_torn(project: Path) -> Non
     assert set(walk(project).values()) == {"restored"}
     assert calls() == []
     assert Path("dvc.lock").read_bytes() == whole
+
+
+def test_a_conflict_in_dvc_lock_is_not_taken_for_a_torn_file(project: Path) -> None:
+    walk(project)
+    text = Path("dvc.lock").read_text()
+    path, number = Path("dvc.lock"), len(text.splitlines()) + 1
+    path.write_text(f"{text}<<<<<<< HEAD\n    md5: a\n=======\n    md5: b\n>>>>>>> other\n")
+    before = path.read_bytes()
+    with pytest.raises(ConfigError, match=rf"^dvc\.lock: line {number}: marks of a merge[^\n]+git checkout --theirs"):
+        mend(project)
+    assert path.read_bytes() == before
+    assert not Path("dvc.lock.torn").exists()
+
+
+def test_a_dvc_lock_of_any_bytes_is_mended_or_one_line(project: Path) -> None:
+    walk(project)
+    whole = Path("dvc.lock").read_bytes()
+    cuts = [
+        b"\0",
+        b"\xff",
+        b"[" * 5000,
+        b"&a [*a]",
+        b"- ",
+        b"{",
+        b"!!python/none x",
+        b"\n<<<<<<< x\n=======\n>>>>>>> y\n",
+    ]
+    for put in cuts:
+        for start in (0, len(whole) // 2, len(whole)):
+            Path("dvc.lock").write_bytes(whole[:start] + put + whole[start:])
+            try:
+                mend(project)
+                stage_names(project)
+            except EagleEyeError as error:
+                assert "\n" not in str(error)
+
+
+@pytest.mark.parametrize("name", ["dvc.lock", "dvc.yaml", "params.yaml"])
+def test_a_folder_in_the_place_of_a_file_is_one_line(project: Path, name: str) -> None:
+    walk(project)
+    Path(name).unlink()
+    Path(name).mkdir()
+    with pytest.raises(EagleEyeError) as caught:
+        mend(project)
+        walk(project)
+    assert "\n" not in str(caught.value)

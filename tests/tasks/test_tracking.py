@@ -1,3 +1,4 @@
+import errno
 import socket
 import sqlite3
 import subprocess
@@ -6,8 +7,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import mlflow
+import numpy as np
 import pytest
 import requests
+from mlflow.exceptions import MlflowException
 from mlflow.telemetry.client import get_telemetry_client
 from sqlalchemy.exc import OperationalError
 
@@ -115,6 +118,80 @@ def test_an_upload_that_breaks_passes_and_one_that_is_forbidden_does_not():
             response.status_code = status
         with pytest.raises(kind), told_apart("http://host"):
             raise requests.HTTPError("upload", response=response)
+
+
+SPACE, BACKUP, PLACE = "free some space", "restore it from a backup, or move it away", "mend what is in its place"
+
+
+@pytest.mark.parametrize(
+    ("error", "way_out"),
+    [
+        (sqlite3.OperationalError("database or disk is full"), SPACE),
+        (OSError(errno.ENOSPC, "no matter"), SPACE),
+        (OSError(errno.EDQUOT, "no matter"), SPACE),
+        (OSError(errno.EFBIG, "no matter"), SPACE),
+        (sqlite3.DatabaseError("file is not a database"), BACKUP),
+        (sqlite3.DatabaseError("database disk image is malformed"), BACKUP),
+        (sqlite3.OperationalError("disk I/O error"), "see whether the disk is full or faulty"),
+        (sqlite3.OperationalError("attempt to write a readonly database"), PLACE),
+        (sqlite3.OperationalError("unable to open database file"), PLACE),
+        (OSError(errno.EROFS, "no matter"), PLACE),
+        (OSError(errno.EACCES, "no matter"), PLACE),
+        (sqlite3.OperationalError("near SELECT: syntax error"), "mend tracking.uri"),
+    ],
+)
+@pytest.mark.parametrize("wrapped", [True, False])
+def test_the_way_out_fits_what_the_disk_says(error, way_out, wrapped):
+    with (
+        pytest.raises(TrackingError, match=r"scores and records are kept: ") as caught,
+        told_apart("sqlite:///mlflow.db"),
+    ):
+        if wrapped and isinstance(error, sqlite3.Error):
+            raise OperationalError("INSERT", {}, error)
+        if wrapped:
+            raise MlflowException("it was not to be") from error
+        raise error
+    assert way_out in str(caught.value)
+    assert ("mend tracking.uri" in str(caught.value)) == (way_out == "mend tracking.uri")
+
+
+def test_a_server_whose_disk_is_full_is_no_matter_of_ours(answering, monkeypatch):
+    monkeypatch.setattr(_Answer, "status", 400)
+    with pytest.raises(TrackingError, match=r"mend tracking\.uri"):
+        _open(answering)
+
+
+def _garble(path: Path, kind: str) -> None:
+    content = bytearray(path.read_bytes())
+    if kind == "cut":
+        content = content[: len(content) // 3]
+    if kind == "zeroed":
+        content[4096:] = bytes(len(content) - 4096)
+    if kind == "noise":
+        content[200:] = np.random.default_rng(0).bytes(len(content) - 200)
+    if kind == "no header":
+        content[:16] = b"x" * 16
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("kind", ["cut", "zeroed", "noise", "no header"])
+def test_a_garbled_store_is_one_line_that_says_how_to_go_on(tmp_path, kind):
+    path = tmp_path / f"{kind}.db"
+    uri = f"sqlite:///{path}"
+    _open(uri).create("search", {})
+    with sqlite3.connect(path) as store:
+        store.execute("PRAGMA journal_mode=DELETE")
+    _garble(path, kind)
+    before = path.read_bytes()
+    with pytest.raises(TrackingError, match=r"kept: the file is damaged: restore it from a backup.*tasks record"):
+        _open(uri).create("search", {})
+    assert path.read_bytes()[200:] == before[200:]
+
+
+def test_a_folder_in_the_place_of_the_store_is_one_line(tmp_path):
+    (tmp_path / "folder.db").mkdir()
+    with pytest.raises(TrackingError, match=r"mend what is in its place or the permissions"):
+        _open(f"sqlite:///{tmp_path}/folder.db")
 
 
 def test_an_unusable_uri_is_named_at_once(tmp_path):

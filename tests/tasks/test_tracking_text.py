@@ -4,15 +4,25 @@ import math
 import zlib
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from mlflow.utils.validation import _validate_metric_name, _validate_param_name
 
 from eagleeye.scores import SIGNS
-from tasks.tracking_text import Candidate, candidates_view, describe, flatten, key, run_name, without_password
+from tasks.tracking_text import (
+    Candidate,
+    candidates_view,
+    describe,
+    flatten,
+    key,
+    run_name,
+    without_password,
+    without_passwords,
+)
 
 
 @given(st.text(min_size=1))
+@example("..0")
 def test_any_name_becomes_a_key_that_mlflow_accepts(name):
     _validate_param_name(key(f"rate/{name}"))
     _validate_metric_name(key(name))
@@ -152,3 +162,30 @@ def test_passwords_are_taken_out_of_addresses():
         == "at http://host:1/x, postgresql://db/y"
     )
     assert without_password("sqlite:////home/me@work/mlflow.db") == "sqlite:////home/me@work/mlflow.db"
+    assert without_password("file:///a:b/c@d") == "file:///a:b/c@d"
+    assert without_password("open http://127.0.0.1:5000/#/runs/a@b") == "open http://127.0.0.1:5000/#/runs/a@b"
+
+
+@pytest.mark.parametrize(
+    ("uri", "password"),
+    [
+        ("postgresql://me:sec/ret-7@host/db", "sec/ret-7"),
+        ("postgresql+psycopg://me:sec@ret-7@host/db", "sec@ret-7"),
+        ("postgresql://me:sec%2Fret-7@host/db", "sec/ret-7"),
+        ("postgresql:///db?host=h&user=me&password=ret-7", "ret-7"),
+        ("mysql://me:sec/ret-7@host:3306/db?ssl=true", "sec/ret-7"),
+        ("https://me:sec:ret-7@host:8080/mlflow", "sec:ret-7"),
+    ],
+)
+def test_passwords_show_in_no_form(uri, password):
+    assert "ret-7" not in without_password(uri)
+    assert "ret-7" not in without_password(f"Could not parse SQLAlchemy URL from string '{uri}'")
+    # What drivers say of it.
+    assert "ret-7" not in without_password(f"FATAL: me may not connect with {password}", uri)
+    if "@" in password:
+        assert "ret-7" not in without_password('could not translate host name "ret-7@host"', uri)
+
+
+def test_passwords_are_taken_out_of_nested_settings():
+    settings = {"options": {"uri": "s3://me:secret@host/x", "sizes": [1, "http://me:secret@host"]}, "seed": 0}
+    assert without_passwords(settings) == {"options": {"uri": "s3://host/x", "sizes": [1, "http://host"]}, "seed": 0}
