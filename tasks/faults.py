@@ -61,12 +61,14 @@ def told_apart(uri: str) -> Iterator[None]:
         # Before it is cut: half a password looks like none.
         said = without_password(_innermost(lines[0]), uri)
         reason = f"MLflow at {without_password(uri)}: {textwrap.shorten(said, 240, placeholder=' …')}"
-        if _passes(error, uri):
+        way_out = _way_out(error)
+        # MLflow calls a full disk, too, an error of its server's.
+        if way_out is None and _passes(error, uri):
             raise Unavailable(reason) from error
-        raise TrackingError(f"{reason}; {KEPT}: {_way_out(error)}") from error
+        raise TrackingError(f"{reason}; {KEPT}: {way_out or MEND}") from error
 
 
-def _way_out(error: Exception) -> str:
+def _way_out(error: Exception) -> str | None:
     """What helps, by what the store's file or the disk under it says; a server's words are another matter."""
     cause: BaseException | None = error
     while cause is not None:
@@ -76,7 +78,7 @@ def _way_out(error: Exception) -> str:
                 if re.search(pattern, said):
                     return way_out
         cause = cause.__cause__ or (cause.orig if isinstance(cause, DBAPIError) else None)
-    return MEND
+    return None
 
 
 def _is_of_the_store(error: Exception) -> bool:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from torch import nn
 
 from tasks import finetune
@@ -127,6 +128,18 @@ def _export_the_winner(export: Callable[..., float], network: nn.Module, example
         return export(network, example, path)
     path.write_bytes(b"")
     return 0.0
+
+
+@pytest.fixture(scope="session")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store of MLflow's with nothing in it; not to be changed."""
+    return once(tmp_path_factory, "store", _make_store)
+
+
+def _make_store(folder: Path) -> Path:
+    store: Any = SqlAlchemyStore  # without types
+    store(f"sqlite:///{folder}/mlflow.db", "mlruns").engine.dispose()
+    return folder / "mlflow.db"
 
 
 @pytest.fixture

@@ -38,14 +38,6 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store with nothing in it; not to be changed."""
-    path = tmp_path_factory.mktemp("whole") / "mlflow.db"
-    SqlAlchemyStore(f"sqlite:///{path}", "mlruns").engine.dispose()
-    return path
-
-
 def in_place() -> None:
     """Have MLflow make its store, as a server of its own does."""
     SqlAlchemyStore(f"sqlite:///{Path.cwd()}/mlflow.db", "mlruns")

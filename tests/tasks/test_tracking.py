@@ -1,4 +1,5 @@
 import errno
+import shutil
 import socket
 import sqlite3
 import subprocess
@@ -175,16 +176,12 @@ def _garble(path: Path, kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["cut", "zeroed", "noise", "no header"])
-def test_a_garbled_store_is_one_line_that_says_how_to_go_on(tmp_path, kind):
-    path = tmp_path / f"{kind}.db"
-    uri = f"sqlite:///{path}"
-    _open(uri).create("search", {})
-    with sqlite3.connect(path) as store:
-        store.execute("PRAGMA journal_mode=DELETE")
+def test_a_garbled_store_is_one_line_that_says_how_to_go_on(tmp_path, whole, kind):
+    path = Path(shutil.copy(whole, tmp_path))
     _garble(path, kind)
     before = path.read_bytes()
     with pytest.raises(TrackingError, match=r"kept: the file is damaged: restore it from a backup.*tasks record"):
-        _open(uri).create("search", {})
+        _open(f"sqlite:///{path}").create("search", {})
     assert path.read_bytes()[200:] == before[200:]
 
 
