@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import ModuleType
 from typing import Any, Protocol
+from unittest import mock
 
 from eagleeye.errors import ConfigError
 from tasks.context import Work
@@ -64,14 +65,18 @@ class Ray:
         Raises:
             ConfigError: Ray is not installed, or the cluster cannot be reached.
         """
+        # Ray reads its environment when it is imported.
         if address is None and "RAY_AUTH_MODE" not in os.environ:
-            # Whoever reaches Ray's ports may run code: nobody without this token. Ray reads it when it is imported.
+            # Whoever reaches Ray's ports may run code: nobody without this token.
             os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+        if address is None:
+            # In spite of its name: without it Ray takes 127.0.0.1 for the machine's address on the network.
+            os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
         self._ray = _import_ray()
         where: dict[str, Any] = {"address": address}
         if address is None:
             where = {"address": "local", "include_dashboard": False, "_node_ip_address": "127.0.0.1"}
-        with _signals_left_alone():
+        with _signals_left_alone(), _no_usage_head():
             try:
                 self._ray.init(**where, configure_logging=False, namespace="eagleeye")
             except (ConnectionError, RuntimeError, ValueError, self._ray.exceptions.RayError) as error:
@@ -174,6 +179,16 @@ def _signals_left_alone() -> Iterator[None]:
     finally:
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def _no_usage_head() -> Iterator[None]:
+    # Without a dashboard Ray starts its process all the same, for usage data alone. Told not to send them, it asks the
+    # metadata servers of clouds where it is before it obeys.
+    from ray._private.node import Node
+
+    with mock.patch.object(Node, "start_api_server", lambda *_, **__: None):
+        yield
 
 
 def _first_line(error: BaseException) -> str:

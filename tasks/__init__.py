@@ -11,7 +11,6 @@ os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")  # MLflow tells how it 
 os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
 os.environ.setdefault("DVC_NO_ANALYTICS", "true")
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # the library's, too, but MLflow may load ONNX Runtime before it
-os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 
 # Threads that wait for each other sleep: spinning, they make each other wait on a busy machine, ten times as long.
 # Read once, when PyTorch is imported.

@@ -108,7 +108,21 @@ def _owned(graph: fx.Graph, found: dict[fx.Node, Lifted]) -> dict[str, Lifted]:
 
 def _alike(one: Lifted, other: Lifted) -> bool:
     same = (one.kind, one.settings, one.tensors) == (other.kind, other.settings, other.tensors)
-    return same and not one.computed and not other.computed
+    computed = one.computed.keys() == other.computed.keys()
+    return same and computed and all(_steps(one.computed[key]) == _steps(other.computed[key]) for key in one.computed)
+
+
+def _steps(graph: fx.Graph) -> list[Any]:
+    """What a computation does, its intermediate results by their numbers."""
+    numbers = {node: number for number, node in enumerate(graph.nodes)}
+    return [
+        (
+            node.op,
+            node.target if node.op != "output" else "",
+            *fx.node.map_arg((node.args, node.kwargs), lambda n: f"%{numbers[n]}"),
+        )
+        for node in graph.nodes
+    ]
 
 
 def _mark_constants(graph: fx.Graph) -> None:

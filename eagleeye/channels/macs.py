@@ -19,8 +19,10 @@ from eagleeye.modes import evaluating
 
 Conv = nn.modules.conv._ConvNd
 _PRODUCTS: frozenset[Any] = frozenset({
-    *CONVOLUTIONS, F.linear, F.bilinear, operator.matmul, torch.matmul, torch.mm, torch.bmm, torch.addmm, torch.baddbmm,
-    torch.einsum, torch.tensordot, "matmul", "mm", "bmm", "addmm", "baddbmm",
+    *CONVOLUTIONS, F.linear, F.bilinear, F.scaled_dot_product_attention, F.multi_head_attention_forward,
+    operator.matmul, torch.matmul, torch.linalg.matmul, torch.linalg.multi_dot, torch.chain_matmul, torch.inner,
+    torch.mm, torch.bmm, torch.addmm, torch.addbmm, torch.baddbmm, torch.einsum, torch.tensordot,
+    "matmul", "mm", "bmm", "addmm", "addbmm", "baddbmm", "inner",
 })  # fmt: skip
 _COMPOSED = (
     nn.MultiheadAttention, nn.TransformerEncoderLayer, nn.TransformerDecoderLayer, nn.TransformerEncoder,
@@ -107,14 +109,13 @@ def multiplications(work: Callable[[], object]) -> int:
         work: Computes with tensors.
 
     Returns:
-        Without those in attention's own kernels, which torch counts on some devices only.
+        Their number, for all inputs together.
     """
     from torch.utils.flop_counter import FlopCounterMode  # not every trace needs it, and it takes a while
 
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         work()
-    counts = counter.get_flop_counts().get("Global", {})
-    return sum(int(count) for operation, count in counts.items() if "attention" not in str(operation)) // 2
+    return int(counter.get_total_flops()) // 2
 
 
 def _batch_size(graph: fx.Graph) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -11,12 +12,16 @@ from torch.nn.utils.prune import BasePruningMethod
 from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.nn.utils.weight_norm import WeightNorm
 
-from eagleeye.channels.untouched import copied
-from eagleeye.errors import ModelError
+from eagleeye.channels.deviation import deviation
+from eagleeye.channels.untouched import copied, untouched
+from eagleeye.errors import ModelError, TraceError
 from eagleeye.modes import evaluating
 from eagleeye.references import described
+from eagleeye.structures import tensors
 
 _HOOKS = (WeightNorm, SpectralNorm, BasePruningMethod)
+_CLOSE = 1e-3
+"""How far outputs may differ, relative to the largest: more than rounding in 16 bits."""
 
 
 def plain(model: nn.Module) -> nn.Module:
@@ -43,6 +48,26 @@ def plain(model: nn.Module) -> nn.Module:
     return copy
 
 
+def check_same(model: nn.Module, made_plain: nn.Module, run: Callable[[nn.Module], Any]) -> None:
+    """Check that a plain network gives what the one gives that computes its weights.
+
+    Args:
+        model: A network; left as it was.
+        made_plain: From `plain`.
+        run: Calls a network with an example.
+
+    Raises:
+        TraceError: They differ: weights follow from more than the network's tensors.
+    """
+    with untouched(model), evaluating(model), evaluating(made_plain), torch.no_grad():
+        outputs = [tensors(run(network)) for network in (model, made_plain)]
+    if deviation(outputs[1], outputs[0]) > _CLOSE:
+        raise TraceError(
+            f"network {type(model).__name__}: it computes weights anew at every call, and not from its tensors alone:"
+            " with those of one call it gives other outputs; make its weights plain parameters first"
+        )
+
+
 def _make_plain(module: nn.Module) -> None:
     if parametrize.is_parametrized(module):
         _unparametrize(module)
@@ -55,7 +80,7 @@ def _make_plain(module: nn.Module) -> None:
             for key in [key for key, hook in hooks.items() if _translates_states(hook)]:
                 del hooks[key]
     # As a new layer has them: weights first.
-    module._parameters = dict(sorted(module._parameters.items(), key=lambda item: item[0].startswith("bias")))
+    module._parameters = dict(sorted(module._parameters.items(), key=lambda item: "bias" in item[0]))
 
 
 def _computes(module: nn.Module) -> bool:

@@ -159,7 +159,7 @@ def _why_unfollowed(net: Labelled, node: fx.Node) -> str:
     if node in net.functions:
         return "is told its number of groups by the network's code"
     fixed = isinstance(weight, fx.Node) and weight.meta[CONSTANT]
-    return "computes its weight from tensors of other shapes" if fixed else "computes its weight from the input"
+    return "computes its weight in a way that is not followed" if fixed else "computes its weight from the input"
 
 
 def _layer(net: Labelled, node: fx.Node) -> Tensor | None:

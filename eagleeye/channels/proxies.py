@@ -49,9 +49,12 @@ class ValueProxy(fx.Proxy):
         if not isinstance(self.node.meta[VALUE], Tensor):
             raise TypeError(f"'{type(self.node.meta[VALUE]).__name__}' object does not support item assignment")
         parts = index if isinstance(index, tuple) else (index,)
-        if all(part is None or part is ... or isinstance(part, (slice, int)) or _is_number(part) for part in parts):
+        if all(
+            part is None or part is ... or isinstance(part, (slice, int)) or number_of(part) is not None
+            for part in parts
+        ):
             view = self.tracer.create_proxy("call_function", operator.getitem, (self, index), {})
-            number = isinstance(value, (int, float, complex)) or _is_number(value)
+            number = isinstance(value, (int, float, complex)) or number_of(value) is not None
             getattr(view, "fill_" if number else "copy_")(value)
         else:
             self.tracer.create_proxy("call_function", operator.setitem, (self, index, value), {})
@@ -79,8 +82,15 @@ class ValueProxy(fx.Proxy):
         return bool(self._number())
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, ValueProxy) and isinstance(value.node.meta[VALUE], (int, float))
+def _is_plain(index: Any) -> bool:
+    number = number_of(index) if isinstance(index, ValueProxy) else index
+    return index is None or index is ... or (isinstance(number, (slice, int)) and not isinstance(number, bool))
+
+
+def number_of(value: Any) -> int | float | None:
+    """The number that a proxy stands for, None for everything else."""
+    number = value.node.meta[VALUE] if isinstance(value, ValueProxy) else None
+    return number if isinstance(number, (int, float)) else None
 
 
 def _written_in_place(name: str, otherwise: Callable[..., Any]) -> Callable[[ValueProxy, Any], Any]:

@@ -19,7 +19,7 @@ from eagleeye.channels.deviation import LINE, PLACE
 from eagleeye.channels.groups import Grouping, gather
 from eagleeye.channels.left_out import left_out
 from eagleeye.channels.macs import mac_calls
-from eagleeye.channels.plain import plain
+from eagleeye.channels.plain import check_same, plain
 from eagleeye.channels.propagate import Labelled, place_of, propagate
 from eagleeye.channels.rewrite import Plan, plan_steps
 from eagleeye.channels.selfcheck import verify
@@ -56,8 +56,10 @@ def trace(model: nn.Module, example_input: Tensor | tuple[Tensor, ...], exclude:
     """
     inputs = (example_input,) if isinstance(example_input, Tensor) else tuple(example_input)
     patterns = tuple(exclude)
-    model = plain(model)
+    own, model = model, plain(model)
     net = propagate(model, record(model, inputs), patterns)
+    if model is not own:
+        check_same(own, model, lambda network: network(*inputs))
     _check_patterns(net, patterns)
     plan = plan_steps(net)
     axes = {key: replace(axis, ids=net.ties.roots(axis.ids)) for key, axis in net.ties.axes.items()}

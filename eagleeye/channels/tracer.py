@@ -22,6 +22,7 @@ from eagleeye.channels.creation import TAKING_SIZES, RecordedCreation, is_random
 from eagleeye.channels.deviation import LINE
 from eagleeye.channels.places import line_of, user_line
 from eagleeye.channels.proxies import FREE, VALUE, ValueProxy
+from eagleeye.channels.python_numbers import recorded_numbers
 from eagleeye.channels.untouched import untouched
 from eagleeye.errors import TraceError
 from eagleeye.modes import evaluating
@@ -42,6 +43,7 @@ class _ExampleTracer(fx.Tracer):
         self.running_example = False
         self._names: dict[int, str] = {}
         self.failed_in = ""
+        self.take_numbers: Callable[[Callable[..., Any]], None] = lambda _function: None
 
     def create_args_for_root(self, root_fn: Any, is_module: bool, concrete_args: Any = None) -> tuple[Any, list[Any]]:
         """An argument for every input that is given; all others keep their defaults, as in a call of the network."""
@@ -80,6 +82,7 @@ class _ExampleTracer(fx.Tracer):
     ) -> Any:
         if self.running_example:
             return forward(*args, **kwargs)
+        self.take_numbers(type(m).forward)
         try:
             return super().call_module(m, forward, args, kwargs)
         except Exception:
@@ -154,7 +157,8 @@ def record(model: nn.Module, inputs: tuple[Tensor, ...]) -> fx.Graph:
     tracer = _ExampleTracer(tuple(tensor.clone() for tensor in inputs))
     with untouched(model), evaluating(model), torch.no_grad():
         try:
-            with RecordedCreation(tracer):
+            with RecordedCreation(tracer), recorded_numbers() as tracer.take_numbers:
+                tracer.take_numbers(type(model).forward)
                 graph = tracer.trace(model)
             settle(tracer, graph)
             return graph

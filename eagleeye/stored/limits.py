@@ -62,7 +62,15 @@ def check_call(target: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> No
     """
     name = target.rpartition(".")[2]
     places, names = _SIZES.get(name, (slice(0), ()))
-    _check(name, [*args[places], *(kwargs.get(key) for key in names)])
+    sizes = [*args[places], *(kwargs.get(key) for key in names)]
+    if name == "arange":
+        for end in sizes:
+            _check(name, end)
+    elif "scale_factor" in names or "output_size" in names:
+        for size in sizes:
+            _check(name, _both_axes(size))
+    else:
+        _check(name, sizes)
 
 
 def check_settings(kind: str, settings: dict[str, Any]) -> None:
@@ -76,7 +84,12 @@ def check_settings(kind: str, settings: dict[str, Any]) -> None:
         ArtifactError: It asks for more than `LARGEST` elements.
     """
     for key in _SETTINGS:
-        _check(kind, settings.get(key))
+        _check(kind, _both_axes(settings.get(key)))
+
+
+def _both_axes(size: Any) -> Any:
+    """A size as one for each axis: a single number stands for both axes of a picture."""
+    return size if isinstance(size, (tuple, list)) else [size, size]
 
 
 def _check(name: str, sizes: Any) -> None:

@@ -84,6 +84,10 @@ def _transformer_stack(layer: Any) -> dict[str, Any]:
     return given | {name: getattr(layer, name) for name in more}
 
 
+def _distance(layer: Any) -> dict[str, Any]:
+    return {"p": layer.norm, "eps": layer.eps, "keepdim": layer.keepdim}
+
+
 def _select(layer: Any) -> dict[str, Any]:
     return {"axis": layer.axis, "index": layer.index.tolist()}
 
@@ -93,6 +97,7 @@ _SPECIAL: tuple[tuple[Any, Callable[[Any], dict[str, Any]]], ...] = (
     (nn.MultiheadAttention, _attention),
     ((nn.TransformerEncoderLayer, nn.TransformerDecoderLayer), _transformer_layer),
     ((nn.TransformerEncoder, nn.TransformerDecoder), _transformer_stack),
+    (nn.PairwiseDistance, _distance),
     (ChannelSelect, _select),
 )
 """Layers that do not keep their arguments under the arguments' names."""

@@ -66,6 +66,9 @@ _CREATION = """
     arange as_tensor eye full linspace logspace ones rand randn scalar_tensor tensor tril_indices triu_indices zeros
 """
 
+_SIZES = "sym_float sym_int sym_max sym_min"
+"""Python's `float`, `int`, `max` and `min` for sizes."""
+
 _METHODS = """
     to new_full new_ones new_tensor new_zeros addbmm_ addmm_ addmv_ addr_ baddbmm_ bernoulli_ copy_ cumprod_ cumsum_
     detach_ fill_ fill_diagonal_ index_add_ index_copy_ index_fill_ index_put_ masked_scatter_ normal_ scatter_
@@ -105,7 +108,7 @@ def functions() -> dict[str, Any]:
     spaces: tuple[tuple[str, Any, str], ...] = (
         ("operator", operator, _ARITHMETIC),
         ("math", math, "ceil exp floor log log2 pow prod sqrt"),
-        ("torch", torch, f"{_ELEMENTWISE} {_OPERATIONS} {_CREATION} {' '.join(_in_place(_ELEMENTWISE))}"),
+        ("torch", torch, f"{_ELEMENTWISE} {_OPERATIONS} {_CREATION} {_SIZES} {' '.join(_in_place(_ELEMENTWISE))}"),
         ("torch.nn.functional", F, _FUNCTIONAL),
         ("torch.fft", torch.fft, _FFT),
         ("torch.linalg", torch.linalg, _LINALG),
@@ -129,4 +132,4 @@ def function_names() -> dict[Any, str]:
 def methods() -> frozenset[str]:
     """Every method of a tensor that a stored network may call."""
     words = f"{_ELEMENTWISE} {_OPERATIONS} {_METHODS}".split() + _in_place(_ELEMENTWISE)
-    return frozenset(name for name in words if hasattr(Tensor, name))
+    return frozenset(name for name in words if callable(getattr(Tensor, name, None)))

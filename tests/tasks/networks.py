@@ -1,7 +1,8 @@
 """Networks that settings of the tests name."""
 
 import numpy as np
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from eagleeye.channels import Space
 
@@ -44,3 +45,16 @@ def for_one_size(num_classes: int) -> nn.Module:
 def larger_last(_model: nn.Module, space: Space) -> list[np.ndarray]:
     """An importance criterion of a user's own: the last filters matter most."""
     return [np.arange(group.channels, dtype=float) for group in space.groups]
+
+
+class Unstorable(nn.Sequential):
+    """A network with an operation that a saved network cannot name."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) to (N, classes)."""
+        return super().forward(x + torch.histc(x).max())
+
+
+def with_a_histogram(num_classes: int) -> nn.Module:
+    """A network that can be searched but not saved."""
+    return Unstorable(*with_group_norm(num_classes))

@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import eagleeye
 from eagleeye.data import open_source
-from eagleeye.errors import ArtifactError, EagleEyeError, EvaluationError
+from eagleeye.errors import ArtifactError, EagleEyeError, EvaluationError, ModelError
 from tasks import artifacts
 from tasks.artifacts import SCHEMAS
 from tasks.network import load_network
@@ -159,6 +159,15 @@ def test_an_untrained_network_is_refused_with_likely_causes(search: Search) -> N
     eagleeye.models.save_checkpoint(network, artifacts.BASELINE)
     with pytest.raises(EvaluationError, match=r"which is chance; likely causes: weights that are not trained"):
         run_stage("evaluate", search.params)
+
+
+def test_a_network_that_could_not_be_saved_is_refused_before_the_search(search: Search) -> None:
+    params = changed(search.params, model={"name": "tests.tasks.networks:with_a_histogram"})
+    run_stage("baseline", params)
+    with pytest.raises(
+        ModelError, match="the pruned network could not be saved: operation 'histc' in the network's for"
+    ):
+        run_stage("strategies", params)
 
 
 def test_a_network_without_bn_is_searched_as_pruning_leaves_it(search: Search) -> None:

@@ -88,6 +88,7 @@ class Attention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         q, k, v = self.qkv(x).flatten(2).chunk(3, 1)
         x = (v @ torch.softmax(q.transpose(1, 2) @ k, -1).transpose(1, 2)).view_as(x)
+        x = x + F.scaled_dot_product_attention(q, k, v).view_as(x)
         tokens = x.flatten(2).transpose(1, 2)
         return self.out(self.layer(tokens, tokens, tokens)[0].transpose(1, 2).reshape(x.shape))
 
@@ -118,6 +119,36 @@ def test_what_is_told_is_what_torch_counts(part: type[nn.Module], count: int) ->
         assert int(costs.macs[0]) == counted(thin, x[:1]) == eagleeye.cost(thin, x).macs
         assert int(costs.params[0]) == sum(parameter.numel() for parameter in thin.parameters())
         assert eagleeye.check(network, space, rates, x) < 1e-12
+
+
+class Standardised(nn.Conv2d):
+    """A convolution that standardises its weight at every call."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        mean, deviation = self.weight.mean((1, 2, 3), keepdim=True), self.weight.std((1, 2, 3), keepdim=True)
+        return F.conv2d(x, (self.weight - mean) / (deviation + 1e-5), self.bias, padding=1)
+
+
+class Shared(nn.Module):
+    """A head for all levels that standardises its weights."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.tower, self.out = conv_bn(3, 6), Standardised(6, 8, 3), nn.Conv2d(8, 4, 1)
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        x = self.stem(x)
+        return [self.out(F.relu(self.tower(level))) for level in (x, F.max_pool2d(x, 2), F.max_pool2d(x, 4))]
+
+
+def test_a_layer_of_computed_weight_that_is_called_several_times_is_pruned_and_told_right() -> None:
+    torch.manual_seed(0)
+    network, x = Shared().eval(), torch.randn(2, 3, 16, 16)
+    space = eagleeye.trace(network, x)
+    assert [group.name for group in space.groups] == ["stem.0", "tower"]
+    thin, costs = eagleeye.prune(network, space, [0.5, 0.5]), space.cost_of(np.array([[3, 4]]))
+    assert int(costs.macs[0]) == counted(thin, x[:1])
+    assert eagleeye.check(network, space, [0.5, 0.5], x) < 1e-12
 
 
 def test_a_network_in_which_almost_nothing_can_be_followed_is_told_right() -> None:

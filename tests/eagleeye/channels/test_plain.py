@@ -18,7 +18,7 @@ from torch.nn.utils import parametrizations, parametrize, prune
 import eagleeye
 from eagleeye.channels.plain import plain
 from eagleeye.engine import Method
-from eagleeye.errors import EagleEyeError, ModelError
+from eagleeye.errors import EagleEyeError, ModelError, TraceError
 from tests.eagleeye.channels.test_macs import counted
 from tests.eagleeye.engine.conftest import make_setting
 from tests.eagleeye.engine.test_engine import assert_close, engine_of
@@ -200,6 +200,20 @@ def test_weights_that_a_hook_of_the_users_sets_are_refused_in_a_line() -> None:
     with pytest.raises(ModelError, match="its weight is no parameter but set anew by a hook of its own") as caught:
         eagleeye.trace(network, torch.randn(1, 3, 8, 8))
     assert "\n" not in str(caught.value)
+
+
+class Noisy(nn.Module):
+    def forward(self, weight: Tensor) -> Tensor:
+        return weight + torch.randn_like(weight)
+
+
+def test_weights_that_are_others_at_every_call_are_refused() -> None:
+    network, x = made("own parametrisations")
+    parametrize.register_parametrization(network.b, "weight", Noisy())
+    before = looks(network)
+    with pytest.raises(TraceError, match="it computes weights anew at every call, and not from its tensors alone"):
+        eagleeye.trace(network, x)
+    assert_untouched(network, before)
 
 
 def test_what_cannot_be_copied_is_refused_with_the_way_out() -> None:
