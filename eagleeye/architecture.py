@@ -19,6 +19,7 @@ from eagleeye.errors import ArtifactError
 from eagleeye.stored import limits
 from eagleeye.stored.layers import build_layer, describe_layer
 from eagleeye.stored.names import is_attribute
+from eagleeye.stored.records import constructed, is_record
 from eagleeye.stored.values import decode, encode
 from eagleeye.stored.vocabulary import ATTRIBUTES, SAME_FUNCTIONS, SAME_METHODS, function_names, functions, methods
 
@@ -42,6 +43,9 @@ def describe(network: fx.GraphModule) -> dict[str, Any]:
     """
     nodes, layers, tensors = [], {}, {}
     for node in network.graph.nodes:
+        if is_record(node.target):
+            # Part of what reads it.
+            continue
         target = str(node.target)
         try:
             nodes.append(describe_node(node))
@@ -69,6 +73,8 @@ def unstorable(graph: fx.Graph, layer: Callable[[str], nn.Module], place: Callab
     """
     found = []
     for node in graph.nodes:
+        if is_record(node.target):
+            continue
         try:
             describe_node(node)
             if node.op == "call_module":
@@ -153,6 +159,7 @@ def rebuild(description: Any, name: str, shapes: Shapes) -> fx.GraphModule:
         if (op == "output") != (position == len(nodes) - 1):
             raise ArtifactError("the last step, and no other, must be the output")
         called = _callable(op, target, args, kwargs, parts)
+        args, kwargs = constructed(graph, args), constructed(graph, kwargs)
         known[node_name] = graph.create_node(op, called, args, kwargs, node_name)
     try:
         graph.lint()

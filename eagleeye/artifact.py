@@ -18,6 +18,7 @@ from eagleeye.architecture import describe, rebuild
 from eagleeye.errors import ArtifactError
 from eagleeye.files import written_whole
 from eagleeye.stored.limits import CHARACTERS
+from eagleeye.wrappers import unwrapped
 
 _KEY = "eagleeye"
 """The one metadata key: with several their order in the file would be random."""
@@ -38,6 +39,7 @@ def save(network: nn.Module, path: str | Path, metadata: Mapping[str, str] | Non
     Raises:
         ArtifactError: It is no traced network, holds something that cannot be described, or cannot be written.
     """
+    network = unwrapped(network)
     if not isinstance(network, fx.GraphModule):
         raise ArtifactError(
             f"network {type(network).__name__}: only networks that prune() made can be saved; prune with rate 0 for all"

@@ -9,15 +9,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
-from torch.utils import _pytree as pytree
 
 from eagleeye.channels.plain import plain
 from eagleeye.channels.space import Rates, Space
 from eagleeye.channels.ties import Axis
 from eagleeye.channels.untouched import copied
 from eagleeye.importance import Criterion, l1_norm
+from eagleeye.inputs import Inputs
 from eagleeye.prune import choose
+from eagleeye.running import run
 from eagleeye.strategies import Strategy
+from eagleeye.structures import mapped, tensors
 from eagleeye.thin import build_thin
 
 
@@ -25,7 +27,7 @@ def check(
     model: nn.Module,
     space: Space,
     strategy: Strategy | Rates,
-    example_input: Tensor | tuple[Tensor, ...],
+    example_input: Inputs,
     *,
     criterion: Criterion = l1_norm,
 ) -> float:
@@ -39,21 +41,19 @@ def check(
         model: The full network, left untouched.
         space: Its search space.
         strategy: A strategy, or one rate per group.
-        example_input: Float tensor (N, C, H, W), or one per input.
+        example_input: What the network takes, as in `trace`.
         criterion: Importance of every group's channels, as `prune` takes it.
 
     Returns:
         max |thin - masked| / max |masked| over all outputs.
     """
-    inputs = (example_input,) if isinstance(example_input, Tensor) else tuple(example_input)
-    doubles = tuple(i.double() if i.is_floating_point() else i for i in inputs)
     full = copied(plain(model)).double().eval()
     widths = strategy.widths if isinstance(strategy, Strategy) else space.widths_of(strategy)
     chosen = choose(model, space, widths, criterion)
     kept = space.kept(chosen)
     thin = build_thin(full, space, chosen)
     with torch.no_grad():
-        outputs = _tensors(thin(*doubles))
+        outputs = tensors(run(thin, mapped(example_input, Tensor.clone)))
         norms = {}
         for axis in space.axes:
             stays = torch.from_numpy(kept[axis.ids])
@@ -62,7 +62,7 @@ def check(
             elif axis.role == "norm" and axis.tensor.endswith("weight"):
                 norms[id(_tensor(full, axis.tensor))] = (axis.axis, stays)
         with NormalisedOverKept(norms):
-            masked = _tensors(full(*(tensor.clone() for tensor in doubles)))
+            masked = tensors(run(full, mapped(example_input, Tensor.clone)))
     return max(relative_difference(a, b) for a, b in zip(outputs, masked, strict=True))
 
 
@@ -131,8 +131,3 @@ def _tensor(model: nn.Module, name: str) -> Tensor:
     # Frozen layers may hold their weights as buffers.
     found: Tensor = operator.attrgetter(name)(model)
     return found
-
-
-def _tensors(output: Any) -> list[Tensor]:
-    leaves = pytree.tree_leaves(list(output.values()) if isinstance(output, dict) else output)
-    return [leaf for leaf in leaves if isinstance(leaf, Tensor)]

@@ -9,14 +9,14 @@ keyword alone and must have.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from eagleeye.errors import ModelError
-from eagleeye.structures import mapped
+from eagleeye.structures import mapped, tensors
 from eagleeye.wrappers import unwrapped
 
 Inputs = Any
@@ -28,6 +28,30 @@ class Call(NamedTuple):
 
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
+
+    def on(self, network: nn.Module) -> Any:
+        """What a network returns for it."""
+        return network(*self.args, **self.kwargs)
+
+    @property
+    def values(self) -> tuple[Any, ...]:
+        """The arguments in order, those by keyword last."""
+        return (*self.args, *self.kwargs.values())
+
+    @property
+    def tensors(self) -> tuple[Tensor, ...]:
+        """All tensors in the arguments, in order."""
+        return tuple(tensors(self.values))
+
+    def mapped(self, change: Callable[[Tensor], Any]) -> Call:
+        """The same call with every tensor changed."""
+        args, kwargs = mapped((self.args, self.kwargs), change)
+        return Call(args, kwargs)
+
+    def with_tensors(self, others: Iterable[Tensor]) -> Call:
+        """The same call with other tensors, in the order of `tensors`."""
+        pending = iter(others)
+        return self.mapped(lambda _tensor: next(pending))
 
 
 def bind(network: nn.Module, inputs: Inputs) -> Call:
@@ -56,8 +80,24 @@ def bind(network: nn.Module, inputs: Inputs) -> Call:
 
 def call(network: nn.Module, inputs: Inputs) -> Any:
     """Call a network with inputs as described above."""
-    bound = bind(network, inputs)
-    return network(*bound.args, **bound.kwargs)
+    return bind(network, inputs).on(network)
+
+
+def names_of(network: nn.Module, bound: Call) -> list[str]:
+    """The names of a call's arguments, in order: those of the parameters that take them.
+
+    Args:
+        network: Any network.
+        bound: From `bind`.
+    """
+    names: list[str] = []
+    for name, each in _signature(network).parameters.items():
+        if each.kind is each.VAR_POSITIONAL:
+            names += [f"{name}_{place}" for place in range(len(bound.args) - len(names))]
+        elif each.kind in (each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD):
+            names.append(name)
+    names += [f"input_{place}" for place in range(len(names), len(bound.args))]
+    return [*names[: len(bound.args)], *bound.kwargs]
 
 
 def precision_of(network: nn.Module) -> torch.dtype:

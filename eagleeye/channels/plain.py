@@ -18,6 +18,7 @@ from eagleeye.errors import ModelError, TraceError
 from eagleeye.modes import evaluating
 from eagleeye.references import described
 from eagleeye.structures import tensors
+from eagleeye.wrappers import unwrapped
 
 _HOOKS = (WeightNorm, SpectralNorm, BasePruningMethod)
 _CLOSE = 1e-3
@@ -25,7 +26,7 @@ _CLOSE = 1e-3
 
 
 def plain(model: nn.Module) -> nn.Module:
-    """A network that holds every weight as what its layer uses, as evaluation mode computes it.
+    """A network that holds every weight as what its layer uses, as evaluation mode computes it; without wrappers.
 
     That is what `torch.nn.utils.parametrize` (weight norm, spectral norm, orthogonality), the older `weight_norm` and
     `spectral_norm`, and the masks of `torch.nn.utils.prune` amount to once training is over.
@@ -37,8 +38,9 @@ def plain(model: nn.Module) -> nn.Module:
         The network itself if it computes no weight this way, else a copy that has plain parameters in their place.
 
     Raises:
-        ModelError: It cannot be copied.
+        ModelError: It cannot be copied, or is a TorchScript module.
     """
+    model = unwrapped(model)
     if not any(_computes(module) for module in model.modules()):
         return model
     copy = _copied(model)

@@ -18,6 +18,7 @@ from eagleeye.channels.layer_rules import Conv, LayerCall, fixed_labels, rule_fo
 from eagleeye.channels.lift import CONSTANT, Lifted, lift
 from eagleeye.channels.ties import Ties, along, spread, varying_axes
 from eagleeye.channels.tracer import VALUE
+from eagleeye.stored.records import is_record
 
 
 @dataclass
@@ -139,6 +140,8 @@ def _labels_of(net: Labelled, node: fx.Node) -> Any:
         return None
     if node.op == "get_attr":
         return _attribute(net, node)
+    if is_record(node.target):
+        return tuple(_tensors(net, node))
     if not _holds_tensor(node.meta[VALUE]):
         if node.meta.get(WRITTEN):
             _fix_inputs(net, node, f"{place_of(node)} writes to positions picked by value")

@@ -28,9 +28,11 @@ from eagleeye.channels.steps import Step
 from eagleeye.channels.ties import Axis
 from eagleeye.channels.tracer import VALUE, record
 from eagleeye.errors import ConfigError, TraceError
+from eagleeye.inputs import Inputs, bind
+from eagleeye.wrappers import unwrapped
 
 
-def trace(model: nn.Module, example_input: Tensor | tuple[Tensor, ...], exclude: Iterable[str] = ()) -> Space:
+def trace(model: nn.Module, example_input: Inputs, exclude: Iterable[str] = ()) -> Space:
     """Trace a network once into an ordered list of prunable groups.
 
     Channel ids are followed through the recorded forward pass: where two tensors are added their channels are
@@ -40,10 +42,13 @@ def trace(model: nn.Module, example_input: Tensor | tuple[Tensor, ...], exclude:
     a pruned network could not be saved, a warning says so at once, and `Space.unstorable` why.
 
     Args:
-        model: A network whose control flow does not depend on the values in its tensors. Left as it was. Weights
-            that it computes with `torch.nn.utils` (weight norm, spectral norm, masks, parametrisations) are taken as
-            what evaluation mode computes.
-        example_input: Float tensor (N, C, H, W), or one per input; its size is the one MACs are counted for.
+        model: A network whose control flow does not depend on the values in its tensors, wrapped (DataParallel,
+            AveragedModel, compiled) or not. Left as it was. Weights that it computes with `torch.nn.utils` (weight
+            norm, spectral norm, masks, parametrisations) are taken as what evaluation mode computes.
+        example_input: What the network takes: a tensor (N, C, H, W); a tuple of positional arguments; a dict of keyword
+            arguments where `forward` takes these; anything else is its one argument, as is `d` in `(d,)`. Arguments may
+            be dicts, lists, tuples, named tuples and dataclasses of tensors and numbers; how they are built is part of
+            what is recorded. Its size is the one MACs are counted for.
         exclude: Patterns (as in `fnmatch`) of layers whose filters must stay, e.g. `"layer4.*"`; a function goes by
             the name of its weight.
 
@@ -54,12 +59,17 @@ def trace(model: nn.Module, example_input: Tensor | tuple[Tensor, ...], exclude:
         TraceError: The network cannot be traced, or nothing in it can be pruned.
         ConfigError: A pattern matches no convolution.
     """
-    inputs = (example_input,) if isinstance(example_input, Tensor) else tuple(example_input)
+    own = unwrapped(model)
+    model = plain(own)
+    inputs = bind(model, example_input)
+    if not inputs.tensors:
+        raise TraceError(
+            f"example_input: a {type(example_input).__name__} without a tensor; give what the network takes"
+        )
     patterns = tuple(exclude)
-    own, model = model, plain(model)
     net = propagate(model, record(model, inputs), patterns)
     if model is not own:
-        check_same(own, model, lambda network: network(*inputs))
+        check_same(own, model, inputs.on)
     _check_patterns(net, patterns)
     plan = plan_steps(net)
     axes = {key: replace(axis, ids=net.ties.roots(axis.ids)) for key, axis in net.ties.axes.items()}

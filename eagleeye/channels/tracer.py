@@ -6,7 +6,6 @@ on the example, so that shapes are concrete: branches on them are followed, and 
 
 from __future__ import annotations
 
-import inspect
 import operator
 import sys
 import traceback
@@ -18,6 +17,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from eagleeye.channels.aliases import WRITTEN, memory_of, tensors_in, version_of
+from eagleeye.channels.arguments import unfolded
 from eagleeye.channels.creation import TAKING_SIZES, RecordedCreation, is_random, settle
 from eagleeye.channels.deviation import LINE
 from eagleeye.channels.places import line_of, user_line
@@ -25,7 +25,10 @@ from eagleeye.channels.proxies import FREE, VALUE, ValueProxy
 from eagleeye.channels.python_numbers import recorded_numbers
 from eagleeye.channels.untouched import untouched
 from eagleeye.errors import TraceError
+from eagleeye.inputs import Call, names_of
 from eagleeye.modes import evaluating
+from eagleeye.stored.records import dict_class
+from eagleeye.structures import is_dataclass, is_namedtuple, parts
 
 __all__ = ["VALUE", "record"]
 
@@ -33,13 +36,13 @@ __all__ = ["VALUE", "record"]
 class _ExampleTracer(fx.Tracer):
     """A `torch.fx` tracer that runs each operation on the example while recording it."""
 
-    def __init__(self, inputs: tuple[Tensor, ...]) -> None:
+    def __init__(self, inputs: Call) -> None:
         # Torch lists its functions once, at the first question: those that are exchanged now must not be among them.
         torch.overrides.get_overridable_functions()
         super().__init__(autowrap_functions=TAKING_SIZES)
         self._autowrap_search.append(torch)
         self._given = inputs
-        self._inputs = iter(inputs)
+        self._inputs = iter(inputs.values)
         self.running_example = False
         self._names: dict[int, str] = {}
         self.failed_in = ""
@@ -48,9 +51,14 @@ class _ExampleTracer(fx.Tracer):
     def create_args_for_root(self, root_fn: Any, is_module: bool, concrete_args: Any = None) -> tuple[Any, list[Any]]:
         """An argument for every input that is given; all others keep their defaults, as in a call of the network."""
         root: Any = self.root
-        names = _input_names(root.forward, len(self._given))
+        values = []
+        for name, value in zip(names_of(root, self._given), self._given.values, strict=True):
+            proxy = self.create_proxy("placeholder", name, (), {})
+            values.append(unfolded(value, f"'{name}'", partial(_itself, proxy)))
+        count = len(self._given.args)
+        kwargs = dict(zip(self._given.kwargs, values[count:], strict=True))
         # The call and not `forward` alone: hooks of the network itself belong to what it computes.
-        return partial(nn.Module._call_impl, root), [self.create_proxy("placeholder", name, (), {}) for name in names]
+        return partial(_entry(root), root, *values[:count], **kwargs), []
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         # Known by where it comes from: importing torchvision takes longer than most traces.
@@ -103,6 +111,17 @@ class _ExampleTracer(fx.Tracer):
             parameter_proxy_cache[name] = self.create_proxy("get_attr", name, (), {})
         return parameter_proxy_cache[name]
 
+    def create_arg(self, a: Any) -> Any:
+        """Arguments and outputs of any structure: what the graph cannot hold as it is becomes a call of its class."""
+        if is_namedtuple(a):
+            return self.create_node("call_function", type(a), tuple(self.create_arg(item) for item in a), {})
+        if is_dataclass(a):
+            fields = {key: self.create_arg(item) for _, key, item in parts(a) or ()}
+            return self.create_node("call_function", type(a), (), fields)
+        if isinstance(a, dict) and type(a) is not dict:
+            return self.create_node("call_function", dict_class(a), (self.create_arg(dict(a)),), {})
+        return super().create_arg(a)
+
     def iter(self, obj: fx.Proxy) -> Iterator[Any]:
         proxy: Any = obj
         return iter([proxy[i] for i in range(len(obj.node.meta[VALUE]))])
@@ -140,12 +159,22 @@ class _ExampleTracer(fx.Tracer):
         return target(*args, **kwargs)
 
 
-def record(model: nn.Module, inputs: tuple[Tensor, ...]) -> fx.Graph:
+def _itself(proxy: fx.Proxy) -> fx.Proxy:
+    return proxy
+
+
+def _entry(root: nn.Module) -> Any:
+    """What a call of the network runs; while recording, the usual way there is taken by layers."""
+    own = type(root).__call__
+    return nn.Module._call_impl if own is nn.Module.__call__ or isinstance(root, fx.GraphModule) else own
+
+
+def record(model: nn.Module, inputs: Call) -> fx.Graph:
     """Record the forward pass of `model` in evaluation mode; every node's `meta[VALUE]` is its value.
 
     Args:
         model: Any network whose control flow does not depend on the values in its tensors. Left as it was.
-        inputs: Example inputs in the order of `forward`'s arguments, batch first.
+        inputs: The example, batch first.
 
     Returns:
         The graph, its modules and parameters named by their paths in `model`.
@@ -154,7 +183,7 @@ def record(model: nn.Module, inputs: tuple[Tensor, ...]) -> fx.Graph:
         TraceError: The network cannot run on the example, or its control flow depends on data.
     """
     # Copies: the forward pass may write to its inputs.
-    tracer = _ExampleTracer(tuple(tensor.clone() for tensor in inputs))
+    tracer = _ExampleTracer(inputs.mapped(Tensor.clone))
     with untouched(model), evaluating(model), torch.no_grad():
         try:
             with RecordedCreation(tracer), recorded_numbers() as tracer.take_numbers:
@@ -169,16 +198,16 @@ def record(model: nn.Module, inputs: tuple[Tensor, ...]) -> fx.Graph:
     raise TraceError(_failure(model, inputs, tracer.failed_in, failure)) from failure
 
 
-def _failure(model: nn.Module, inputs: tuple[Tensor, ...], layer: str, error: Exception) -> str:
+def _failure(model: nn.Module, inputs: Call, layer: str, error: Exception) -> str:
     """What went wrong, and whether it is the network itself or its recording."""
     reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     lines = [(at.f_code.co_filename, line) for at, line in traceback.walk_tb(error.__traceback__)]
     place = (f"layer '{layer}'" if layer else "forward()") + user_line(reversed(lines))
     try:
         with untouched(model), evaluating(model), torch.no_grad():
-            model(*(tensor.clone() for tensor in inputs))
+            inputs.mapped(Tensor.clone).on(model)
     except Exception:  # its own failure, whatever it is
-        shapes = [tuple(tensor.shape) for tensor in inputs]
+        shapes = [tuple(tensor.shape) for tensor in inputs.tensors]
         return (
             f"network {type(model).__name__}: it stops in {place}: {reason}; the network itself does not run on the"
             f" example of shape {shapes}: give one that it takes"
@@ -201,14 +230,3 @@ def _as_operator(method: str, args: Any) -> tuple[Any, Any]:
     if method.startswith("__r") and not hasattr(operator, method):
         return getattr(operator, f"__{method[3:]}"), (args[1], args[0], *args[2:])
     return getattr(operator, method), args
-
-
-def _input_names(forward: Callable[..., Any], count: int) -> list[str]:
-    """Names for so many positional inputs, those of the arguments that take them."""
-    names: list[str] = []
-    for name, parameter in inspect.signature(forward).parameters.items():
-        if parameter.kind is parameter.VAR_POSITIONAL:
-            names += [f"{name}_{place}" for place in range(count - len(names))]
-        elif parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD):
-            names.append(name)
-    return (names + [f"input_{place}" for place in range(len(names), count)])[:count]

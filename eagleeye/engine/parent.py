@@ -23,7 +23,6 @@ from eagleeye.prune import first_of, order_of
 from eagleeye.reconstruction import Reconstruction
 from eagleeye.stored.names import attribute
 from eagleeye.thin import build_thin, check_fits, check_widths
-from eagleeye.wrappers import unwrapped
 
 
 @dataclass(frozen=True)
@@ -70,7 +69,7 @@ class Parent:
         criterion: Criterion = l1_norm,
         refit: Reconstruction | None = None,
     ) -> None:
-        model = plain(unwrapped(model))
+        model = plain(model)
         check_fits(model, space)
         self.space, self.precision = space, precision_of(model)
         everything = [np.ones(group.channels, dtype=bool) for group in space.groups]

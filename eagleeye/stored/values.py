@@ -11,6 +11,8 @@ import torch
 from torch import fx
 
 from eagleeye.errors import ArtifactError
+from eagleeye.stored.records import is_record, named, plain
+from eagleeye.structures import is_namedtuple
 
 DEEPEST = 20
 """How deep values may be nested in each other."""
@@ -45,7 +47,11 @@ def encode(value: Any) -> Any:
 
 def _encode_kind(value: Any) -> dict[str, Any]:
     if isinstance(value, fx.Node):
-        return {"node": value.name}
+        return encode(plain(value)) if is_record(value.target) else {"node": value.name}
+    if is_namedtuple(value):
+        name, fields = type(value).__name__, getattr(value, "_fields", ())
+        named(name, fields)
+        return {"record": [name, list(fields), [encode(item) for item in value]]}
     if isinstance(value, tuple):
         return {"tuple": [encode(item) for item in value]}
     if isinstance(value, dict):
@@ -91,7 +97,7 @@ def decode(value: Any, nodes: Mapping[str, fx.Node], depth: int = DEEPEST) -> An
 
 def _decode_kind(value: dict[str, Any], nodes: Mapping[str, fx.Node], depth: int) -> Any:
     kind, content = next(iter(value.items())) if len(value) == 1 else ("", None)
-    if kind in ("tuple", "slice", "dict") and isinstance(content, list):
+    if kind in ("tuple", "slice", "dict", "record") and isinstance(content, list):
         return _decode_container(kind, [decode(item, nodes, depth) for item in content])
     if kind == "ellipsis":
         return Ellipsis
@@ -110,6 +116,8 @@ def _decode_kind(value: dict[str, Any], nodes: Mapping[str, fx.Node], depth: int
 def _decode_container(kind: str, items: list[Any]) -> Any:
     if kind == "tuple":
         return tuple(items)
+    if kind == "record" and [type(item) for item in items[1:]] == [list, list] and len(items[1]) == len(items[2]):
+        return named(items[0], items[1])(*items[2])
     if kind == "slice" and len(items) == 3:
         return slice(*items)
     if kind == "dict" and all(isinstance(item, list) and len(item) == 2 for item in items):
