@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from eagleeye.channels.macs import multiplications
 from eagleeye.channels.space import Cost
+from eagleeye.inputs import Inputs, bind
 from eagleeye.modes import evaluating
 
 
-def cost(model: nn.Module, example_input: Tensor) -> Cost:
+def cost(model: nn.Module, example_input: Inputs) -> Cost:
     """MACs and parameters of any network.
 
     MACs are multiply-accumulates of convolutions, linear layers and other products of matrices, without biases, for one
@@ -18,11 +19,12 @@ def cost(model: nn.Module, example_input: Tensor) -> Cost:
 
     Args:
         model: The network; left as it was.
-        example_input: Float tensor (N, C, H, W).
+        example_input: What the network takes, as in `trace`, images along the first axis of every tensor.
 
     Returns:
         MACs for one of the N inputs, and the number of trainable parameters.
     """
+    one = bind(model, example_input).mapped(lambda tensor: tensor[:1] if tensor.dim() else tensor)
     with evaluating(model), torch.no_grad():
-        macs = multiplications(lambda: model(example_input[:1]))
+        macs = multiplications(lambda: one.on(model))
     return Cost(macs, sum(parameter.numel() for parameter in model.parameters()))

@@ -29,7 +29,7 @@ class Call(NamedTuple):
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
 
-    def on(self, network: nn.Module) -> Any:
+    def on(self, network: Callable[..., Any]) -> Any:
         """What a network returns for it."""
         return network(*self.args, **self.kwargs)
 

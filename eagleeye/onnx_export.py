@@ -7,26 +7,32 @@ import logging
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from eagleeye.errors import ArtifactError, ConfigError
+from eagleeye.exporting import example_of, free_axes, largest_difference, of_batch, random_call
 from eagleeye.files import written_whole
+from eagleeye.inputs import Call, Inputs, names_of, precision_of
+from eagleeye.structures import places, tensors
+from eagleeye.wrappers import unwrapped
 
 TOLERANCE = 1e-3
 
 
-def export_onnx(model: nn.Module, example_input: torch.Tensor, path: str | Path) -> float:
+def export_onnx(model: nn.Module, example_input: Inputs, path: str | Path) -> float:
     """Write a network as ONNX with a free batch size, and compare its outputs with PyTorch's.
 
-    The graph's input is called ``images`` (batch, C, H, W), its output ``logits`` (batch, classes). The
-    weights lie in the file itself. The network is left untouched; the file only gets its name after it was
-    checked, on the example and on a batch of another size with random values.
+    The graph's input is called ``images`` (batch, C, H, W), its output ``logits`` (batch, classes); where there are
+    several, each is called by its place (``features_fine``, ``output_1``). The weights lie in the file itself. The
+    network is left untouched; the file only gets its name after it was checked, on the example and on a batch of
+    another size with random values.
 
     Args:
         model: Full, traced or pruned network; exported in evaluation mode.
-        example_input: Batch (n, C, H, W).
+        example_input: What the network takes, as in `trace`, images along the first axis of every tensor.
         path: The file to write, usually ``*.onnx``.
 
     Returns:
@@ -38,19 +44,20 @@ def export_onnx(model: nn.Module, example_input: torch.Tensor, path: str | Path)
         ConfigError: onnx, onnxscript or onnxruntime are not installed.
     """
     _require_packages()
-    twin = copy.deepcopy(model).cpu().eval()
-    example = example_input.detach().cpu()
-    # A batch of one would be taken for a constant.
-    pair = example[:1].expand(2, *example.shape[1:]).contiguous()
+    twin = copy.deepcopy(unwrapped(model)).cpu().eval()
+    example = example_of(twin, example_input)
+    # Rounding of 16 bits is above what separates right from wrong in float32.
+    tolerance = max(TOLERANCE, 16 * torch.finfo(precision_of(twin)).eps)
     with written_whole(path) as unfinished:
         with _quiet():
-            _export(twin, pair, unfinished, Path(path))
-        random = torch.rand(3, *example.shape[1:], generator=torch.Generator().manual_seed(0)) * 2 - 1
-        differences = [_difference(twin, batch, unfinished) for batch in (example, random)]
-        if not max(differences) <= TOLERANCE:
+            # A batch of one would be taken for a constant.
+            _export(twin, of_batch(example, 2), unfinished, Path(path))
+        session = _session(unfinished, Path(path))
+        differences = [_difference(twin, batch, session) for batch in (example, random_call(example, 3))]
+        if not max(differences) <= tolerance:
             raise ArtifactError(
                 f"{path}: onnxruntime's outputs differ from PyTorch's by {max(differences):.2g} of the "
-                f"largest (at most {TOLERANCE:g} is allowed): not written; use the safetensors file"
+                f"largest (at most {tolerance:g} is allowed): not written; use the safetensors file"
             )
     return max(differences)
 
@@ -66,19 +73,25 @@ def _require_packages() -> None:
         ) from error
 
 
-def _export(model: nn.Module, batch: torch.Tensor, unfinished: Path, path: Path) -> None:
+def _export(model: nn.Module, example: Call, unfinished: Path, path: Path) -> None:
+    args, kwargs = free_axes(example)
+    with torch.no_grad():
+        outputs = example.on(model)
+    single = len(example.values) == 1 and isinstance(example.values[0], Tensor)
+    named = dict(zip(names_of(model, example), example.values, strict=True))
     try:
         with torch.no_grad():
             torch.onnx.export(
-                model,
-                (batch,),
+                _Flat(model),
+                # What comes last and is a dict would be taken for keyword arguments.
+                (*example.args, dict(example.kwargs)),
                 unfinished,
                 dynamo=True,
                 verbose=False,
                 external_data=False,
-                input_names=["images"],
-                output_names=["logits"],
-                dynamic_shapes=({0: torch.export.Dim("batch")},),
+                input_names=["images"] if single else places(named),
+                output_names=["logits"] if isinstance(outputs, Tensor) else places({"output": outputs}),
+                dynamic_shapes={"args": args} | ({"kwargs": kwargs} if kwargs else {}),
             )
     except OSError:
         raise
@@ -91,16 +104,40 @@ def _export(model: nn.Module, batch: torch.Tensor, unfinished: Path, path: Path)
         ) from error
 
 
-def _difference(model: nn.Module, batch: torch.Tensor, file: Path) -> float:
+class _Flat(nn.Module):
+    """A network whose outputs are in no structure: ONNX has none."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, *args: Any, **kwargs: Any) -> list[Tensor]:
+        """The network's outputs in order."""
+        return tensors(self.network(*args, **kwargs))
+
+
+def _session(file: Path, path: Path) -> Any:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
-    found = torch.from_numpy(session.run(None, {"images": batch.numpy()})[0])
+    try:
+        return onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+    # It has no common type of its own for operations that it lacks in a precision.
+    except Exception as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ArtifactError(
+            f"{path}: onnxruntime cannot run the file ({reason[:200]}): export network.float(), or use the safetensors"
+            " file"
+        ) from error
+
+
+def _difference(model: nn.Module, example: Call, session: Any) -> float:
+    names = [each.name for each in session.get_inputs()]
+    given = {name: tensor.numpy() for name, tensor in zip(names, example.tensors, strict=True)}
+    found = [torch.from_numpy(each) for each in session.run(None, given)]
     with torch.inference_mode():
-        wanted: torch.Tensor = model(batch)
-    return float((found - wanted).abs().max() / wanted.abs().max().clamp_min(1e-12))
+        return largest_difference(found, tensors(example.on(model)))
 
 
 @contextlib.contextmanager

@@ -9,12 +9,16 @@ import torch
 from torch import nn
 
 from eagleeye.errors import ArtifactError
+from eagleeye.exporting import example_of, free_axes, largest_difference, of_batch, random_call
 from eagleeye.files import written_whole
+from eagleeye.inputs import Call, Inputs, names_of, precision_of
+from eagleeye.structures import tensors
+from eagleeye.wrappers import unwrapped
 
 TOLERANCE = 1e-5
 
 
-def export_program(model: nn.Module, example_input: torch.Tensor, path: str | Path) -> float:
+def export_program(model: nn.Module, example_input: Inputs, path: str | Path) -> float:
     """Write a network as a program of torch.export with a free batch size, and compare its outputs with the network's.
 
     `torch.export.load(path).module()` runs it without the code of the network or of this package. The network is left
@@ -22,7 +26,7 @@ def export_program(model: nn.Module, example_input: torch.Tensor, path: str | Pa
 
     Args:
         model: Full, traced or pruned network; exported in evaluation mode.
-        example_input: Batch (n, C, H, W).
+        example_input: What the network takes, as in `trace`, images along the first axis of every tensor.
         path: The file to write, usually ``*.pt2``.
 
     Returns:
@@ -31,36 +35,39 @@ def export_program(model: nn.Module, example_input: torch.Tensor, path: str | Pa
     Raises:
         ArtifactError: The network cannot be exported, the outputs differ, or the file cannot be written.
     """
-    twin = copy.deepcopy(model).cpu().eval()
-    example = example_input.detach().cpu()
-    random = torch.rand(3, *example.shape[1:], generator=torch.Generator().manual_seed(0)) * 2 - 1
+    twin = copy.deepcopy(unwrapped(model)).cpu().eval()
+    example = example_of(twin, example_input)
+    # Rounding of 16 bits is above what separates right from wrong in float32.
+    tolerance = max(TOLERANCE, 16 * torch.finfo(precision_of(twin)).eps)
     with written_whole(path) as unfinished:
         # torch.export.save wants the usual ending, or it warns.
         program = unfinished.with_name(f"{unfinished.name}.pt2")
         try:
             _export(twin, example, program, Path(path))
-            difference = max(_difference(twin, batch, program) for batch in (example, random))
+            difference = max(_difference(twin, batch, program) for batch in (example, random_call(example, 3)))
             program.replace(unfinished)
         finally:
             program.unlink(missing_ok=True)
-        if not difference <= TOLERANCE:
+        if not difference <= tolerance:
             raise ArtifactError(
                 f"{path}: the program's outputs differ from the network's by {difference:.2g} of the largest (at most"
-                f" {TOLERANCE:g} is allowed): not written; use the safetensors file"
+                f" {tolerance:g} is allowed): not written; use the safetensors file"
             )
     return difference
 
 
-def _export(model: nn.Module, example: torch.Tensor, file: Path, path: Path) -> None:
+def _export(model: nn.Module, example: Call, file: Path, path: Path) -> None:
     # A batch of one would be taken for a constant.
-    pair = example[:1].expand(2, *example.shape[1:]).contiguous()
+    pair, (args, kwargs) = of_batch(example, 2), free_axes(example)
+    names = names_of(model, example)
     disabled = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
         with warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")
-            batch = torch.export.Dim("batch")
-            torch.export.save(torch.export.export(model, (pair,), dynamic_shapes=({0: batch},)), file)
+            shapes = {**dict(zip(names, args, strict=False)), **kwargs}
+            program = torch.export.export(model, pair.args, pair.kwargs, dynamic_shapes=shapes)
+            torch.export.save(program, file)
     except OSError:
         raise
     # The exporter runs the network's own code, and raises whatever that does not allow.
@@ -73,7 +80,7 @@ def _export(model: nn.Module, example: torch.Tensor, file: Path, path: Path) -> 
         logging.disable(disabled)
 
 
-def _difference(model: nn.Module, batch: torch.Tensor, file: Path) -> float:
+def _difference(model: nn.Module, example: Call, file: Path) -> float:
     with torch.inference_mode():
-        found, wanted = torch.export.load(file).module()(batch), model(batch)
-    return float((found - wanted).abs().max() / wanted.abs().max().clamp_min(1e-12))
+        found, wanted = example.on(torch.export.load(file).module()), example.on(model)
+    return largest_difference(tensors(found), tensors(wanted))

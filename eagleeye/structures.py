@@ -72,6 +72,19 @@ def tensors(value: Any) -> list[Tensor]:
     return [tensor for _, _, item in parts(value) or () for tensor in tensors(item)]
 
 
+def places(value: Any, name: str = "") -> list[str]:
+    """A name for every tensor in a structure, made of the keys that lead there.
+
+    Args:
+        value: A tensor or structure.
+        name: What the names begin with.
+    """
+    if isinstance(value, Tensor):
+        return [name]
+    start = f"{name}_" if name else ""
+    return [place for _, key, item in parts(value) or () for place in places(item, f"{start}{key}")]
+
+
 def is_dataclass(value: Any) -> bool:
     """Whether a value is an instance of a dataclass."""
     return dataclasses.is_dataclass(value) and not isinstance(value, type)

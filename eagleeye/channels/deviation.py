@@ -43,13 +43,15 @@ def _relative(found: Tensor, expected: Tensor) -> float:
     return float(difference.max() / (scale.max().clamp_min(1e-300) if len(scale) else 1.0))
 
 
-def first_deviation(run: Callable[[], Any], recorded: fx.GraphModule, inputs: Sequence[Tensor], limit: float) -> str:
+def first_deviation(
+    run: Callable[[], Any], recorded: fx.GraphModule, again: Callable[[Callable[..., Any]], Any], limit: float
+) -> str:
     """The first operation of a recorded network whose result the network itself does not compute at the same line.
 
     Args:
         run: Runs the network itself on the inputs.
         recorded: The recorded network, in the same mode.
-        inputs: Its inputs.
+        again: Calls what it is given with these inputs.
         limit: The relative difference that is rounding.
 
     Returns:
@@ -61,7 +63,7 @@ def first_deviation(run: Callable[[], Any], recorded: fx.GraphModule, inputs: Se
     compared = _Compared(recorded, produced.tensors, limit)
     try:
         with torch.no_grad():
-            compared.run(*inputs)
+            again(lambda *args, **named: compared.run(*args, *named.values()))
     except Exception:  # the operation that raises is the one that was recorded wrongly
         compared.unlike += [compared.at] if compared.at else []
     found = next(iter([*compared.unlike, *compared.unknown]), None)

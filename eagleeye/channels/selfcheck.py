@@ -25,7 +25,7 @@ from eagleeye.errors import TraceError
 from eagleeye.structures import tensors
 from eagleeye.thin import build_thin
 
-Run = Callable[[nn.Module, Inputs], Any]
+Run = Callable[[Callable[..., Any], Inputs], Any]
 """Calls a network with tensors."""
 
 _ROUNDING = 128
@@ -174,7 +174,8 @@ def _refusal(
     twins.prepare()
     torch.manual_seed(1)
     copies = tuple(tensor.clone() for tensor in inputs)
-    place = first_deviation(partial(twins.seeded, twins.model, inputs), twins.recorded, copies, limit)
+    own = partial(twins.seeded, twins.model, inputs)
+    place = first_deviation(own, twins.recorded, lambda called: twins.run(called, copies), limit)
     what = f"raises '{str(other).strip().splitlines()[0]}'" if isinstance(other, Exception) else "gives another output"
     size = "" if difference == float("inf") else f" (largest relative difference {difference:.2g})"
     return (

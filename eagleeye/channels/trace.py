@@ -81,7 +81,7 @@ def trace(model: nn.Module, example_input: Inputs, exclude: Iterable[str] = ()) 
             f" {'; '.join(staying) or 'it has no convolution'}"
         )
     space = _assemble(net, plan, tuple(axes.values()), grouping, staying)
-    verify(model, space, inputs, lambda network, given: network(*given))
+    verify(model, space, inputs.tensors, lambda network, given: inputs.with_tensors(given).on(network))
     if space.unstorable:
         warnings.warn(
             f"network {type(model).__name__}: it can be searched, but eagleeye.save() will refuse it:"
@@ -138,7 +138,7 @@ def _rewritten(net: Labelled, plan: Plan) -> tuple[fx.Graph, dict[str, Step]]:
             copies[node] = graph.call_module(name, (copies[plan[node].source],))
         elif node.target is not torch._assert:
             copies[node] = graph.node_copy(node, lambda source: copies[source])
-        if node.op == "placeholder" and aliases.written(node):
+        if _enters(node) and isinstance(node.meta[VALUE], Tensor) and aliases.written(node):
             # Images belong to whoever gives them: they serve other candidates, too.
             copies[node] = graph.call_method("clone", (copies[node],))
     for node, copy in copies.items():
@@ -148,6 +148,14 @@ def _rewritten(net: Labelled, plan: Plan) -> tuple[fx.Graph, dict[str, Step]]:
             graph.erase_node(node)
     graph.lint()
     return graph, steps
+
+
+def _enters(node: fx.Node) -> bool:
+    """Whether a value is an input of the network, or a part of one that is a structure."""
+    if node.op == "placeholder":
+        return True
+    source = node.args[0] if node.target in (operator.getitem, getattr) else None
+    return isinstance(source, fx.Node) and not isinstance(source.meta[VALUE], Tensor) and _enters(source)
 
 
 def _unstorable(net: Labelled, graph: fx.Graph, steps: dict[str, Step]) -> tuple[str, ...]:
