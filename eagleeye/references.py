@@ -1,10 +1,15 @@
 """A user's own function, named as `package.module:function`."""
 
 import importlib
+import sys
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from eagleeye.errors import EagleEyeError
+
+# Its functions build no networks and load no images, but run commands: `os:system`.
+_PYTHONS = "is part of Python itself; name a function of your project's folder or of an installed package"
 
 
 def resolve(reference: str, error: type[EagleEyeError]) -> Callable[..., Any]:
@@ -18,12 +23,14 @@ def resolve(reference: str, error: type[EagleEyeError]) -> Callable[..., Any]:
         The function, or whatever else is callable under that name.
 
     Raises:
-        EagleEyeError: Of the class `error`: the module or the function is missing, or importing the module
-            failed.
+        EagleEyeError: Of the class `error`: the module or the function is missing, is part of Python itself, or
+            importing the module failed.
     """
     module_name, _, attribute = reference.partition(":")
     if not module_name or not attribute or ":" in attribute:
         raise error(f"{reference!r} is not of the form package.module:function")
+    if _is_pythons(module_name):
+        raise error(f"{reference}: {module_name} {_PYTHONS}")
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as cause:
@@ -38,7 +45,19 @@ def resolve(reference: str, error: type[EagleEyeError]) -> Callable[..., Any]:
     if not callable(function):
         state = "is not a function" if hasattr(module, attribute) else "is missing"
         raise error(f"{reference}: {attribute!r} {state} in {module.__file__ or module_name}")
+    if _is_pythons(home := _home(function)):
+        raise error(f"{reference}: {attribute!r} comes from {home}, which {_PYTHONS}")
     return function
+
+
+def _is_pythons(module_name: str) -> bool:
+    return module_name.partition(".")[0] in sys.stdlib_module_names
+
+
+def _home(function: Callable[..., Any]) -> str:
+    while isinstance(function, partial):
+        function = function.func
+    return str(getattr(function, "__module__", ""))
 
 
 def described(cause: BaseException) -> str:

@@ -16,6 +16,7 @@ from flows.prefect_context import DELAYS, FlowContext, failed, may_pass
 from tasks.lock import only_run
 from tasks.params import Params
 from tasks.record import tell
+from tasks.request import check_request
 from tasks.settings import override, preview, read_params
 from tasks.stages import Outcome, bring_up_to_date, mend, module_of, stage_names
 
@@ -50,7 +51,9 @@ def in_project(keys: Mapping[str, str], work: Callable[[Params], str]) -> State[
         with only_run(f"flow run {runtime.flow_run.name}", logger.warning):
             for line in mend(Path.cwd()):
                 logger.warning(line)
-            for line in override(SETTINGS, _changes(keys)):
+            changes = _changes(keys)
+            check_request(SETTINGS, changes)
+            for line in override(SETTINGS, changes):
                 logger.info("params.yaml: %s", line)
             return Completed(message=work(read_params(SETTINGS)))
     except EagleEyeError as error:

@@ -13,7 +13,11 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     package = tmp_path / "own_package_for_references"
     package.mkdir()
     (package / "__init__.py").write_text("")
-    (package / "good.py").write_text("def double(x):\n    return 2 * x\nnumber = 3\n")
+    (package / "good.py").write_text(
+        "from functools import partial\nfrom os import system\n"
+        "def double(x):\n    return 2 * x\n"
+        "number = 3\neight = partial(double, 4)\nsly = partial(partial(system), 'true')\n"
+    )
     (package / "broken.py").write_text("raise OSError('no such\\n camera')\n")
     (package / "needy.py").write_text("import a_library_nobody_has\n")
     monkeypatch.syspath_prepend(tmp_path)
@@ -22,6 +26,7 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 def test_finds_the_function(module: str) -> None:
     assert resolve(f"{module}.good:double", DataError)(4) == 8
+    assert resolve(f"{module}.good:eight", DataError)() == 8
 
 
 @pytest.mark.parametrize(
@@ -35,6 +40,13 @@ def test_finds_the_function(module: str) -> None:
         ("{}.missing:f", "there is no module '{}.missing'"),
         ("{}.good:missing", "'missing' is missing in"),
         ("{}.good:number", "'number' is not a function"),
+        ("os:system", "os is part of Python itself; name a function of your project's folder"),
+        ("builtins:exec", "builtins is part of Python itself"),
+        ("os.path:join", "os.path is part of Python itself"),
+        ("this:anything", "this is part of Python itself"),
+        ("{}.good:system", "'system' comes from posix, which is part of Python itself"),
+        ("{}.good:sly", "'sly' comes from posix, which is part of Python itself"),
+        ("{}.good:__class__", "'__class__' comes from builtins, which is part of Python itself"),
         ("{}.broken:f", "OSError: no such camera"),
         ("{}.needy:f", "importing {}.needy failed: ModuleNotFoundError: No module named 'a_library_nobody_has'"),
     ],
