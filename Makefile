@@ -3,7 +3,6 @@ PYTHON ?= python3
 VENV := .venv
 STAMP := $(VENV)/.installed
 IN_VENV := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
-MLFLOW_URI ?= sqlite:///mlflow.db
 # The tests run in as many processes as there are cores; each takes up to a gigabyte of memory.
 PARALLEL := -n auto --maxprocesses 4 --dist loadfile
 
@@ -69,9 +68,7 @@ down: $(STAMP) ## stop what `make up` started
 	@$(IN_VENV) python -m flows.servers down
 
 serve: $(STAMP) ## Prefect server and the deployment eagleeye/search, until Ctrl-C
-	@mkdir -p .prefect; $(IN_VENV); export PATH; \
-		prefect server start > .prefect/server.log 2>&1 & server=$$!; trap "kill $$server" EXIT; \
-		python -m flows
+	@$(IN_VENV) python -m flows.servers serve
 
 ui: $(STAMP) ## MLflow's pages on http://127.0.0.1:5000, until Ctrl-C
-	@$(IN_VENV) MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false mlflow ui --workers 1 --backend-store-uri "$(MLFLOW_URI)" --host 127.0.0.1 --port 5000
+	@$(IN_VENV) python -m flows.servers ui

@@ -10,6 +10,7 @@ from prefect.types.entrypoint import EntrypointType
 
 from flows.correlation import correlation
 from flows.finetune import finetune
+from flows.leftovers import GONE, end_lost
 from flows.ready import server_answers
 from flows.search import search
 
@@ -29,6 +30,8 @@ def main() -> int:
     """
     if not server_answers():
         return 1
+    for name in end_lost():
+        print(f"{name}: {GONE}")
     # One at a time, as they work on the same files.
     serve(*deployments(), limit=1)
     return 0

@@ -15,7 +15,7 @@ def server_answers() -> bool:
     if address and _answers():
         return True
     print(
-        f"no Prefect server at {address}: start one with `prefect server start`, or everything with `make up`",
+        f"no Prefect server at {address}: start one with `python -m flows.server`, or everything with `make up`",
         file=sys.stderr,
     )
     return False

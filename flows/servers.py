@@ -1,7 +1,7 @@
-"""`python -m flows.servers up|down`: Prefect server, a worker and MLflow's pages, kept alive by supervisord."""
+"""`python -m flows.servers up|down|serve|ui`: Prefect's server, a worker and MLflow's pages."""
 
 import os
-import socket
+import signal
 import subprocess
 import sys
 import time
@@ -10,34 +10,36 @@ from collections.abc import Callable
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
-from urllib.parse import urlsplit
 
-from prefect.settings import get_current_settings
+import httpx
+from filelock import FileLock
+from prefect.client.orchestration import get_client
+from prefect.exceptions import ObjectNotFound
 
 from eagleeye.errors import ConfigError, EagleEyeError
-from tasks.settings import read_params
+from flows import processes, supervisor
+from flows.leftovers import end_all
+from flows.pages import mlflow_environment, mlflow_page, own_pages, prefect_page, require_free, tracking_uri
+from tasks import PROXIED
+from tasks.proxies import LOOPBACK
+from tasks.tracking_text import without_password
 
 FOLDER = Path(".prefect")
 PATIENCE = 120.0  # seconds for all of it on a busy machine
-ANSWERS = (0, 3)  # of supervisorctl: supervisord is there; 3: one of the programs is not running
 _HEALTH = {"Prefect": "/api/health", "MLflow": "/health"}
-_HOW = {
-    "Prefect": "PREFECT_SERVER_API_PORT=4300 PREFECT_API_URL=http://127.0.0.1:4300/api make up",
-    "MLflow": "MLFLOW_PORT=5001 make up",
-}
 
 
 def main(arguments: list[str]) -> int:
     """Start or stop the servers.
 
     Args:
-        arguments: `up` or `down`.
+        arguments: `up`, `down`, `serve` or `ui`.
 
     Returns:
         Exit status: 1 after one line that says what to mend.
     """
     try:
-        {"up": up, "down": down}[arguments[0]]()
+        {"up": up, "down": down, "serve": serve, "ui": ui}[arguments[0]]()
     except EagleEyeError as error:
         print(error, file=sys.stderr)
         return 1
@@ -50,79 +52,100 @@ def up() -> None:
     Raises:
         ConfigError: A port is taken, or a server does not answer.
     """
-    if _control("status").returncode in ANSWERS:
-        print("already up:")
-    else:
-        FOLDER.mkdir(exist_ok=True)
-        _require_free()
-        subprocess.run(_supervisor("supervisord"), env=_environment(), check=True)  # noqa: S603
-    _wait()
-    for name, page in _pages().items():
+    with _one_at_a_time():
+        if supervisor.is_up():
+            print("already up:")
+            supervisor.start_what_is_down()
+        else:
+            if supervisor.take_over():
+                print("what a killed supervisor has left is taken over:")
+            for name, page in own_pages().items():
+                require_free(name, page)
+            supervisor.start()
+        _wait()
+    for name, page in {"Prefect": prefect_page(), "MLflow": mlflow_page() or without_password(tracking_uri())}.items():
         print(f"  {name:<8}{page}")
-    print("next: prefect deployment run eagleeye/search --watch; logs in .prefect/; `make down` stops all of it")
+    # A program of the shell would ask its proxy for our server.
+    direct = f"NO_PROXY={','.join(LOOPBACK)} " if PROXIED else ""
+    print(
+        f"next: {direct}prefect deployment run eagleeye/search --watch; logs in .prefect/; `make down` stops all of it"
+    )
 
 
 def down() -> None:
     """Stop the servers and the worker; a flow run at work is ended and can be continued."""
-    if _control("shutdown").returncode:
-        print("nothing was up")
-        return
-    deadline = time.monotonic() + PATIENCE
-    while (FOLDER / "supervisor.sock").exists() and time.monotonic() < deadline:
-        time.sleep(0.2)
+    with _one_at_a_time():
+        if not processes.servers() and not processes.own_flow_runs():
+            print("nothing was up")
+            return
+        supervisor.stop_workers()
+        _end_flow_runs()
+        supervisor.stop()
     print("down")
 
 
-def _pages() -> dict[str, str]:
-    server, uri = get_current_settings().server.api, _tracking_uri()
-    mlflow = uri if _is_server(uri) else f"http://127.0.0.1:{_mlflow_port()}"
-    return {"Prefect": f"http://{server.host}:{server.port}", "MLflow": mlflow}
+def serve() -> None:
+    """Run Prefect's server and serve the deployments from this folder, until Ctrl-C.
+
+    Raises:
+        ConfigError: The port is taken.
+    """
+    from flows.__main__ import main as serve_deployments  # PyTorch comes with it, which takes its time
+
+    require_free("Prefect", prefect_page())
+    FOLDER.mkdir(exist_ok=True)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    with (FOLDER / "server.log").open("ab") as log:
+        # In a session of its own: Ctrl-C is for the flow runs first, which tell the server how they end.
+        server = subprocess.Popen(
+            [sys.executable, "-m", "flows.server"],
+            env={**os.environ, processes.FOLDER: str(Path.cwd()), processes.TERMINAL: str(os.getpid())},
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    try:
+        serve_deployments()
+    finally:
+        _end_flow_runs()
+        server.terminate()
+        server.wait()
 
 
-def _tracking_uri() -> str:
-    return read_params(Path("params.yaml")).tracking.uri
+def ui() -> None:
+    """Become the server of MLflow's pages, until Ctrl-C.
+
+    Raises:
+        ConfigError: The port is taken, or the record is on a server that has pages.
+    """
+    page = mlflow_page()
+    if page is None:
+        raise ConfigError(f"tracking.uri is a server, which has the pages: open {without_password(tracking_uri())}")
+    require_free("MLflow", page)
+    print(f"MLflow's pages: {page}", flush=True)
+    command = [sys.executable, "-m", "mlflow", "ui", "--workers", "1"]
+    os.execve(sys.executable, command, {**os.environ, **mlflow_environment()})  # noqa: S606
 
 
-def _is_server(uri: str) -> bool:
-    return uri.startswith(("http://", "https://"))
+def _one_at_a_time() -> FileLock:
+    FOLDER.mkdir(exist_ok=True)
+    return FileLock(FOLDER / "servers.lock")
 
 
-def _mlflow_port() -> str:
-    return os.environ.get("MLFLOW_PORT", "5000")
-
-
-def _environment() -> dict[str, str]:
-    """What supervisord.conf refers to; MLflow's pages are not started where the record is on a server that has them."""
-    uri = _tracking_uri()
-    own = {"MLFLOW_URI": uri, "MLFLOW_PORT": _mlflow_port(), "MLFLOW_AUTOSTART": str(not _is_server(uri)).lower()}
-    return {**os.environ, **own}
-
-
-def _own_pages() -> dict[str, str]:
-    return {name: page for name, page in _pages().items() if page != _tracking_uri()}
-
-
-def _require_free() -> None:
-    for name, page in _own_pages().items():
-        place = urlsplit(page)
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((place.hostname, place.port))
-            except OSError as error:
-                raise ConfigError(
-                    f"{name} cannot have port {place.port} of {place.hostname} ({error.strerror}): stop what has it, "
-                    f"or choose another: {_HOW[name]}"
-                ) from error
+def _end_flow_runs() -> None:
+    """Have no flow run on record as running whose process we have ended."""
+    try:
+        end_all()
+    except httpx.HTTPError as error:
+        print(f"Prefect's server does not answer ({error}): flow runs on record end with the next `make up`")
 
 
 def _wait() -> None:
     deadline = time.monotonic() + PATIENCE
-    for name, page in _own_pages().items():
+    for name, page in own_pages().items():
         _until(partial(_answers, page + _HEALTH[name]), f"{name} at {page}", deadline)
     # Registered by the worker: whoever is told that all is up may ask for a run.
-    api = _pages()["Prefect"] + "/api"
-    _until(lambda: _answers(f"{api}/deployments/name/eagleeye/search"), "the worker", deadline)
+    _until(_is_registered, "the worker", deadline)
 
 
 def _until(ready: Callable[[], bool], who: str, deadline: float) -> None:
@@ -132,21 +155,21 @@ def _until(ready: Callable[[], bool], who: str, deadline: float) -> None:
         time.sleep(0.5)
 
 
+def _is_registered() -> bool:
+    try:
+        with get_client(sync_client=True) as client:
+            client.read_deployment_by_name("eagleeye/search")
+    except (ObjectNotFound, httpx.HTTPError):
+        return False
+    return True
+
+
 def _answers(address: str) -> bool:
     try:
         with urllib.request.urlopen(address, timeout=5) as answer:  # noqa: S310 - our own http address
             return bool(answer.status == HTTPStatus.OK)
     except OSError:
         return False
-
-
-def _control(*arguments: str) -> "subprocess.CompletedProcess[str]":
-    command = [*_supervisor("supervisorctl"), *arguments]
-    return subprocess.run(command, env=_environment(), capture_output=True, text=True, check=False)  # noqa: S603
-
-
-def _supervisor(program: str) -> list[str]:
-    return [sys.executable, "-m", f"supervisor.{program}", "-c", "supervisord.conf"]
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from prefect.states import Completed
 
 import flows.forked  # noqa: F401 - processes that a flow forks are to end well
 from eagleeye.errors import ConfigError, EagleEyeError
+from flows.own_log import write_to_own_log
 from flows.prefect_context import DELAYS, FlowContext, failed, may_pass
 from tasks.lock import only_run
 from tasks.params import Params
@@ -44,6 +45,7 @@ def in_project(keys: Mapping[str, str], work: Callable[[Params], str]) -> State[
     Returns:
         The flow's state: failed with one line where the user has something to mend.
     """
+    write_to_own_log()
     logger, root = get_run_logger(), str(Path.cwd())
     if root not in sys.path:  # where package.module:function of the settings is looked up
         sys.path.insert(0, root)

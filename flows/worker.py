@@ -10,6 +10,7 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.exceptions import ObjectAlreadyExists
 
+from flows.leftovers import GONE, end_lost, worker_name
 from flows.ready import server_answers
 
 POOL = "local"  # as in prefect.yaml
@@ -24,6 +25,8 @@ def main() -> int:
     """
     if not server_answers():
         return 1
+    for name in end_lost():
+        print(f"{name}: {GONE}", flush=True)
     with get_client(sync_client=True) as client, suppress(ObjectAlreadyExists):
         client.create_work_pool(WorkPoolCreate(name=POOL, type="process"))
     # prefect.yaml asks for the shell's variable, which supervisord leaves as it was.
@@ -31,7 +34,7 @@ def main() -> int:
     command = [*PREFECT, "--no-prompt", "deploy", "--all"]
     deployed = subprocess.run(command, env=settings, check=False).returncode  # noqa: S603
     if deployed == 0:
-        os.execv(sys.executable, [*PREFECT, "worker", "start", "--pool", POOL])  # noqa: S606
+        os.execv(sys.executable, [*PREFECT, "worker", "start", "--pool", POOL, "--name", worker_name(os.getpid())])  # noqa: S606
     return deployed
 
 

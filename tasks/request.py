@@ -27,7 +27,8 @@ def check_request(path: Path, overrides: Mapping[str, object]) -> None:
     after = preview(path, overrides)
     before = _now(path)
     for key in FUNCTIONS + ADDRESSES:
-        old, new = (attrgetter(key)(params) if params else None for params in (before, after))
+        new = attrgetter(key)(after)
+        old = attrgetter(key)(before) if before else None
         if new != old and (key in ADDRESSES or _is_function(new)):
             what = "an address" if key in ADDRESSES else "a function"
             raise ConfigError(

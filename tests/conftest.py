@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import settings
 
+import tasks  # noqa: F401 - no proxy of the environment is asked for the tests' own servers
 from tests.postgres import postgres, postgres_url  # noqa: F401 - fixtures
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"

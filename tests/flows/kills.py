@@ -23,6 +23,7 @@ from pathlib import Path
 import pandas as pd
 import psutil
 
+from flows.processes import belonging_to
 from tasks.settings import override
 from tests.flows.project import checkout, dvc, environment, free_port, scored
 
@@ -163,12 +164,9 @@ class Harness:
             return False
 
     def _pid(self, program: str) -> int:
-        command = [sys.executable, "-m", "supervisor.supervisorctl", "-c", "supervisord.conf", "pid", program]
-        more = {"MLFLOW_URI": "", "MLFLOW_AUTOSTART": "false", **self._ports}
-        found = subprocess.run(
-            command, cwd=self.killed, env=environment(self.killed, **more), capture_output=True, check=False
-        )
-        return int(found.stdout) if found.stdout.strip().isdigit() else 0
+        word = {"worker": "worker", "prefect-server": "flows.server"}[program]
+        found = [process for process in belonging_to(self.killed) if word in process.cmdline()]
+        return found[0].pid if found else 0
 
     def _servers(self, word: str) -> "subprocess.CompletedProcess[bytes]":
         command = [sys.executable, "-m", "flows.servers", word]

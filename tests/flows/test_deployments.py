@@ -98,7 +98,7 @@ def test_the_file_for_work_pools_names_the_same_deployments() -> None:
         assert flow.name == "eagleeye"
         assert load_flow_from_entrypoint(entry["entrypoint"]).fn is flow.fn
         assert entry["description"] == FLOWS[flow]
-        assert entry["work_pool"] == {"name": "local"}
+        assert entry["work_pool"] == {"name": "local", "job_variables": {"stream_output": False}}
         assert entry["concurrency_limit"] == {"limit": 1, "collision_strategy": "ENQUEUE"}
 
 
@@ -127,6 +127,11 @@ def test_parameters_are_written_into_the_settings(project: list[str]) -> None:
         ),
         ({"overrides": {"strategies.cuont": 6}}, "strategies.cuont is unknown; did you mean strategies.count?"),
         ({"top_k": 500}, "rank.top_k is 500: must not exceed strategies.count"),
+        (
+            {"overrides": {"data.source": "os:system"}},
+            "data.source is 'os:system': a function is taken from params.yaml",
+        ),
+        ({"overrides": {"tracking.uri": "http://elsewhere"}}, "an address is taken from params.yaml alone"),
     ],
 )
 def test_wrong_values_are_refused_in_one_line_and_change_nothing(
