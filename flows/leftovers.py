@@ -51,7 +51,9 @@ def _settle(wanted: Callable[[FlowRun], bool], state: "State[None]") -> list[str
         alive = processes.flow_runs()
         ended = [run for run in runs if _is_here(run) and str(run.id) not in alive and wanted(run)]
         for run in ended:
-            client.set_flow_run_state(run.id, state)
+            # From Cancelling the server lets a run come to Cancelled alone.
+            cancelling = run.state is not None and run.state.is_cancelling()
+            client.set_flow_run_state(run.id, Cancelled(message=state.message) if cancelling else state)
     return [run.name for run in ended]
 
 
