@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from eagleeye.errors import ConfigError
 from tasks.params import Params
 from tasks.request import ADDRESSES, FUNCTIONS, check_request
-from tasks.settings import override
+from tasks.settings import override, read_params
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -49,7 +49,7 @@ def test_every_setting_that_may_name_a_function_or_an_address_is_known() -> None
 )
 def test_a_request_brings_in_no_code_and_no_address(settings: Path, overrides: dict[str, object]) -> None:
     if isinstance(data := overrides.get("data"), dict):
-        data["preprocess"] = {"size": 8, "resize": None, "mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}
+        data["preprocess"] = read_params(settings).data.preprocess.model_dump(mode="json")
     with pytest.raises(ConfigError, match=r"^overrides: \S+ is '.*': a.* is taken from params.yaml alone") as caught:
         check_request(settings, overrides)
     assert "\n" not in str(caught.value)
