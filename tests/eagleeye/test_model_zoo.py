@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import eagleeye
+from tests.eagleeye.channels.test_left_out import assert_accounted
 from tests.eagleeye.networks import lively
 from tests.eagleeye.test_prune import counted_macs, counted_params
 
@@ -33,6 +34,7 @@ def test_a_network_of_timm_meets_the_criterion_and_loads_without_timm(name: str,
     torch.manual_seed(0)
     network, x = lively(timm.create_model(name, pretrained=False, num_classes=7)), torch.randn(2, 3, 64, 64)
     space = eagleeye.trace(network, x[:1])
+    assert_accounted(network, space, (x[:1],))
     rates = np.random.default_rng(0).uniform(0, 0.8, len(space.groups)).tolist()
     assert eagleeye.check(network, space, rates, x) < 1e-9
     thin, costs = eagleeye.prune(network, space, rates), space.cost_of(np.array([space.widths_of(rates)]))

@@ -53,9 +53,8 @@ def convolutions_called(network: nn.Module, inputs: tuple[Tensor, ...]) -> set[s
     return heard.called
 
 
-def assert_accounted(network: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-    called = convolutions_called(network.eval(), inputs)
-    space = eagleeye.trace(network, inputs)
+def assert_accounted(network: nn.Module, space: eagleeye.Space, inputs: tuple[Tensor, ...]) -> None:
+    called = convolutions_called(network, inputs)
     uncalled = {line.split(":")[0] for line in space.left_out if "never called" in line}
     named = {line.split(":")[0] for line in space.left_out} - uncalled
     members = {member for group in space.groups for member in group.members}
@@ -89,8 +88,9 @@ class Unfollowed(nn.Module):
 @pytest.mark.parametrize("construct", [*CONSTRUCTS, *OTHER_INPUTS, Unfollowed])
 def test_every_convolution_is_in_a_group_or_left_out(construct: Callable[[], nn.Module]) -> None:
     torch.manual_seed(0)
-    network = construct()
-    assert_accounted(network, inputs_of(network, 2))
+    network = construct().eval()
+    inputs = inputs_of(network, 2)
+    assert_accounted(network, eagleeye.trace(network, inputs), inputs)
 
 
 QUICK = ["resnet18", "mobilenet_v3_small", "squeezenet1_1", "shufflenet_v2_x0_5"]
@@ -105,7 +105,8 @@ MORE = [
 def test_every_convolution_of_a_network_of_torchvision_is_accounted_for(name: str) -> None:
     options = {"init_weights": False, "aux_logits": True} if name in ("googlenet", "inception_v3") else {}
     network, side = torchvision.models.get_model(name, weights=None, **options), 64 + 32 * (name == "inception_v3")
-    assert_accounted(network, (torch.randn(1, 3, side, side),))
+    x = torch.randn(1, 3, side, side)
+    assert_accounted(network.eval(), eagleeye.trace(network, x), (x,))
 
 
 def test_filters_behind_what_cannot_be_followed_are_groups_of_their_own() -> None:
