@@ -42,6 +42,7 @@ def describe(network: fx.GraphModule) -> dict[str, Any]:
         ArtifactError: It calls something that cannot be described.
     """
     nodes, layers, tensors = [], {}, {}
+    used = [str(node.target) for node in network.graph.nodes if node.op in ("call_module", "get_attr")]
     for node in network.graph.nodes:
         if is_record(node.target):
             # Part of what reads it.
@@ -50,7 +51,8 @@ def describe(network: fx.GraphModule) -> dict[str, Any]:
         try:
             nodes.append(describe_node(node))
             if node.op == "call_module":
-                layers[target] = describe_layer(network.get_submodule(target))
+                apart = {name[len(target) + 1 :].split(".")[0] for name in used if name.startswith(f"{target}.")}
+                layers[target] = describe_layer(network.get_submodule(target), apart)
         except ArtifactError as error:
             raise ArtifactError(f"{_place(node)}: {error}") from error
         if node.op == "get_attr":

@@ -22,6 +22,7 @@ from eagleeye.channels.probes import Inputs, of_another_batch, of_another_size
 from eagleeye.channels.space import Space
 from eagleeye.channels.untouched import Snapshot, copied, untouched
 from eagleeye.errors import TraceError
+from eagleeye.stored.names import attribute
 from eagleeye.structures import tensors
 from eagleeye.thin import build_thin
 
@@ -97,7 +98,7 @@ class _Twins:
         for network in (self.model, self.recorded):
             network.eval()
             for name in self.training:
-                network.get_submodule(name).train()
+                self._layer(network, name).train()
 
     def seeded(self, network: nn.Module, inputs: Inputs) -> list[Tensor]:
         """A network's outputs, the same ones at every call."""
@@ -114,7 +115,10 @@ class _Twins:
             outputs = [tensor for _ in range(self.calls) for tensor in self.seeded(network, inputs)]
         except Exception as error:  # whatever a network raises is compared, too
             return error
-        return outputs + [buffer.clone() for name in self.training for buffer in network.get_submodule(name).buffers()]
+        return outputs + [buffer.clone() for name in self.training for buffer in self._layer(network, name).buffers()]
+
+    def _layer(self, network: nn.Module, name: str) -> nn.Module:
+        return network.get_submodule(name if network is self.model else attribute(name))
 
 
 def _twins(model: nn.Module, space: Space, run: Run, state: Snapshot) -> _Twins:

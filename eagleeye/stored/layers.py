@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import torch
@@ -40,11 +40,12 @@ LAYERS = frozenset(_NAMES.split())
 _NOT_COMPARED = ("training", "_parameters", "_buffers", "_modules", "_flat_weights", "_flat_weight_refs")
 
 
-def describe_layer(layer: nn.Module) -> list[Any]:
+def describe_layer(layer: nn.Module, apart: Collection[str] = ()) -> list[Any]:
     """A layer's class and settings as JSON-ready data.
 
     Args:
         layer: Any module.
+        apart: Names of tensors and layers inside it that the network uses on its own: they are no part of the layer.
 
     Returns:
         What `build_layer` takes.
@@ -61,7 +62,7 @@ def describe_layer(layer: nn.Module) -> list[Any]:
         for key, value in settings.items()
     }
     built = build_layer(kind, described)
-    difference = _difference(layer, built)
+    difference = _difference(layer, built, apart)
     if difference:
         raise ArtifactError(f"a {kind} {difference} cannot be stored")
     return [kind, described]
@@ -126,7 +127,7 @@ def _setting(value: Any, tensors: Sequence[str] | None, depth: int) -> Any:
     return decode(value, {})
 
 
-def _difference(layer: nn.Module, built: nn.Module) -> str:
+def _difference(layer: nn.Module, built: nn.Module, apart: Collection[str] = ()) -> str:
     """In what a layer differs from the one that was built from its settings, "" if in nothing."""
     if type(layer) is not type(built):
         return f"with a {type(layer).__name__} inside"
@@ -138,15 +139,16 @@ def _difference(layer: nn.Module, built: nn.Module) -> str:
     shadowed = [name for name in vars(layer).keys() - vars(built).keys() if hasattr(type(layer), name)]
     if shadowed:
         return f"with its own '{shadowed[0]}'"
-    if _shapes(layer) != _shapes(built):
+    if [entry for entry in _shapes(layer) if entry[0] in _names(built) or entry[0] not in apart] != _shapes(built):
         return "with other tensors than its settings say"
-    return _difference_inside(layer, built)
+    return _difference_inside(layer, built, apart)
 
 
-def _difference_inside(layer: nn.Module, built: nn.Module) -> str:
-    if list(layer._modules) != list(built._modules):
+def _difference_inside(layer: nn.Module, built: nn.Module, apart: Collection[str]) -> str:
+    inside = {name: own for name, own in layer._modules.items() if name in built._modules or name not in apart}
+    if list(inside) != list(built._modules):
         return "with other layers inside"
-    for own, other in zip(layer._modules.values(), built._modules.values(), strict=True):
+    for own, other in zip(inside.values(), built._modules.values(), strict=True):
         if (own is None) != (other is None):
             return "with other layers inside"
         if own is not None and other is not None and (difference := _difference(own, other)):
@@ -157,6 +159,10 @@ def _difference_inside(layer: nn.Module, built: nn.Module) -> str:
 def _equal(one: Any, other: Any) -> bool:
     # By their words, too: what is not a number equals nothing.
     return not isinstance(one, Tensor) and (one is other or bool(one == other) or repr(one) == repr(other) == "nan")
+
+
+def _names(layer: nn.Module) -> Collection[str]:
+    return layer._parameters.keys() | layer._buffers.keys()
 
 
 def _shapes(layer: nn.Module) -> list[tuple[str, bool, tuple[int, ...] | None]]:

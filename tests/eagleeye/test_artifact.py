@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 import eagleeye
@@ -124,3 +125,26 @@ def test_whole_networks_load_with_the_same_bits(name: str, tmp_path: Path) -> No
     with torch.inference_mode():
         assert torch.equal(back(x), thin(x))
     assert all(tensor.data_ptr() % 64 == 0 for tensor in back.state_dict().values())
+
+
+class NormWithActivation(nn.BatchNorm2d):
+    """A norm that is also a container, with a tensor of its own, as model zoos write it."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels)
+        self.act, self.gain = nn.ReLU(), nn.Parameter(torch.rand(channels, 1, 1))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, self.training, 0.1, self.eps)
+        return self.act(x) * self.gain
+
+
+def test_what_the_network_uses_apart_is_no_part_of_the_layer_that_holds_it(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(
+        nn.Conv2d(3, 6, 3), NormWithActivation(6), nn.Conv2d(6, 4, 3), nn.Flatten(), nn.Linear(256, 3)
+    )
+    x = torch.randn(2, 3, 12, 12)
+    thin = thin_of(network.eval(), x)
+    eagleeye.save(thin, tmp_path / "thin.safetensors")
+    assert torch.equal(eagleeye.load(tmp_path / "thin.safetensors")(x), thin(x))
