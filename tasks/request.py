@@ -7,6 +7,7 @@ from pathlib import Path
 from eagleeye.errors import ConfigError
 from tasks.params import Params
 from tasks.settings import preview
+from tasks.tracking_text import without_passwords
 
 # Settings that may name a function, which is imported and called.
 FUNCTIONS = ("data.source", "model.name", "strategies.sampler", "importance.criterion")
@@ -32,7 +33,7 @@ def check_request(path: Path, overrides: Mapping[str, object]) -> None:
         if new != old and (key in ADDRESSES or _is_function(new)):
             what = "an address" if key in ADDRESSES else "a function"
             raise ConfigError(
-                f"overrides: {key} is {new!r}: {what} is taken from {path.name} alone, not from a request; "
+                f"overrides: {key} is {without_passwords(new)!r}: {what} is taken from {path.name} alone, not from a request; "
                 f"write it into {path.name} and run again"
             )
 

@@ -70,3 +70,8 @@ def test_a_request_may_mend_a_file_but_not_with_code(settings: Path) -> None:
     settings.write_text(settings.read_text().replace("count: 100", "count: 0"))
     with pytest.raises(ConfigError, match=r"model\.name is 'mine:network'"):
         check_request(settings, {"strategies.count": 5, "model.name": "mine:network"})
+
+
+def test_the_password_of_an_address_does_not_show(settings: Path) -> None:
+    with pytest.raises(ConfigError, match=r"tracking\.uri is 'postgresql://host/db'"):
+        check_request(settings, {"tracking.uri": "postgresql://me:secret@host/db"})
