@@ -33,8 +33,8 @@ def check_request(path: Path, overrides: Mapping[str, object]) -> None:
         if new != old and (key in ADDRESSES or _is_function(new)):
             what = "an address" if key in ADDRESSES else "a function"
             raise ConfigError(
-                f"overrides: {key} is {without_passwords(new)!r}: {what} is taken from {path.name} alone, not from a request; "
-                f"write it into {path.name} and run again"
+                f"overrides: {key} is {without_passwords(new)!r}: {what} is taken from {path.name} alone, not from a"
+                f" request; write it into {path.name} and run again"
             )
 
 
