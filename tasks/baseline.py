@@ -13,7 +13,7 @@ from eagleeye.train import current_share
 from tasks.artifacts import BASELINE, BASELINE_HISTORY, SCHEMAS, SUB_VALIDATION, write_table
 from tasks.context import Context
 from tasks.images import choose_device, load_subset, preprocess
-from tasks.network import build_network
+from tasks.network import build_network, check_images
 from tasks.params import Params
 from tasks.training import forget_all_but, open_workshop, training_key
 from tasks.trial import check_checkpoint
@@ -26,10 +26,11 @@ def run(params: Params, context: Context) -> None:
         CheckpointError: The checkpoint is missing, damaged or does not fit the model.
         ConfigError: Its network does far better on images that are prepared otherwise.
         EvaluationError: It is no better than chance.
-        ModelError: The model cannot be built.
+        ModelError: The model cannot be built, or does not take the images.
     """
     torch.manual_seed(params.baseline.seed)
     network = build_network(params)
+    check_images(params, network)
     if params.model.checkpoint is None:
         history = _train(params, network, context)
     else:

@@ -1,12 +1,18 @@
 """The unpruned network that the settings describe."""
 
+import torch
 from torch import nn
 
-from eagleeye.errors import ConfigError
+from eagleeye.errors import ConfigError, EvaluationError, ModelError
+from eagleeye.evaluate import check_outputs
+from eagleeye.inputs import precision_of
 from eagleeye.models import build, load_checkpoint
+from eagleeye.modes import evaluating
+from eagleeye.running import run
 from tasks.artifacts import BASELINE, SUB_VALIDATION, require
 from tasks.images import open_subset
 from tasks.params import Params
+from tasks.space import example_input
 
 
 def build_network(params: Params) -> nn.Module:
@@ -14,7 +20,7 @@ def build_network(params: Params) -> nn.Module:
 
     Raises:
         ConfigError: num_classes is below the number of classes.
-        ModelError: It cannot be built.
+        ModelError: It cannot be built, or is not float32.
     """
     classes = len(open_subset(SUB_VALIDATION).classes)
     options = {"num_classes": classes} | params.model.options
@@ -24,7 +30,30 @@ def build_network(params: Params) -> nn.Module:
             f"model.options.num_classes is {options['num_classes']}, but the data have {classes} classes: give at "
             "least as many, or leave it out"
         )
-    return build(params.model.name, **options)
+    network = build(params.model.name, **options)
+    precision = precision_of(network)
+    if precision != torch.float32:
+        raise ModelError(
+            f"model {params.model.name}: its weights are {str(precision).removeprefix('torch.')}; the stages train and"
+            " search in float32: let the factory return network.float()"
+        )
+    return network
+
+
+def check_images(params: Params, network: nn.Module) -> None:
+    """Check that a network takes the images as they are prepared, and gives class scores.
+
+    Raises:
+        ModelError: It does not.
+    """
+    image, labels = example_input(params), torch.from_numpy(open_subset(SUB_VALIDATION).labels)
+    try:
+        with evaluating(network), torch.inference_mode():
+            check_outputs(run(network, image), labels)
+    except EvaluationError as error:
+        raise ModelError(
+            f"{error} (images have {image.shape[1]} channels, one for each value of data.preprocess.mean and std)"
+        ) from error
 
 
 def load_network(params: Params) -> nn.Module:

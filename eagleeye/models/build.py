@@ -11,6 +11,7 @@ from eagleeye.errors import EagleEyeError, ModelError
 from eagleeye.models.cifar_resnet import CifarResNet
 from eagleeye.models.mobilenet_v1 import MobileNetV1
 from eagleeye.references import described, resolve
+from eagleeye.wrappers import unwrapped
 
 _OWN: dict[str, Callable[..., nn.Module]] = {
     **{f"cifar_resnet{depth}": partial(CifarResNet, (depth - 2) // 6) for depth in (20, 32, 44, 56, 110)},
@@ -59,7 +60,7 @@ def build(name: str, *, num_classes: int, **options: Any) -> nn.Module:
         raise ModelError(f"model {name} cannot be built: {described(cause)}") from cause
     if not isinstance(model, nn.Module):
         raise ModelError(f"{name} returned a {type(model).__name__}; needed is a torch.nn.Module")
-    return model
+    return unwrapped(model)
 
 
 def names() -> tuple[str, ...]:

@@ -107,3 +107,35 @@ def test_a_missing_package_is_named_with_the_extra_to_install(net, tmp_path, mon
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(ConfigError, match=rf"the package {missing}: pip install 'eagleeye-pruning\[onnx\]'"):
         export_onnx(net, EXAMPLE, tmp_path / "net.onnx")
+
+
+def test_structures_are_named_by_their_places(tmp_path):
+    class Merging(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fine, self.coarse = nn.Conv2d(3, 4, 1), nn.Conv2d(2, 4, 1)
+
+        def forward(self, maps, *, scale):
+            fine, coarse = self.fine(maps["fine"]) * scale, self.coarse(maps["coarse"])
+            return {"sum": (fine + coarse).mean((2, 3)), "maps": [fine, coarse]}
+
+    model, path = Merging(), tmp_path / "net.onnx"
+    maps = {"fine": torch.rand(2, 3, 6, 6), "coarse": torch.rand(2, 2, 6, 6)}
+    example = (maps, torch.rand(2, 1, 1, 1))
+    assert export_onnx(model, example, path) < 1e-5
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    given = {"maps_fine": maps["fine"], "maps_coarse": maps["coarse"], "scale": example[1]}
+    assert [each.name for each in session.get_inputs()] == list(given)
+    names = ["output_sum", "output_maps_0", "output_maps_1"]
+    found = session.run(names, {name: tensor.numpy() for name, tensor in given.items()})
+    wanted = model(maps, scale=example[1])
+    for one, other in zip(found, [wanted["sum"], *wanted["maps"]], strict=True):
+        np.testing.assert_allclose(one, other.detach().numpy(), rtol=1e-4, atol=1e-5)
+
+
+def test_sixteen_bits_are_compared_within_their_rounding_and_others_refused_in_a_line(tmp_path):
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(144, 5))
+    assert export_onnx(copy.deepcopy(model).half(), EXAMPLE.half(), tmp_path / "half.onnx") < 1e-2
+    with pytest.raises(ArtifactError, match=r"^[^\n]*onnxruntime cannot run the file[^\n]*network\.float\(\)[^\n]*$"):
+        export_onnx(copy.deepcopy(model).double(), EXAMPLE.double(), tmp_path / "double.onnx")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["half.onnx"]
