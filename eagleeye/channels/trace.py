@@ -56,7 +56,8 @@ def trace(model: nn.Module, example_input: Inputs, exclude: Iterable[str] = ()) 
         The search space: groups, costs, and how to cut every tensor.
 
     Raises:
-        TraceError: The network cannot be traced, or nothing in it can be pruned.
+        TraceError: The network cannot be traced, what was recorded computes something else than the network itself on
+            the example, another batch, another size or with layers in training mode, or nothing can be pruned.
         ConfigError: A pattern matches no convolution.
     """
     own = unwrapped(model)

@@ -200,7 +200,9 @@ def record(model: nn.Module, inputs: Call) -> fx.Graph:
 
 def _failure(model: nn.Module, inputs: Call, layer: str, error: Exception) -> str:
     """What went wrong, and whether it is the network itself or its recording."""
-    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    reason = next(iter(str(error).strip().splitlines()), "")
+    if not reason or isinstance(error, LookupError):  # a missing key says nothing by itself
+        reason = f"{type(error).__name__} {reason}".strip()
     lines = [(at.f_code.co_filename, line) for at, line in traceback.walk_tb(error.__traceback__)]
     place = (f"layer '{layer}'" if layer else "forward()") + user_line(reversed(lines))
     try:

@@ -135,3 +135,15 @@ def test_deviation_is_relative_and_takes_what_is_no_number_as_equal() -> None:
     assert deviation([torch.tensor([1.0, 2.0])], [torch.tensor([1.5, 2.0])]) == pytest.approx(0.25)
     assert deviation([torch.tensor([1.0, 2.0])], [torch.tensor([nan, 2.0])]) == inf
     assert deviation([torch.tensor([1])], [torch.tensor([2])]) == deviation([], [torch.tensor([2])]) == inf
+
+
+def test_refusals_name_what_is_missing_and_whether_the_network_runs() -> None:
+    def by_kind(net: Network, x: Tensor) -> Tensor:
+        return {Tensor: x}[type(x)]
+
+    with pytest.raises(TraceError, match=r"recording stopped in forward\(\) at .*: KeyError .*the network itself runs"):
+        traced(by_kind)
+    with pytest.raises(TraceError, match=r"'gt' .* decides the control flow"):
+        traced(lambda net, x: x * 2 if x.sum() > 0 else x)
+    with pytest.raises(TraceError, match=r"not run on the example of shape \[\(1, 3, 16, 16\)\]"):
+        traced(lambda net, x: x[:, :5])
