@@ -87,7 +87,7 @@ def test_faults_of_the_recorder_are_errors(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_layers_are_compared_in_training_mode(monkeypatch: pytest.MonkeyPatch) -> None:
-    module = sys.modules["eagleeye.prune"]
+    module = sys.modules["eagleeye.channels.selfcheck"]
     build = module.build_thin
 
     def built_wrongly(*args: Any) -> fx.GraphModule:
