@@ -162,7 +162,7 @@ def test_an_untrained_network_is_refused_with_likely_causes(search: Search) -> N
 
 
 def test_a_network_that_could_not_be_saved_is_refused_before_the_search(search: Search) -> None:
-    params = changed(search.params, model={"name": "tests.tasks.networks:with_a_histogram"})
+    params = changed(search.params, model={"name": "tests.tasks.networks:with_a_histogram", "options": {}})
     run_stage("baseline", params)
     with pytest.raises(
         ModelError, match="the pruned network could not be saved: operation 'histc' in the network's for"
