@@ -52,7 +52,8 @@ def check_images(params: Params, network: nn.Module) -> None:
             check_outputs(run(network, image), labels)
     except EvaluationError as error:
         raise ModelError(
-            f"{error} (images have {image.shape[1]} channels, one for each value of data.preprocess.mean and std)"
+            f"{error}: set data.preprocess to what the network was trained with (images have {image.shape[1]} channels,"
+            " one for each value of mean and std)"
         ) from error
 
 

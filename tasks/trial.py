@@ -10,9 +10,8 @@ from torch import nn
 from eagleeye.data import Batches, Images, Preprocess, decode
 from eagleeye.data.sizes import short_sides
 from eagleeye.data.subset import SubsetImages
-from eagleeye.errors import ConfigError, EvaluationError, ModelError
+from eagleeye.errors import ConfigError, EvaluationError
 from eagleeye.evaluate import evaluate
-from eagleeye.references import described
 from tasks.artifacts import SUB_VALIDATION
 from tasks.chance import chance_level
 from tasks.images import choose_device, open_subset, preprocess
@@ -34,18 +33,11 @@ def check_checkpoint(params: Params, network: nn.Module) -> None:
     Raises:
         ConfigError: It is right on far more images if they are prepared otherwise.
         EvaluationError: It is no better than chance, however they are prepared.
-        ModelError: It does not take such inputs.
     """
     images, network = open_subset(SUB_VALIDATION), network.to(choose_device(params.baseline.device)).eval()
     trial = _Trial(params, network, images)
     given = preprocess(params)
-    try:
-        right = trial.accuracy(given)
-    except (EvaluationError, AssertionError) as cause:
-        raise ModelError(
-            f"model {params.model.name} does not take the inputs that data.preprocess makes ({described(cause)}): set "
-            "size, resize, mean and std to what it was trained with"
-        ) from cause
+    right = trial.accuracy(given)
     if right <= 1 - BETTER and not params.data.confirmed:
         best, better = trial.best(given)
         if better - right > max(BETTER, 3 * math.sqrt((right * (1 - right) + better * (1 - better)) / trial.count)):

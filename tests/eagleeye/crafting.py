@@ -169,7 +169,7 @@ def craft(seed: int, path: Path) -> None:
     if random.random() < 0.15:
         name = random.choice(sorted(tensors))
         tensor = tensors.pop(name)
-        others = [tensor[:1], tensor.double(), tensor.to(torch.int32), tensor.flatten(), None]
+        others = [tensor.reshape(-1)[:1], tensor.double(), tensor.to(torch.int32), tensor.flatten(), None]
         other = random.choice(others)
         if other is not None:
             tensors[random.choice([name, name, "a.b", "graph"])] = other.contiguous().clone()

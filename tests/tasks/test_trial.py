@@ -103,5 +103,5 @@ def test_a_network_that_takes_other_sizes_alone_is_told_from_a_fault(
     (folder / "data").symlink_to(project / "data")
     torch.save(for_one_size(10).state_dict(), folder / "mine.pth")
     params = settings(folder, LEFT_FROM_DIGITS, **{"model.name": "tests.tasks.networks:for_one_size"})
-    with pytest.raises(ModelError, match=r"does not take the inputs that data\.preprocess makes \(.*mat1"):
+    with pytest.raises(ModelError, match=r"mat1 and mat2.*: set data\.preprocess to what the network was trained with"):
         outcome(params)
