@@ -145,17 +145,20 @@ class Bench:
         best = eagleeye.search(Raced(subject, precision="float32").engine, strategies)["id"].iloc[0]
         return next(entry for entry in strategies if entry.id == best)
 
-    def start(self, budget: float, strategy: eagleeye.Strategy, candidate: str) -> Start:
+    def start(self, budget: float, strategy: eagleeye.Strategy, candidate: str, *, refitted: bool = False) -> Start:
         """A candidate, recalibrated.
 
         Args:
             budget: Fraction of the MACs.
             strategy: How to prune.
             candidate: What to call it.
+            refitted: Whether channels go by second-order importance and layers are refitted; else by L1 norm.
         """
         subject = self.subject
         subject.network.to("cpu")
-        network = eagleeye.prune(subject.network, subject.space, strategy)
+        found = subject.reconstruction if refitted else None
+        order = eagleeye.criterion("l1") if found is None else found.order
+        network = eagleeye.prune(subject.network, subject.space, strategy, criterion=order, refit=found)
         calibration = Batches(subject.calibration, subject.preprocess, batch_size=128, device="cpu", labelled=False)
         adapt_batch_norm(network, calibration)
         network.to(self.device)

@@ -2,7 +2,8 @@
 
 At each budget the evenly pruned network, the best of five random ones, the choice of the published protocol, that of
 this project's race, the second and third of that race, and the choice of an evolutionary search are fine-tuned alike,
-and tested. Filters are removed by L1 norm in all. A fit is a row of the results as soon as it is known: the command may
+and tested. Filters go by L1 norm, in the ways called refitted by second-order importance, and layers are refitted
+(docs/refitting.md). A fit is a row of the results as soon as it is known: the command may
 be stopped and started again, and other numbers of candidates are added to what is there.
 """
 
@@ -22,13 +23,16 @@ from benchmarks.finetuning import RECIPE, Bench, add, augmentation, largest_rate
 from benchmarks.searching import Judge, Settings, search
 from benchmarks.subjects import Subject, names
 from benchmarks.ways import Published, Raced
-from eagleeye.strategies import Shell, Strategy, even
+from eagleeye.search import FIRST
+from eagleeye.strategies import Shell, Strategy, even, even_filled
 from eagleeye.train import Recipe
 
 RESULTS = Path(__file__).parent / "results" / "outcomes.csv"
 BENCHED = 0.5
 """The budget of `make bench`, a fraction of the MACs."""
 GENERATIONS = 10
+BRED_UP_TO = 0.95
+"""The largest rate where allocated widths have offspring: they may have lost more than uniform draws at that budget."""
 
 
 def _even(subject: Subject, budget: float, _count: int) -> Strategy:
@@ -65,6 +69,41 @@ def _evolution(subject: Subject, budget: float, count: int) -> Strategy:
     return found.winner
 
 
+def _even_refitted(subject: Subject, budget: float, _count: int) -> Strategy:
+    return even_filled(Shell(subject.space, eagleeye.Budget(macs=budget), 1.0))
+
+
+def _allocated(subject: Subject, budget: float, _count: int) -> Strategy:
+    """The best by score of a handful that nothing was evaluated for."""
+    strategies = _starters(subject, budget)
+    engine = Raced(subject, refitted=True).engine
+    return _named(strategies, eagleeye.search(engine, strategies, first=None)["id"].iloc[0])
+
+
+def _raced_refitted(subject: Subject, budget: float, count: int) -> Strategy:
+    strategies = _starters(subject, budget) + subject.candidates(count, budget, largest_rate(budget))
+    return _named(strategies, eagleeye.search(Raced(subject, refitted=True).engine, strategies)["id"].iloc[0])
+
+
+def _evolution_refitted(subject: Subject, budget: float, count: int) -> Strategy:
+    """Bred from the handful and from uniform draws; the last race is among all."""
+    engine = Raced(subject, refitted=True).engine
+    judge = Judge(engine, "accuracy")
+    shell = Shell(subject.space, eagleeye.Budget(macs=budget), BRED_UP_TO)
+    strategies, size = _starters(subject, budget), count // GENERATIONS
+    strategies += eagleeye.sampler("uniform")(shell, count=size, seed=0)
+    for _ in range(1, GENERATIONS):
+        known = judge.standings(strategies, FIRST)
+        scored = [(strategy, known[strategy.id].merits[0]) for strategy in strategies]
+        strategies += eagleeye.evolve(shell, scored, count=size, seed=0)
+    return _named(strategies, eagleeye.search(engine, strategies)["id"].iloc[0])
+
+
+def _starters(subject: Subject, budget: float) -> list[Strategy]:
+    shell = Shell(subject.space, eagleeye.Budget(macs=budget), 1.0)
+    return eagleeye.starters(shell, subject.reconstruction.errors)
+
+
 def _named(strategies: list[Strategy], name: str) -> Strategy:
     return next(strategy for strategy in strategies if strategy.id == name)
 
@@ -77,13 +116,18 @@ CHOICES: dict[str, Callable[[Subject, float, int], Strategy]] = {
     "its second": partial(_raced, place=2),
     "its third": partial(_raced, place=3),
     "evolution": _evolution,
+    "even, refitted": _even_refitted,
+    "allocated, refitted": _allocated,
+    "this project, refitted": _raced_refitted,
+    "evolution, refitted": _evolution_refitted,
 }
 """Given the subject, the budget and a number of candidates, each chooses one."""
 
 
 def tried(choice: str, options: argparse.Namespace) -> int:
     """From how many candidates a choice is made."""
-    own = {"evenly pruned": 1, "best of 5 random": 5, "published protocol": options.published}
+    alone = {"evenly pruned": 1, "even, refitted": 1, "allocated, refitted": 5}
+    own = {**alone, "best of 5 random": 5, "published protocol": options.published}
     return own.get(choice, options.candidates)
 
 
@@ -110,7 +154,7 @@ def _fit(bench: Bench, budget: float, choice: str, options: argparse.Namespace) 
     strategy = CHOICES[choice](bench.subject, budget, count)
     seconds = time.perf_counter() - began
     print(f"{budget:.0%} of the MACs, {choice}: {strategy.id} of {count}, found in {seconds:.0f} s", flush=True)
-    start = bench.start(budget, strategy, f"{strategy.id} of {count}")
+    start = bench.start(budget, strategy, f"{strategy.id} of {count}", refitted=choice.endswith("refitted"))
     for seed in missing:
         plain = Recipe(**recipe, augment=augmentation(options.subject), seed=seed)
         facts = start.facts | {"way": choice, **{name: getattr(plain, name) for name in (*RECIPE, "seed")}}

@@ -11,11 +11,14 @@ import torch
 from torch import nn
 
 import eagleeye
-from eagleeye.data import Images, ImageSet, Preprocess, decode, draw_subset, open_source
+from eagleeye.data import Batches, Images, ImageSet, Preprocess, decode, draw_subset, open_source
 from eagleeye.models import build, load_checkpoint
+from eagleeye.reconstruction import Reconstruction
 from eagleeye.train import Recipe, open_training, train
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+MEASURED = 512
+"""Calibration images on which activations are measured."""
 IMAGENET = Preprocess(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 
 
@@ -47,6 +50,12 @@ class Subject:
     def space(self) -> eagleeye.Space:
         """The network's search space."""
         return eagleeye.trace(self.network, torch.zeros(1, *self.calibration.pixels.shape[1:]))
+
+    @cached_property
+    def reconstruction(self) -> Reconstruction:
+        """What the network's layers read on some calibration images."""
+        batches = Batches(self.calibration, self.preprocess, batch_size=128, device="cpu", labelled=False)
+        return eagleeye.reconstruct(self.network, self.space, batches.first(MEASURED))
 
     def candidates(self, count: int, macs: float = 0.5, max_rate: float = 0.7) -> list[eagleeye.Strategy]:
         """Strategies at a fraction of the MACs, always the same ones."""

@@ -120,17 +120,24 @@ class Raced:
         subject: What to measure on.
         precision: As in `eagleeye.engine.Method`.
         first: The first rung of the race; None: every candidate on all images.
+        refitted: Whether channels go by second-order importance and layers are refitted; else by L1 norm.
     """
 
-    def __init__(self, subject: Subject, precision: str = "auto", first: Rung | None = FIRST) -> None:
+    def __init__(
+        self, subject: Subject, precision: str = "auto", first: Rung | None = FIRST, *, refitted: bool = False
+    ) -> None:
         self.first = first
+        method = Method(precision=precision)
+        if refitted:
+            found = subject.reconstruction
+            method = Method(precision=precision, criterion=found.order, refit=found)
         shape = subject.preprocess
         self.engine = Engine(
             copy.deepcopy(subject.network),
             subject.space,
             Batches(subject.calibration, shape, batch_size=BATCH, device="cpu", labelled=False),
             Batches(subject.sub_validation, shape, batch_size=BATCH, device="cpu", labelled=True),
-            method=Method(precision=precision),
+            method=method,
         )
 
     def score(self, strategies: Sequence[eagleeye.Strategy]) -> list[Row]:
