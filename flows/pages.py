@@ -9,6 +9,7 @@ from prefect.settings import get_current_settings
 
 from eagleeye.errors import ConfigError
 from flows.guard import own
+from tasks.faults import told_apart
 from tasks.settings import read_params
 
 MACHINE = "127.0.0.1"
@@ -38,6 +39,20 @@ def own_pages() -> dict[str, str]:
 def tracking_uri() -> str:
     """Where MLflow's record is."""
     return read_params(Path("params.yaml")).tracking.uri
+
+
+def prepare_store() -> None:
+    """Make MLflow's file, or find out what is wrong with it, before a server does without a word.
+
+    Raises:
+        TrackingError: The store refuses.
+        Unavailable: It does not answer.
+    """
+    from tasks.tracking import prepare  # MLflow comes with it, which takes its time
+
+    uri = tracking_uri()
+    with told_apart(uri):
+        prepare(uri)
 
 
 def mlflow_environment() -> dict[str, str]:

@@ -19,7 +19,15 @@ from prefect.exceptions import ObjectNotFound
 from eagleeye.errors import ConfigError, EagleEyeError
 from flows import processes, supervisor
 from flows.leftovers import end_all
-from flows.pages import mlflow_environment, mlflow_page, own_pages, prefect_page, require_free, tracking_uri
+from flows.pages import (
+    mlflow_environment,
+    mlflow_page,
+    own_pages,
+    prefect_page,
+    prepare_store,
+    require_free,
+    tracking_uri,
+)
 from tasks import PROXIED
 from tasks.proxies import LOOPBACK
 from tasks.tracking_text import without_password
@@ -51,6 +59,7 @@ def up() -> None:
 
     Raises:
         ConfigError: A port is taken, or a server does not answer.
+        TrackingError: MLflow's file is damaged or cannot be written.
     """
     with _one_at_a_time():
         if supervisor.is_up():
@@ -61,6 +70,8 @@ def up() -> None:
                 print("what a killed supervisor has left is taken over:")
             for name, page in own_pages().items():
                 require_free(name, page)
+            if mlflow_page() is not None:
+                prepare_store()
             supervisor.start()
         _wait()
     for name, page in {"Prefect": prefect_page(), "MLflow": mlflow_page() or without_password(tracking_uri())}.items():
@@ -117,11 +128,13 @@ def ui() -> None:
 
     Raises:
         ConfigError: The port is taken, or the record is on a server that has pages.
+        TrackingError: MLflow's file is damaged or cannot be written.
     """
     page = mlflow_page()
     if page is None:
         raise ConfigError(f"tracking.uri is a server, which has the pages: open {without_password(tracking_uri())}")
     require_free("MLflow", page)
+    prepare_store()
     print(f"MLflow's pages: {page}", flush=True)
     command = [sys.executable, "-m", "mlflow", "ui", "--workers", "1"]
     os.execve(sys.executable, command, {**os.environ, **mlflow_environment()})  # noqa: S606
