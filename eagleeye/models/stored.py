@@ -55,14 +55,20 @@ def read_stored(path: Path) -> Any:
             start = file.read(LOOKED_AT)
     except OSError as cause:
         raise CheckpointError(f"checkpoint {path} cannot be read: {cause.strerror}") from cause
+    # First: such a file begins with a number, which can have the bytes of any other kind's mark.
+    if _is_safetensors(start, path.stat().st_size):
+        return _safetensors(path)
     if kind := recognised(start):
         raise CheckpointError(f"checkpoint {path} is {kind}")
-    is_torch = start.startswith(_TORCH_STARTS)
-    # The header's length, then JSON.
-    if not is_torch and (start[8:9] == b"{" or path.suffix == ".safetensors"):
+    if not start.startswith(_TORCH_STARTS) and path.suffix == ".safetensors":
         return _safetensors(path)
     _refuse_programs(path)
     return _unpickled(path)
+
+
+def _is_safetensors(start: bytes, size: int) -> bool:
+    """Whether a file begins with the length of a header that fits into it, and with its JSON."""
+    return start[8:9] == b"{" and 8 + int.from_bytes(start[:8], "little") <= size
 
 
 def _safetensors(path: Path) -> dict[str, torch.Tensor]:

@@ -39,13 +39,16 @@ class Heard(TorchFunctionMode):
             self.called.add(self.names.get(id(weight), inside).removesuffix(".weight"))
         return result
 
+    def leave(self, *_: object) -> None:
+        self.within.pop()
+
 
 def convolutions_called(network: nn.Module, inputs: tuple[Tensor, ...]) -> set[str]:
     heard = Heard(network)
     handles = []
     for module in network.modules():
         handles.append(module.register_forward_pre_hook(lambda module, _: heard.within.append(module)))
-        handles.append(module.register_forward_hook(lambda *_: heard.within.pop() and None))
+        handles.append(module.register_forward_hook(heard.leave))
     with heard, torch.no_grad():
         network(*inputs)
     for handle in handles:

@@ -227,6 +227,21 @@ def test_safetensors_there_and_back(tmp_path: Path) -> None:
     assert path.read_bytes() == first
 
 
+@pytest.mark.parametrize("length", [0x0180, 0x8B1F])
+def test_safetensors_are_told_whatever_bytes_the_length_of_their_header_has(tmp_path: Path, length: int) -> None:
+    """Such a file begins with that number, and its bytes may be the mark of another kind: of a pickle, of gzip."""
+    network = nn.Linear(2, 3)
+    path = tmp_path / "weights.bin"
+    safetensors.torch.save_file(network.state_dict(), path)
+    content = path.read_bytes()
+    told = int.from_bytes(content[:8], "little")
+    header = content[8 : 8 + told].rstrip(b" ")
+    path.write_bytes(length.to_bytes(8, "little") + header.ljust(length, b" ") + content[8 + told :])
+    other = nn.Linear(2, 3)
+    load_checkpoint(other, path)
+    assert torch.equal(other.weight, network.weight)
+
+
 def test_shared_and_strided_weights_can_be_saved(tmp_path: Path) -> None:
     trained = net(1, num_classes=6)
     trained.bn.bias = trained.bn.weight
