@@ -107,11 +107,14 @@ def _at(value: Any, path: tuple[Any, ...]) -> Any:
 
 def _change(random: Random, content: dict[str, Any]) -> None:
     """One mutation of a description: of any value in it, of a step, or a step more."""
-    nodes = content["architecture"]["nodes"] if isinstance(content.get("architecture"), dict) else None
+    described = content.get("architecture")
+    nodes = described.get("nodes") if isinstance(described, dict) else None
     if isinstance(nodes, list) and len(nodes) > 2 and random.random() < 0.6:
         _change_step(random, nodes)
         return
     places = list(_places(content))
+    if not places:
+        return
     *path, key = random.choice(places)
     owner = _at(content, tuple(path))
     action = random.randrange(5)
@@ -131,6 +134,7 @@ def _change_step(random: Random, nodes: list[Any]) -> None:
     if not isinstance(node, list) or len(node) != 5:
         return
     earlier = [{"node": other[1]} for other in nodes[:place] if isinstance(other, list) and len(other) == 5]
+    earlier = earlier or [{"node": "x"}]
     action = random.randrange(4)
     if action == 0:  # another call on the same values
         node[0] = random.choice(["call_method", "call_function"])
@@ -144,8 +148,13 @@ def _change_step(random: Random, nodes: list[Any]) -> None:
         given = [random.choice(earlier), *(_argument(random, earlier) for _ in range(random.randrange(4)))]
         nodes.insert(place, [call, name, _target(random, call), {"tuple": given}, {"dict": []}])
         later = nodes[place + 1]
-        if isinstance(later, list) and len(later) == 5 and isinstance(later[3], dict) and later[3].get("tuple"):
-            later[3]["tuple"][0] = {"node": name}
+        read = (
+            later[3].get("tuple")
+            if isinstance(later, list) and len(later) == 5 and isinstance(later[3], dict)
+            else None
+        )
+        if isinstance(read, list) and read:
+            read[0] = {"node": name}
     else:
         node[random.randrange(len(node))] = _junk(random)
 
