@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, fx
 
 from eagleeye.errors import EvaluationError
-from eagleeye.inputs import Inputs, bind
+from eagleeye.inputs import Inputs, bind, precision_of, to_precision
 from eagleeye.modes import evaluating
 from eagleeye.reconstruction.consumers import Block, Consumer
 
@@ -57,10 +57,10 @@ def measure(network: fx.GraphModule, consumers: Sequence[Consumer], batches: Ite
     Raises:
         EvaluationError: There are no images, or a layer reads values that are not finite.
     """
-    watch = _Watch(network, consumers)
+    watch, dtype = _Watch(network, consumers), precision_of(network)
     with evaluating(network), torch.no_grad():
         for batch in batches:
-            watch.run(*_positional(network, batch))
+            watch.run(*_positional(network, to_precision(batch, dtype)))
     if not watch.keys:
         raise EvaluationError("importance obs: there are no calibration images; give at least one batch")
     return [watch.moments(consumer) for consumer in consumers]

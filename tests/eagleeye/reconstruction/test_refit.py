@@ -137,6 +137,17 @@ def test_a_network_measured_before_is_told_from_this_one() -> None:
         eagleeye.reconstruct(network, space, batches, ridge=0)
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+def test_images_of_float32_serve_networks_of_any_precision(dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    network, images = networks.lively(networks.Residual()).to(dtype), torch.randn(8, 3, 12, 12)
+    space = eagleeye.trace(network, images[:1].to(dtype))
+    found = eagleeye.reconstruct(network, space, [images])
+    thin = eagleeye.prune(network, space, [0.5] * len(space.groups), criterion=found.order, refit=found)
+    assert {tensor.dtype for tensor in thin.parameters()} == {dtype}
+    assert all(bool(torch.isfinite(tensor).all()) for tensor in thin.parameters())
+
+
 @pytest.mark.parametrize("spoil", ["dead", "constant", "twice", "few"])
 def test_singular_moments_give_finite_weights(spoil: str) -> None:
     torch.manual_seed(0)
