@@ -35,18 +35,18 @@ BRED_UP_TO = 0.95
 """The largest rate where allocated widths have offspring: they may have lost more than uniform draws at that budget."""
 
 
-def _even(subject: Subject, budget: float, _count: int) -> Strategy:
+def _even(subject: Subject, budget: float, _count: int, _draw: int) -> Strategy:
     return even(subject.space, eagleeye.Budget(macs=budget))
 
 
-def _raced(subject: Subject, budget: float, count: int, place: int = 1) -> Strategy:
-    strategies = subject.candidates(count, budget, largest_rate(budget))
+def _raced(subject: Subject, budget: float, count: int, draw: int, place: int = 1) -> Strategy:
+    strategies = subject.candidates(count, budget, largest_rate(budget), draw)
     return _named(strategies, eagleeye.search(Raced(subject).engine, strategies)["id"].iloc[place - 1])
 
 
-def _published(subject: Subject, budget: float, count: int) -> Strategy:
-    strategies = subject.candidates(count, budget, largest_rate(budget))
-    scored = _on_record(subject) if budget == BENCHED else None
+def _published(subject: Subject, budget: float, count: int, draw: int) -> Strategy:
+    strategies = subject.candidates(count, budget, largest_rate(budget), draw)
+    scored = _on_record(subject) if budget == BENCHED and draw == 0 else None
     if scored is None or len(scored) != count:
         scored = pd.DataFrame(Published(subject).score(strategies))
     return _named(strategies, scored.loc[scored["accuracy"].idxmax(), "id"])
@@ -61,41 +61,41 @@ def _on_record(subject: Subject) -> pd.DataFrame | None:
     return table[table["way"] == "published"]
 
 
-def _evolution(subject: Subject, budget: float, count: int) -> Strategy:
+def _evolution(subject: Subject, budget: float, count: int, draw: int) -> Strategy:
     engine = Raced(subject).engine
-    settings = Settings(subject.name, "accuracy", "evolution", True, 0, count // GENERATIONS)
+    settings = Settings(subject.name, "accuracy", "evolution", True, draw, count // GENERATIONS)
     shell = Shell(subject.space, eagleeye.Budget(macs=budget), largest_rate(budget))
     *_, found = search(settings, engine, Judge(engine, settings.score), shell, generations=GENERATIONS)
     return found.winner
 
 
-def _even_refitted(subject: Subject, budget: float, _count: int) -> Strategy:
+def _even_refitted(subject: Subject, budget: float, _count: int, _draw: int) -> Strategy:
     return even_filled(Shell(subject.space, eagleeye.Budget(macs=budget), 1.0))
 
 
-def _allocated(subject: Subject, budget: float, _count: int) -> Strategy:
+def _allocated(subject: Subject, budget: float, _count: int, _draw: int) -> Strategy:
     """The best by score of a handful that nothing was evaluated for."""
     strategies = _starters(subject, budget)
     engine = Raced(subject, refitted=True).engine
     return _named(strategies, eagleeye.search(engine, strategies, first=None)["id"].iloc[0])
 
 
-def _raced_refitted(subject: Subject, budget: float, count: int) -> Strategy:
-    strategies = _starters(subject, budget) + subject.candidates(count, budget, largest_rate(budget))
+def _raced_refitted(subject: Subject, budget: float, count: int, draw: int) -> Strategy:
+    strategies = _starters(subject, budget) + subject.candidates(count, budget, largest_rate(budget), draw)
     return _named(strategies, eagleeye.search(Raced(subject, refitted=True).engine, strategies)["id"].iloc[0])
 
 
-def _evolution_refitted(subject: Subject, budget: float, count: int) -> Strategy:
+def _evolution_refitted(subject: Subject, budget: float, count: int, draw: int) -> Strategy:
     """Bred from the handful and from uniform draws; the last race is among all."""
     engine = Raced(subject, refitted=True).engine
     judge = Judge(engine, "accuracy")
     shell = Shell(subject.space, eagleeye.Budget(macs=budget), BRED_UP_TO)
     strategies, size = _starters(subject, budget), count // GENERATIONS
-    strategies += eagleeye.sampler("uniform")(shell, count=size, seed=0)
+    strategies += eagleeye.sampler("uniform")(shell, count=size, seed=draw)
     for _ in range(1, GENERATIONS):
         known = judge.standings(strategies, FIRST)
         scored = [(strategy, known[strategy.id].merits[0]) for strategy in strategies]
-        strategies += eagleeye.evolve(shell, scored, count=size, seed=0)
+        strategies += eagleeye.evolve(shell, scored, count=size, seed=draw)
     return _named(strategies, eagleeye.search(engine, strategies)["id"].iloc[0])
 
 
@@ -108,7 +108,7 @@ def _named(strategies: list[Strategy], name: str) -> Strategy:
     return next(strategy for strategy in strategies if strategy.id == name)
 
 
-CHOICES: dict[str, Callable[[Subject, float, int], Strategy]] = {
+CHOICES: dict[str, Callable[[Subject, float, int, int], Strategy]] = {
     "evenly pruned": _even,
     "best of 5 random": _raced,
     "published protocol": _published,
@@ -121,7 +121,7 @@ CHOICES: dict[str, Callable[[Subject, float, int], Strategy]] = {
     "this project, refitted": _raced_refitted,
     "evolution, refitted": _evolution_refitted,
 }
-"""Given the subject, the budget and a number of candidates, each chooses one."""
+"""Given the subject, the budget, a number of candidates and the seed of the draws, each chooses one."""
 
 
 def tried(choice: str, options: argparse.Namespace) -> int:
@@ -144,23 +144,25 @@ def main() -> None:
 
 def _fit(bench: Bench, budget: float, choice: str, options: argparse.Namespace) -> None:
     recipe = {"epochs": options.epochs, "batch_size": options.batch_size, "lr": options.lr}
-    setting = {"subject": options.subject, "budget": budget, "way": choice, "images": len(bench.data), **recipe}
+    recipe |= {"distillation": options.distillation}
+    way = choice if options.draw == 0 else f"{choice}, draw {options.draw}"
+    setting = {"subject": options.subject, "budget": budget, "way": way, "images": len(bench.data), **recipe}
     count = tried(choice, options)
     done = {row["seed"] for row in read(options.results) if _is_of(row, setting, count)}
     missing = [seed for seed in range(options.seeds) if str(seed) not in done]
     if not missing:
         return
     began = time.perf_counter()
-    strategy = CHOICES[choice](bench.subject, budget, count)
+    strategy = CHOICES[choice](bench.subject, budget, count, options.draw)
     seconds = time.perf_counter() - began
-    print(f"{budget:.0%} of the MACs, {choice}: {strategy.id} of {count}, found in {seconds:.0f} s", flush=True)
+    print(f"{budget:.0%} of the MACs, {way}: {strategy.id} of {count}, found in {seconds:.0f} s", flush=True)
     start = bench.start(budget, strategy, f"{strategy.id} of {count}", refitted=choice.endswith("refitted"))
     for seed in missing:
         plain = Recipe(**recipe, augment=augmentation(options.subject), seed=seed)
-        facts = start.facts | {"way": choice, **{name: getattr(plain, name) for name in (*RECIPE, "seed")}}
+        facts = start.facts | {"way": way, **{name: getattr(plain, name) for name in (*RECIPE, "seed")}}
         row = facts | bench.fit(start, plain)
         add(options.results, row)
-        print(f"{budget:.0%} of the MACs, {choice}, seed {seed}: test {row['test_accuracy']:.2%}", flush=True)
+        print(f"{budget:.0%} of the MACs, {way}, seed {seed}: test {row['test_accuracy']:.2%}", flush=True)
 
 
 def _is_of(row: dict[str, str], setting: dict[str, object], count: int) -> bool:
@@ -177,7 +179,7 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
         Per budget and choice: the candidate, its score, seeds, mean and standard deviation of the test accuracy, in
         points.
     """
-    columns = ["subject", "budget", "images", "epochs", "way", "candidate", "macs_fraction"]
+    columns = ["subject", "budget", "images", "epochs", "distillation", "way", "candidate", "macs_fraction"]
     table = table.assign(score=100 * table["score"], test_accuracy=100 * table["test_accuracy"])
     found = table.groupby(columns, sort=False).agg(
         score=("score", "first"),
@@ -200,6 +202,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--images", type=int, help="training images; all by default")
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--lr", type=float, default=0.01, help="learning rate at its peak")
+    parser.add_argument("--distillation", type=float, default=0.0, help="share of the loss, see docs/finetuning.md")
+    parser.add_argument("--draw", type=int, default=0, help="seed of the draws: another search")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--results", type=Path, default=RESULTS, help="where the rows are kept")
     return parser.parse_args()

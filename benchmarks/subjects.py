@@ -57,9 +57,11 @@ class Subject:
         batches = Batches(self.calibration, self.preprocess, batch_size=128, device="cpu", labelled=False)
         return eagleeye.reconstruct(self.network, self.space, batches.first(MEASURED))
 
-    def candidates(self, count: int, macs: float = 0.5, max_rate: float = 0.7) -> list[eagleeye.Strategy]:
+    def candidates(
+        self, count: int, macs: float = 0.5, max_rate: float = 0.7, seed: int = 0
+    ) -> list[eagleeye.Strategy]:
         """Strategies at a fraction of the MACs, always the same ones."""
-        return eagleeye.sample(self.space, eagleeye.Budget(macs=macs), count=count, max_rate=max_rate, seed=0)
+        return eagleeye.sample(self.space, eagleeye.Budget(macs=macs), count=count, max_rate=max_rate, seed=seed)
 
 
 def names() -> list[str]:

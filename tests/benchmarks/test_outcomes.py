@@ -41,7 +41,7 @@ def digits() -> Subject:
 @pytest.mark.slow
 @pytest.mark.parametrize("choice", [choice for choice in CHOICES if choice != "published protocol"])
 def test_every_choice_meets_the_budget(choice: str, digits: Subject) -> None:
-    pruned = eagleeye.prune(digits.network, digits.space, CHOICES[choice](digits, 0.5, 20))
+    pruned = eagleeye.prune(digits.network, digits.space, CHOICES[choice](digits, 0.5, 20, 0))
     image = digits.calibration.pixels[:1].float()
     share = eagleeye.cost(pruned, image).macs / eagleeye.cost(digits.network, image).macs
     assert abs(share - 0.5) <= (0.05 if choice == "evenly pruned" else 0.005)
@@ -49,7 +49,7 @@ def test_every_choice_meets_the_budget(choice: str, digits: Subject) -> None:
 
 @pytest.mark.slow
 def test_the_places_of_a_race_are_three_networks(digits: Subject) -> None:
-    assert len({CHOICES[place](digits, 0.5, 10).widths for place in ("this project", "its second", "its third")}) == 3
+    assert len({CHOICES[place](digits, 0.5, 10, 0).widths for place in ("this project", "its second", "its third")}) == 3
 
 
 @pytest.mark.slow
