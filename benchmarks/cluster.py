@@ -125,10 +125,15 @@ def prepare(folder: Path, count: int, **settings: object) -> Path:
 
 
 def here(folder: Path) -> dict[str, str]:
-    """The environment of a process that works in a copy of the project: one thread, the copy's own code."""
+    """The environment of a process that works in a copy of the project: one thread, the copy's own code.
+
+    Without Ray's settings of this process: one that has had a Ray of its own keeps its token and its ban on other
+    addresses than 127.0.0.1, and a node that inherits them never joins.
+    """
+    others = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     python = os.pathsep.join([str(folder), *filter(None, [os.environ.get("PYTHONPATH")])])
-    return {**os.environ, "PATH": path, "PYTHONPATH": python, "OMP_NUM_THREADS": "1"}
+    return {**others, "PATH": path, "PYTHONPATH": python, "OMP_NUM_THREADS": "1"}
 
 
 def evaluate(prepared: Path, folder: Path, environment: dict[str, str], killed: subprocess.Popen[bytes] | None) -> Run:
