@@ -49,7 +49,8 @@ def test_every_choice_meets_the_budget(choice: str, digits: Subject) -> None:
 
 @pytest.mark.slow
 def test_the_places_of_a_race_are_three_networks(digits: Subject) -> None:
-    assert len({CHOICES[place](digits, 0.5, 10, 0).widths for place in ("this project", "its second", "its third")}) == 3
+    places = ("this project", "its second", "its third")
+    assert len({CHOICES[place](digits, 0.5, 10, 0).widths for place in places}) == 3
 
 
 @pytest.mark.slow
