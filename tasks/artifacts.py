@@ -40,7 +40,8 @@ CORRELATION_METRICS = Path("correlation.json")
 # Candidates that were fine-tuned apart from the pipeline: no stage's output.
 EXTRA = FOLDER / "extra"
 
-# The origin of the evenly pruned network, which is scored for comparison and never ranked.
+# The origin of the evenly pruned network. Whatever becomes of it in the race, it is scored on all images and fine-tuned
+# for comparison; by the published protocol it does not compete.
 REFERENCE = "even"
 # The origin of candidates that need no search: widths allocated by error, and the even network filled up to the budget.
 ALLOCATED = "allocated"
@@ -92,6 +93,7 @@ SCHEMAS = {
             pa.field("vanilla_divergence", pa.float64()),
             pa.field("calibration_images", pa.int64(), nullable=False),
             pa.field("images", pa.int64(), nullable=False),
+            pa.field("competes", pa.bool_(), nullable=False),
             pa.field("evidence", pa.binary(), nullable=False),
         ]
     ),
@@ -102,7 +104,7 @@ SCHEMAS[RANKING] = pa.schema(
         pa.field("rank", pa.int64()),
         pa.field("ranked_by", pa.string(), nullable=False),
         *SCHEMAS[STRATEGIES],
-        *(field for field in SCHEMAS[SCORES] if field.name not in ("id", "evidence")),
+        *(field for field in SCHEMAS[SCORES] if field.name not in ("id", "competes", "evidence")),
         pa.field("score_low", pa.float64(), nullable=False),
         pa.field("score_high", pa.float64(), nullable=False),
         pa.field("beats_next", pa.float64()),

@@ -20,7 +20,6 @@ from tasks.artifacts import (
     FIT_HISTORY,
     FITS,
     RANKING,
-    REFERENCE,
     SCHEMAS,
     STUDIED,
     STUDIES,
@@ -30,7 +29,7 @@ from tasks.artifacts import (
     write_table,
 )
 from tasks.bench import scoring_key
-from tasks.candidates import strategies_of
+from tasks.candidates import is_reference, strategies_of
 from tasks.content_key import content_key
 from tasks.context import Context
 from tasks.fitting import FILES, STAGE, Fit, fine_tune, judge, study_key
@@ -52,7 +51,7 @@ def run(params: Params, context: Context) -> None:
         ArtifactError: A result cannot be written.
     """
     table = chosen(read_table(RANKING), params.correlation.candidates)
-    strategies = strategies_of(table, references=False) + strategies_of(table, references=True)
+    strategies = strategies_of(table)
     shared = parcel(params, scoring_key(params), *FILES)
     cache, base = ResultCache(STUDIES / STAGE), study_key(params, shared.key)
     judged = _judge_all(strategies, shared, cache, context)
@@ -104,9 +103,10 @@ def chosen(ranking: pd.DataFrame, count: int) -> pd.DataFrame:
     Returns:
         Rows of the ranking.
     """
-    ranked = ranking[ranking["rank"].notna()].sort_values("rank")
+    references = is_reference(ranking)
+    ranked = ranking[~references].sort_values("rank")
     places = np.linspace(0, len(ranked) - 1, min(count, len(ranked))).round().astype(int)
-    return pd.concat([ranked.iloc[places], ranking[ranking["rank"].isna()]])
+    return pd.concat([ranked.iloc[places], ranking[references]])
 
 
 def _judge_all(
@@ -172,7 +172,7 @@ def _studied(table: pd.DataFrame, judged: dict[str, dict[str, float]], fits: lis
 
 def _coefficients(studied: pd.DataFrame, fits: list[dict[str, Any]], settings: Correlation) -> pd.DataFrame:
     # The evenly pruned network is shown for comparison; it is no sample of the search.
-    drawn = studied[studied["origin"] != REFERENCE]
+    drawn = studied[~is_reference(studied)]
     accuracies = pd.DataFrame(fits).pivot_table(index="id", columns="seed", values="test_accuracy").loc[drawn["id"]]
     bootstrap = Bootstrap(settings.resamples, settings.level, settings.seed)
     return summarise(oriented(drawn), accuracies.to_numpy(), bootstrap)

@@ -13,7 +13,6 @@ from eagleeye.strategies import Strategy, sampler
 from tasks.artifacts import (
     CALIBRATION,
     CANDIDATES,
-    REFERENCE,
     SCOREBOOK,
     SCORES,
     STRATEGIES,
@@ -23,7 +22,7 @@ from tasks.artifacts import (
     write_table,
 )
 from tasks.bench import Bench, open_bench, scoring_key
-from tasks.candidates import strategies_of, table_of
+from tasks.candidates import competing, is_reference, strategies_of, table_of
 from tasks.context import Context
 from tasks.params import Params
 from tasks.parcel import Parcel, parcel
@@ -69,10 +68,10 @@ def run(params: Params, context: Context) -> None:
         with record_search(params, context) as recorder:
             _record_inputs(params, recorder)
             search = _breed(Search(parcel(params, key, *FILES), book, first, context, bench, recorder))
-            scores = _race(search)
+            results = _race(search)
     write_table(CANDIDATES, search.table)
-    write_table(SCORES, pd.DataFrame([_row(name, *scores[name], params.rank.by) for name in search.table["id"]]))
-    check_best_score(bench, scores[_winner(search, scores)][1], context)
+    write_table(SCORES, pd.DataFrame([_row(name, results[name], params.rank.by) for name in search.table["id"]]))
+    check_best_score(bench, results[_winner(search, results)].scores, context)
 
 
 def record(params: Params, recorder: Recorder) -> None:
@@ -97,32 +96,51 @@ def _breed(search: Search) -> Search:
     shell, propose = open_shell(params, bench.network, bench.space), sampler(wanted.sampler)
     rung = bench.rungs(wanted.count)[0]
     for number, size in enumerate(sizes[1:], start=1):
-        scored = strategies_of(search.table, references=False)
+        scored = strategies_of(competing(params, search.table))
         found = _score_rung(search, rung, scored, f"generation {number}/{len(sizes)}")
         ranked = [(strategy, found[strategy.id].standing(params.rank.by).merits[0]) for strategy in scored]
         bred = propose(shell, ranked, count=size, seed=wanted.seed, max_draws=wanted.max_draws)
         table = pd.concat([search.table, table_of(bred, wanted.sampler, bench.space)])
-        search = replace(
-            search, table=table.sort_values("origin", key=lambda origin: origin == REFERENCE, kind="stable")
-        )
+        # References last, as in the table that the stage before has written.
+        references = is_reference(table)
+        search = replace(search, table=pd.concat([table[~references], table[references]]))
     return search
 
 
-def _race(search: Search) -> dict[str, tuple[Rung, Scores]]:
+@dataclass(frozen=True)
+class Result:
+    """What became of a candidate.
+
+    Attributes:
+        rung: Its last one.
+        scores: What it showed there.
+        competes: Whether it can be ranked. A reference that is out of the race is scored on all images all the same, to
+            be compared with the winner: it has beaten nobody on the way there.
+    """
+
+    rung: Rung
+    scores: Scores
+    competes: bool
+
+
+def _race(search: Search) -> dict[str, Result]:
     """Every candidate's last rung and what it showed there."""
-    running, references = (strategies_of(search.table, references=wanted) for wanted in (False, True))
-    scores: dict[str, tuple[Rung, Scores]] = {}
+    running = strategies_of(competing(search.shared.params, search.table))
+    references = strategies_of(search.table[is_reference(search.table)])
+    results: dict[str, Result] = {}
     rungs = search.bench.rungs(len(running))
     for number, rung in enumerate(rungs, start=1):
-        # References do not race: they are to be compared with the winner, on all images.
-        entries = running + (references if number == len(rungs) else [])
-        found = _score_rung(search, rung, entries, f"{number}/{len(rungs)}")
-        scores |= {entry.id: (rung, found[entry.id]) for entry in entries}
+        racing = {entry.id for entry in running}
+        # However early they were out, references are to be compared with the winner, on all images.
+        others = [entry for entry in references if entry.id not in racing] if number == len(rungs) else []
+        found = _score_rung(search, rung, running + others, f"{number}/{len(rungs)}")
+        results |= {name: Result(rung, scores, name in racing) for name, scores in found.items()}
         by = search.shared.params.rank.by
         chosen = set(survivors({entry.id: found[entry.id].standing(by) for entry in running}))
-        search.book.drop_statistics(search.shared.key, [_place(entry) for entry in entries if entry.id not in chosen])
+        gone = [entry for entry in running + others if entry.id not in chosen]
+        search.book.drop_statistics(search.shared.key, [_place(entry) for entry in gone])
         running = [entry for entry in running if entry.id in chosen]
-    return scores
+    return results
 
 
 def _score_rung(search: Search, rung: Rung, strategies: Sequence[Strategy], number: str) -> dict[str, Scores]:
@@ -167,15 +185,16 @@ class _Entries(Sequence[Entry]):
         return Entry(strategy, self._rung, self._book.statistics(self._key, _place(strategy), self._rung))
 
 
-def _row(name: str, rung: Rung, scores: Scores, by: str) -> dict[str, object]:
-    images = {"calibration_images": rung.calibration, "images": rung.sub_validation}
-    return {"id": name, **vars(scores), **images, "evidence": getattr(scores, PACKED[by])}
+def _row(name: str, result: Result, by: str) -> dict[str, object]:
+    images = {"calibration_images": result.rung.calibration, "images": result.rung.sub_validation}
+    evidence = getattr(result.scores, PACKED[by])
+    return {"id": name, **vars(result.scores), **images, "competes": result.competes, "evidence": evidence}
 
 
-def _winner(search: Search, scores: Mapping[str, tuple[Rung, Scores]]) -> str:
-    by, drawn = search.shared.params.rank.by, strategies_of(search.table, references=False)
-    last = [entry.id for entry in drawn if scores[entry.id][0] == search.bench.everything]
-    return in_order({name: scores[name][1].standing(by) for name in last})[0]
+def _winner(search: Search, results: Mapping[str, Result]) -> str:
+    by, everything = search.shared.params.rank.by, search.bench.everything
+    last = {name: row for name, row in results.items() if row.competes and row.rung == everything}
+    return in_order({name: row.scores.standing(by) for name, row in last.items()})[0]
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """finetune: the best candidates, and the evenly pruned network for comparison, trained on and tested once."""
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,6 @@ from tasks.artifacts import (
     FINETUNE_HISTORY,
     PRUNED,
     RANKING,
-    REFERENCE,
     RESULTS,
     SUB_VALIDATION,
     read_table,
@@ -30,6 +30,7 @@ from tasks.artifacts import (
     write_table,
 )
 from tasks.bench import Bench, open_bench, scoring_key
+from tasks.candidates import competing, is_reference
 from tasks.context import Context
 from tasks.images import open_images
 from tasks.network import load_network
@@ -89,7 +90,7 @@ def record(params: Params, recorder: Recorder) -> None:
 
 def _chosen(ranking: pd.DataFrame, top_k: int) -> list[dict[str, Any]]:
     best = (ranking["rank"] <= top_k).fillna(False)
-    return rows_of(ranking[best | (ranking["origin"] == REFERENCE)])
+    return rows_of(ranking[best | is_reference(ranking)])
 
 
 def start_of(params: Params, row: dict[str, Any]) -> dict[str, Any]:
@@ -113,10 +114,20 @@ def tune(row: dict[str, Any], bench: Bench, workshop: Workshop, key: str, contex
     return Tuned(row, network, workshop.train(f"fine-tuning {row['id']}", network, key, context))
 
 
-def _merit(entry: Tuned) -> tuple[bool, float, int]:
-    # References do not compete; the test set does not choose.
-    competes = entry.row["origin"] != REFERENCE
-    return competes, entry.training.best_accuracy, -entry.row["rank"] if competes else 0
+def winner(params: Params, tuned: list[Tuned]) -> Tuned:
+    """The fine-tuned network that is the result: the best on the sub-validation images of those that compete.
+
+    Args:
+        params: The settings.
+        tuned: All that were fine-tuned, the evenly pruned network among them.
+    """
+    names = set(competing(params, pd.DataFrame([entry.row for entry in tuned]))["id"])
+    return max((entry for entry in tuned if entry.row["id"] in names), key=_merit)
+
+
+def _merit(entry: Tuned) -> tuple[float, float]:
+    # The test set does not choose. Whoever is out of the race is last among equals.
+    return entry.training.best_accuracy, -math.inf if pd.isna(entry.row["rank"]) else -entry.row["rank"]
 
 
 def _history(entry: Tuned) -> pd.DataFrame:
@@ -126,7 +137,7 @@ def _history(entry: Tuned) -> pd.DataFrame:
 def _test_all(params: Params, tuned: list[Tuned], workshop: Workshop, context: Context) -> list[dict[str, Any]]:
     _, test = open_images(params)
     baseline = load_network(params).to(workshop.device)
-    winner = max(tuned, key=_merit)
+    best = winner(params, tuned)
     results = []
     with context.progress("testing", len(tuned) + 1, "networks") as advance:
         facts = {"id": "baseline", "role": "baseline", "rank": pd.NA, "file": BASELINE, "best_epoch": pd.NA}
@@ -134,7 +145,7 @@ def _test_all(params: Params, tuned: list[Tuned], workshop: Workshop, context: C
         results.append(measured(params, baseline, test, workshop, {**facts, "validation_accuracy": accuracy}))
         advance()
         for entry in tuned:
-            facts = _facts(entry, is_winner=entry is winner)
+            facts = _facts(entry, is_winner=entry is best)
             results.append(measured(params, entry.network, test, workshop, facts))
             advance()
     return results

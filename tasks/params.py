@@ -142,7 +142,9 @@ class Strategies(Section):
     max_rate: float = Field(gt=0, le=1, description="rates are uniform in [0, max_rate]")
     seed: Seed = Field(description="seed of the draws")
     max_draws: Count = Field(description="draws in a row without a new candidate after which a budget is given up")
-    even: bool = Field(description="also score and fine-tune the evenly pruned network, for comparison")
+    even: bool = Field(
+        description="also score and fine-tune the evenly pruned network; it may win, except in mode paper"
+    )
     allocated: bool = Field(
         description="also try widths allocated by error, and the even network filled up; needs importance.criterion obs"
     )

@@ -7,7 +7,7 @@ import pandas as pd
 
 from eagleeye.rank import judge, rank
 from eagleeye.scores import SIGNS
-from tasks.artifacts import CANDIDATES, RANKING, REFERENCE, SCORES, read_table, rows_of, write_table
+from tasks.artifacts import CANDIDATES, RANKING, SCORES, read_table, rows_of, write_table
 from tasks.context import Context
 from tasks.params import Params
 from tasks.search import Recorder, record_search
@@ -16,11 +16,11 @@ SHOWN = 5
 
 
 def run(params: Params, context: Context) -> None:
-    """Join candidates and scores, rank those that compete, and put references without a rank below them."""
+    """Join candidates and scores, rank those that compete, and put the others without a rank below them."""
     table = read_table(CANDIDATES).merge(read_table(SCORES), on="id", validate="one_to_one")
-    drawn = table["origin"] != REFERENCE
-    ranked = judge(rank(table[drawn], score=params.rank.by))
-    references = [judge(rank(row.to_frame().T, score=params.rank.by)) for _, row in table[~drawn].iterrows()]
+    competes = table.pop("competes")
+    ranked = judge(rank(table[competes], score=params.rank.by))
+    references = [judge(rank(row.to_frame().T, score=params.rank.by)) for _, row in table[~competes].iterrows()]
     references = [row.assign(rank=None) for row in references]
     ranking = pd.concat([part.astype({"rank": "Int64"}) for part in (ranked, *references)])
     write_table(RANKING, ranking)

@@ -36,11 +36,13 @@ def run(params: Params, context: Context) -> None:
     first = generation_sizes(params)[0]
     drawn = sampler(wanted.sampler)(shell, count=first, seed=wanted.seed, max_draws=wanted.max_draws)
     tables = [table_of(drawn, wanted.sampler, space)]
+    references = [even(space, shell.budget, multiple=wanted.multiple, latency=shell.latency)] if wanted.even else []
     if wanted.allocated:
-        tables.append(table_of(_allocated(params, space, shell), ALLOCATED, space))
-    if wanted.even:
-        reference = even(space, shell.budget, multiple=wanted.multiple, latency=shell.latency)
-        tables.append(table_of([reference], REFERENCE, space))
+        known = {entry.widths for entry in references}
+        allocated = [entry for entry in _allocated(params, space, shell) if entry.widths not in known]
+        tables.append(table_of(allocated, ALLOCATED, space))
+    if references:
+        tables.append(table_of(references, REFERENCE, space))
     write_table(GROUPS, _groups(space))
     write_table(STRATEGIES, pd.concat(tables))
     more = f" of the first of {wanted.generations} generations" if wanted.generations > 1 else ""

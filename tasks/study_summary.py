@@ -10,13 +10,13 @@ from tasks.artifacts import (
     CORRELATION_METRICS,
     CORRELATION_PLOT,
     DISTANCES,
-    REFERENCE,
     STUDIED,
     WEIGHTS,
     read_table,
     rows_of,
     write_text,
 )
+from tasks.candidates import is_reference
 from tasks.params import Params
 
 COLUMNS = ["score", "Pearson", "Spearman", "Kendall", "points lost by its choice"]
@@ -41,7 +41,7 @@ def study_data(params: Params) -> StudyData:
     example = weights[(weights["id"] == candidates["id"].iloc[0]) & (weights["seed"] == settings.training.seed)]
     return StudyData(
         title=f"{params.model.name} on {params.data.source}: what the score tells",
-        candidates=candidates.assign(reference=candidates["origin"] == REFERENCE),
+        candidates=candidates.assign(reference=is_reference(candidates)),
         coefficients=read_table(COEFFICIENTS),
         statistics=read_table(DISTANCES),
         weights=example,

@@ -31,6 +31,10 @@ SMALL = {
     "baseline.epochs": 3,
     "baseline.lr": 0.05,
     "strategies.count": 6,
+    # What costs time and is not what most tests are about; test_importance.py and test_strategies.py are.
+    "strategies.allocated": False,
+    "importance.criterion": "l1",
+    "importance.refit": False,
     "evaluate.candidates_per_task": 4,
     "evaluate.batch_size": 16,
     "evaluate.first_images": [16, 100],

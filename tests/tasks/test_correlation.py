@@ -53,9 +53,9 @@ def study(done: Search, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sear
 
 def ranking_of(count: int) -> pd.DataFrame:
     ranks = pd.array([*range(1, count + 1), pd.NA], dtype="Int64")
-    return pd.DataFrame({"rank": ranks, "id": [*(f"s{n}" for n in range(count)), "even"]}).sample(
-        frac=1, random_state=0
-    )
+    names = [*(f"s{n}" for n in range(count)), "even"]
+    origins = ["uniform"] * count + ["even"]
+    return pd.DataFrame({"rank": ranks, "id": names, "origin": origins}).sample(frac=1, random_state=0)
 
 
 @pytest.mark.parametrize(

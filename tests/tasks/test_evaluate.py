@@ -41,14 +41,14 @@ def test_a_killed_search_continues_where_it_stopped(search: Search, monkeypatch:
     with pytest.raises(KeyboardInterrupt):
         run_stage("evaluate", search.params, Recorder(stop_after=5))
     assert not artifacts.SCORES.exists()
-    # One is left of the first rung; at least two are in the last, the leader and the reference.
+    # Two are left of the first rung; at least two are in the last, the leader and the reference.
     with pytest.raises(KeyboardInterrupt):
-        run_stage("evaluate", search.params, Recorder(stop_after=2))
+        run_stage("evaluate", search.params, Recorder(stop_after=4))
     context = run_stage("evaluate", search.params)
     last = (pd.read_parquet(artifacts.SCORES)["images"] == 287).sum()
     assert f"evaluate: 2 of {last} candidates are on record already" in context.said
     first, last = Rung(16, 100), Rung(48, 287)
-    assert [name for name, rung in scored if rung == first] == [f"s{n:04}" for n in range(6)]
+    assert [name for name, rung in scored if rung == first] == [*(f"s{n:04}" for n in range(6)), "even"]
     finalists = [name for name, rung in scored if rung == last]
     assert sorted(finalists) == sorted(set(finalists))
     assert "even" in finalists
@@ -135,7 +135,7 @@ def test_a_race_by_any_score_is_the_same_for_any_workers_however_often_it_was_ki
 def test_scores_on_record_are_the_means_of_what_is_kept_image_by_image(search: Search) -> None:
     with Scorebook(artifacts.SCOREBOOK) as book:
         found = book.known(scoring_key(search.params), Rung(16, 100))
-    assert len(found) == 6
+    assert len(found) == 7
     for scores in found.values():
         merits = scores.accuracy, -scores.loss, scores.agreement, -scores.divergence
         for name, merit in zip(SIGNS, merits, strict=True):
@@ -163,7 +163,7 @@ def test_generations_are_bred_from_the_score_that_ranks_the_higher_the_better(
     with Scorebook(artifacts.SCOREBOOK) as book:
         found = book.known(scoring_key(params), Rung(16, 100))
     candidates = pd.read_parquet(artifacts.CANDIDATES).set_index("id")
-    assert sorted(seen) == ["s0000", "s0001", "s0002"]
+    assert sorted(seen) == ["even", "s0000", "s0001", "s0002"]
     for name, fitness in seen.items():
         assert fitness == -found["-".join(map(str, candidates["widths"][name]))].loss
 
@@ -240,7 +240,8 @@ def test_an_item_scored_again_from_its_pickle_gives_the_same_bits(search: Search
     table = pd.read_parquet(artifacts.SCORES).set_index("id")
     shared = pickle.dumps(parcel(search.params, scoring_key(search.params), *scoring.FILES))
     final = [entry for entry in context.items if entry.rung == Rung(48, 287)]
-    assert [entry.begun[0] for entry in final if entry.begun] == [16] * (len(final) - 1)  # the reference starts there
+    # Everybody goes on from the first rung: the reference has run it, too.
+    assert [entry.begun[0] for entry in final if entry.begun] == [16] * len(final)
     for entry in final:
         row = scoring.score(pickle.loads(shared), pickle.loads(pickle.dumps(entry)))  # noqa: S301 - our own
         assert (row.scores.accuracy, row.scores.loss) == (table["accuracy"][row.id], table["loss"][row.id])

@@ -1,5 +1,6 @@
 """Fine-tuning on the digits: it continues, chooses on the sub-validation images, and keeps them out of training."""
 
+import itertools
 import os
 import shutil
 import subprocess
@@ -15,7 +16,7 @@ from eagleeye.data import open_source
 from eagleeye.train import TrainResult
 from tasks import artifacts, finetune, training
 from tasks.settings import override
-from tests.tasks.conftest import ROOT, Search, run_stage
+from tests.tasks.conftest import ROOT, Search, changed, run_stage
 
 
 def test_a_killed_fine_tuning_continues_and_ends_the_same(search: Search, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -41,13 +42,18 @@ def test_a_killed_fine_tuning_continues_and_ends_the_same(search: Search, monkey
     assert found == wanted
 
 
-def test_a_reference_is_never_the_result() -> None:
+@pytest.mark.parametrize(("mode", "accuracy", "wanted"), [("reset", 0.9, 2), ("reset", 0.8, 0), ("paper", 0.9, 0)])
+def test_the_even_network_is_the_result_where_it_is_better_unless_it_is_there_for_comparison(
+    search: Search, mode: str, accuracy: float, wanted: int
+) -> None:
     def tuned(origin: str, rank: object, accuracy: float) -> finetune.Tuned:
         training = TrainResult(pd.DataFrame(), 1, accuracy)
-        return finetune.Tuned({"origin": origin, "rank": rank}, torch.nn.Identity(), training)
+        return finetune.Tuned({"id": f"{origin}{rank}", "origin": origin, "rank": rank}, torch.nn.Identity(), training)
 
-    first, second, even = tuned("uniform", 1, 0.8), tuned("uniform", 2, 0.8), tuned("even", pd.NA, 0.9)
-    assert max([even, second, first], key=finetune._merit) is first
+    entries = [tuned("uniform", 1, 0.8), tuned("uniform", 2, 0.8), tuned("even", pd.NA, accuracy)]
+    params = changed(search.params, evaluate={"mode": mode})
+    for order in itertools.permutations(entries):
+        assert finetune.winner(params, list(order)) is entries[wanted]
 
 
 def test_sub_validation_images_are_not_trained_on(search: Search) -> None:
