@@ -39,11 +39,11 @@ def test_a_killed_search_continues_where_it_stopped(search: Search, monkeypatch:
 
     monkeypatch.setattr(Bench, "score", count)
     with pytest.raises(KeyboardInterrupt):
-        run_stage("evaluate", search.params, Recorder(stop_after=5))
+        run_stage("evaluate", search.params, Recorder(stop_after=6))
     assert not artifacts.SCORES.exists()
-    # Two are left of the first rung; at least two are in the last, the leader and the reference.
+    # One is left of the first rung; at least two are in the last, the leader and the reference.
     with pytest.raises(KeyboardInterrupt):
-        run_stage("evaluate", search.params, Recorder(stop_after=4))
+        run_stage("evaluate", search.params, Recorder(stop_after=2))
     context = run_stage("evaluate", search.params)
     last = (pd.read_parquet(artifacts.SCORES)["images"] == 287).sum()
     assert f"evaluate: 2 of {last} candidates are on record already" in context.said
