@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -31,8 +33,23 @@ def run(network: nn.Module, inputs: Inputs) -> Any:
     """
     # Under autocast weights of several precisions are meant to meet.
     given = inputs if _autocasts(inputs) else to_precision(inputs, precision_of(network))
-    try:
+    with explained(network, inputs):
         return call(network, given)
+
+
+@contextmanager
+def explained(network: nn.Module, inputs: Inputs) -> Iterator[None]:
+    """Say in a line why a network cannot run.
+
+    Args:
+        network: The network.
+        inputs: What it is run on.
+
+    Raises:
+        EvaluationError: It does not take such inputs.
+    """
+    try:
+        yield
     except (RuntimeError, TypeError, ValueError, LookupError, AttributeError) as error:
         if is_full(error):
             raise

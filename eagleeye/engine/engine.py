@@ -17,7 +17,7 @@ from eagleeye.channels.space import Space
 from eagleeye.cores import usable_cores
 from eagleeye.data import Batches
 from eagleeye.engine.memory import choose_chunk, keep_freed_memory
-from eagleeye.engine.method import ADAPTIVE, Method, Outcome
+from eagleeye.engine.method import Method, Outcome, best_method
 from eagleeye.engine.parent import Parent
 from eagleeye.engine.precision import choose_precision
 from eagleeye.engine.slot import Slot
@@ -41,7 +41,7 @@ class Engine:
         calibration: Images that re-estimate BN statistics. Their batch size is part of a score: it is the number of
             images whose statistics are averaged.
         sub_validation: Images whose labels are predicted; their batch size does not matter.
-        method: How candidates are evaluated.
+        method: How candidates are pruned and evaluated; None: by `best_method`, which takes a pass over 512 images.
         lanes: Candidates that are on the device at a time, each with the memory of one network; None: as many as the
             machine has cores, or 4 on a GPU.
         say: Told in a line when a batch does not fit into memory and is halved.
@@ -59,11 +59,12 @@ class Engine:
         calibration: Batches[Tensor],
         sub_validation: Batches[tuple[Tensor, Tensor]],
         *,
-        method: Method = ADAPTIVE,
+        method: Method | None = None,
         lanes: int | None = None,
         say: Callable[[str], None] = lambda line: None,
     ) -> None:
         _check_batches(calibration, sub_validation)
+        method = method or best_method(model, space, calibration)
         self.whole = self.parent = Parent(model, space, criterion=method.criterion, refit=method.refit)
         self.calibration = calibration.in_precision(self.parent.precision)
         self.sub_validation = sub_validation.in_precision(self.parent.precision)

@@ -13,6 +13,7 @@ from eagleeye.errors import EvaluationError
 from eagleeye.inputs import Inputs, bind, precision_of, to_precision
 from eagleeye.modes import evaluating
 from eagleeye.reconstruction.consumers import Block, Consumer
+from eagleeye.running import explained
 
 ROUNDING = 1e-12
 """Variance that activations of mean square 1 have by rounding alone in float32."""
@@ -55,12 +56,14 @@ def measure(network: fx.GraphModule, consumers: Sequence[Consumer], batches: Ite
         For each layer, one entry for each of its blocks.
 
     Raises:
-        EvaluationError: There are no images, or a layer reads values that are not finite.
+        EvaluationError: There are no images, the network does not take them, or a layer reads values that are not
+            finite.
     """
     watch, dtype = _Watch(network, consumers), precision_of(network)
     with evaluating(network), torch.no_grad():
         for batch in batches:
-            watch.run(*_positional(network, to_precision(batch, dtype)))
+            with explained(network, batch):
+                watch.run(*_positional(network, to_precision(batch, dtype)))
     if not watch.keys:
         raise EvaluationError("importance obs: there are no calibration images; give at least one batch")
     return [watch.moments(consumer) for consumer in consumers]

@@ -11,7 +11,7 @@ from torch import nn
 
 import eagleeye
 from eagleeye.data import Batches, Preprocess
-from eagleeye.engine import Engine
+from eagleeye.engine import Engine, Method
 from eagleeye.errors import ConfigError, EvaluationError
 from tests.eagleeye import networks
 from tests.eagleeye.engine.conftest import BATCH, SUB_VALIDATION, Setting, images, make_setting
@@ -24,7 +24,8 @@ def in_precision(dtype: torch.dtype) -> Setting:
 
 
 def engine_of(setting: Setting) -> Engine:
-    return Engine(setting.network, setting.space, setting.calibration, setting.sub_validation, lanes=1)
+    images = setting.calibration, setting.sub_validation
+    return Engine(setting.network, setting.space, *images, method=Method(), lanes=1)
 
 
 @pytest.mark.parametrize(
@@ -79,7 +80,7 @@ def test_images_that_the_network_does_not_take_are_refused_before_the_search(set
     pixels = [replace(images(8, seed), pixels=images(8, seed).pixels[:, :1]) for seed in (1, 2)]
     calibration = Batches(pixels[0], grey, batch_size=8, device="cpu", labelled=False)
     sub_validation = Batches(pixels[1], grey, batch_size=8, device="cpu", labelled=True)
-    with pytest.raises(EvaluationError, match=r"batch of \(1, 1, 12, 12\): .*to have 3 channels, but got 1"):
+    with pytest.raises(EvaluationError, match=r"batch of \(8, 1, 12, 12\): .*to have 3 channels, but got 1"):
         Engine(setting.network, setting.space, calibration, sub_validation)
 
 

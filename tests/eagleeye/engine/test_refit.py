@@ -36,3 +36,15 @@ def test_a_refitted_candidate_is_the_pruned_network(kind: type[nn.Module], crite
         score, told = eagleeye.evaluate(thin, setting.sub_validation), engine.score(strategy).score
         assert abs(score.accuracy - told.accuracy) <= 1 / SUB_VALIDATION
         assert told.loss == pytest.approx(score.loss, rel=1e-3)
+
+
+def test_by_default_candidates_are_those_of_second_order_importance_and_refitted() -> None:
+    setting = make_setting(networks.Residual())
+    engine = Engine(setting.network, setting.space, setting.calibration, setting.sub_validation, lanes=1)
+    found = eagleeye.reconstruct(setting.network, setting.space, setting.calibration)
+    widths = [max(1, width // 2) for width in setting.space.channels]
+    rates = [1 - width / full for width, full in zip(widths, setting.space.channels, strict=True)]
+    wanted = eagleeye.prune(setting.network, setting.space, rates, criterion=found.order, refit=found)
+    eagleeye.adapt_batch_norm(wanted, setting.calibration)
+    network = engine.network(widths)
+    assert all(torch.allclose(tensor, wanted.state_dict()[name]) for name, tensor in network.state_dict().items())
