@@ -68,17 +68,19 @@ def accuracy(network: nn.Module, images: Images) -> float:
         return float((network(inputs_of(images)).argmax(1) == images.labels).double().mean())
 
 
-@pytest.mark.parametrize("count", [12, pytest.param(1000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [12, pytest.param(100, marks=pytest.mark.slow)])
 def test_the_file_that_the_ten_lines_save_is_as_good_as_their_ranking_says(
     names: dict[str, Any], count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (code,) = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
-    assert "count=1000" in code
+    assert "count=100," in code
     monkeypatch.chdir(tmp_path)
     used = dict(names)
-    exec(code.replace("count=1000", f"count={count}"), used)  # noqa: S102
+    exec(code.replace("count=100,", f"count={count},"), used)  # noqa: S102
     images, model, ranking = names["sub_validation_images"], names["model"], used["ranking"]
-    assert ranking["rank"].tolist() == list(range(1, count + 1))
+    candidates = used["strategies"]
+    assert len(candidates) >= count + 2  # drawn, evenly pruned, allocated
+    assert ranking["rank"].tolist() == list(range(1, len(candidates) + 1))
     small = eagleeye.load("pruned.safetensors")
     # Rounding, to 16 bits on some machines, decides about an image or two; the full network's statistics about a third.
     assert abs(accuracy(small, images) - ranking["accuracy"][0]) <= 0.02

@@ -12,11 +12,11 @@ import eagleeye
 from eagleeye.data import decode
 from eagleeye.models import build
 from tasks.__main__ import STAGES
-from tasks.artifacts import PRUNED, RANKING, REFERENCE, RESULTS, read_table
+from tasks.artifacts import PRUNED, RANKING, RESULTS, read_table
 from tasks.images import open_images, preprocess
 from tasks.params import Params
 from tasks.settings import override, read_params
-from tests.tasks.conftest import ROOT, run_stage
+from tests.tasks.conftest import ROOT, changed, run_stage
 
 SMALL = {
     "strategies.count": 3,
@@ -37,6 +37,13 @@ IMAGENET = {
     "subset.sub_validation": 40,
     "evaluate.iterations": 2,
     "evaluate.vanilla": False,
+}
+PUBLISHED = sorted(path.stem for path in ROOT.glob("recipes/imagenet-*.yaml") if "refitted" not in path.stem)
+OURS = {
+    "strategies": {"allocated": True},
+    "importance": {"criterion": "obs", "refit": True},
+    "evaluate": {"mode": "reset", "vanilla": False},
+    "finetune": {"distillation": 0.5},
 }
 IN_FOLDER = {"train": 12, "val": 4}  # images of each of the ten classes
 IN_FILE = {"train": 600, "test": 100}
@@ -107,18 +114,27 @@ def run_and_check(params: Params, classes: int, side: int) -> None:
     share = params.strategies.budget.macs
     assert abs(eagleeye.cost(pruned, image).macs - (share if share > 1 else share * full)) <= 0.005 * full
     assert pruned(image).shape == (1, classes)
-    assert (ranking["origin"] != REFERENCE).sum() == 3
+    assert (ranking["origin"] == params.strategies.sampler).sum() == 3
+    assert ("allocated" in set(ranking["origin"])) == params.strategies.allocated
     assert results["test_accuracy"].between(0, 1).all()
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("recipe", sorted(path.stem for path in ROOT.glob("recipes/imagenet-*.yaml")))
+@pytest.mark.parametrize("recipe", PUBLISHED)
 def test_an_imagenet_recipe_runs_end_to_end(recipe: str, shared_data: Path, project: Path) -> None:
     few_folders(shared_data / "imagenette-mini", project / "images")
     params = settings_of(recipe, IMAGENET)
     save_trained(params, Path(params.model.checkpoint))
     run_and_check(params, classes=1000, side=224)
+
+
+@pytest.mark.parametrize("recipe", ["imagenet-resnet50-2g", "imagenet-mobilenetv1-50"])
+def test_a_refitted_recipe_is_the_published_one_but_for_what_is_ours(recipe: str, project: Path) -> None:
+    published, ours = settings_of(recipe, {}), settings_of(f"{recipe}-refitted", {})
+    assert published.evaluate.mode == "paper"
+    assert (published.importance.criterion, published.importance.refit) == ("l1", False)
+    assert ours == changed(published, **OURS)
 
 
 @pytest.mark.slow
