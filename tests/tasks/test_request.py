@@ -42,7 +42,7 @@ def test_every_setting_that_may_name_a_function_or_an_address_is_known() -> None
         {"data": {"source": "os:system"}},  # and the rest of the section as it is
         {"model.name": "mine:network"},
         {"strategies.sampler": "mine:sampler"},
-        {"importance.criterion": "mine:criterion"},
+        {"importance.criterion": "mine:criterion", "strategies.allocated": False},
         {"runner": {"engine": "ray", "address": "elsewhere:10001"}},
         {"tracking.uri": "http://elsewhere"},
     ],
@@ -59,7 +59,8 @@ def test_what_the_file_holds_stays_as_it_is_and_names_of_our_own_may_change(sett
     override(settings, {"data.source": "mine:images", "model.name": "mine:network"})
     check_request(settings, {})
     check_request(settings, {"data.source": "mine:images", "model.name": "resnet18", "tracking.experiment": "night"})
-    check_request(settings, {"data.source": "torchvision:CIFAR10", "importance.criterion": "l2", "strategies.count": 5})
+    published = {"importance.criterion": "l2", "strategies.allocated": False}
+    check_request(settings, {"data.source": "torchvision:CIFAR10", "strategies.count": 5, **published})
     with pytest.raises(ConfigError, match=r"data\.source is 'mine:network'"):  # another key's function
         check_request(settings, {"data.source": "mine:network"})
     with pytest.raises(ConfigError, match=r"model\.name is 'mine:other'"):
