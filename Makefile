@@ -4,7 +4,8 @@ VENV := .venv
 STAMP := $(VENV)/.installed
 IN_VENV := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
 # The tests run in as many processes as there are cores; each takes up to a gigabyte of memory.
-PARALLEL := -n auto --maxprocesses 4 --dist loadfile
+# tests/conftest.py says which files come first.
+PARALLEL := -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 # Usage data stay here.
 export DO_NOT_TRACK := true
@@ -37,9 +38,7 @@ test: $(STAMP) ## the quick tests
 	@$(IN_VENV) python -m pytest $(PARALLEL)
 
 test-all: $(STAMP) ## all tests, and Hypothesis with other examples every time
-	@$(IN_VENV) python -m pytest -m "slow or not slow" --hypothesis-profile=searching $(PARALLEL) --ignore=tests/flows
-	@echo "those that start servers and clusters, one after another:"
-	@$(IN_VENV) python -m pytest -m "slow or not slow" --hypothesis-profile=searching tests/flows
+	@$(IN_VENV) python -m pytest -m "slow or not slow" --hypothesis-profile=searching $(PARALLEL)
 
 lint: $(STAMP) ## ruff and mypy
 	@$(IN_VENV) ruff check

@@ -10,6 +10,24 @@ import tasks  # noqa: F401 - no proxy of the environment is asked for the tests'
 from tests.postgres import postgres, postgres_url  # noqa: F401 - fixtures
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+# Files of minutes, the longest first: begun last, one would keep a single process busy when the others have finished.
+LONG = (
+    "flows/test_kills.py",
+    "test_recipes.py",
+    "flows/test_remote.py",
+    "flows/test_servers.py",
+    "flows/test_interruptions.py",
+    "test_privacy.py",
+    "flows/test_runners.py",
+    "flows/test_doors.py",
+    "flows/test_workers.py",
+    "flows/test_windows.py",
+    "flows/test_cancel.py",
+    "eagleeye/test_model_zoo.py",
+    "eagleeye/test_prune.py",
+    "eagleeye/test_random_networks.py",
+    "tasks/test_power.py",
+)
 
 # The same examples on every machine; `--hypothesis-profile=searching` tries others, and tells how to repeat a find.
 settings.register_profile("repeatable", derandomize=True, deadline=None)
@@ -18,6 +36,13 @@ settings.load_profile("repeatable")
 
 # The networks in the tests are tiny: more threads cost more than they give, by far on a busy machine.
 torch.set_num_threads(1)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Have the long files run first."""
+    places = {Path(__file__).parent / name: number for number, name in enumerate(LONG)}
+    assert all(path.is_file() for path in places)
+    items.sort(key=lambda item: places.get(item.path, len(LONG)))
 
 
 @pytest.fixture(scope="session")

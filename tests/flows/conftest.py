@@ -7,6 +7,7 @@ import pytest
 from prefect.testing.utilities import prefect_test_harness
 
 from tests.flows.project import checkout, dvc
+from tests.once import once
 
 
 @pytest.fixture(scope="session")
@@ -18,6 +19,10 @@ def prefect_server() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project whose search nobody disturbed; not to be changed, for it serves several tests."""
-    folder = checkout(tmp_path_factory.mktemp("undisturbed") / "project")
-    assert dvc(folder, "repro").wait() == 0
-    return folder
+
+    def make(folder: Path) -> Path:
+        project = checkout(folder / "project")
+        assert dvc(project, "repro").wait() == 0
+        return project
+
+    return once(tmp_path_factory, "undisturbed", make)

@@ -18,8 +18,14 @@ SMALL = {
     "baseline.epochs": 3,
     "baseline.lr": 0.05,
     "strategies.count": 40,
-    "finetune.epochs": 3,
+    "finetune.epochs": 2,
     "report.latency_repeats": 5,
+}
+# How often Prefect looks for what is to be done, in seconds; a worker's 10 and a taken slot's 30 are for the long run.
+PROMPT = {
+    "PREFECT_WORKER_QUERY_SECONDS": "1",
+    "PREFECT_RUNNER_POLL_FREQUENCY": "1",
+    "PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS": "2",
 }
 TABLES = ["scores.parquet", "ranking.parquet", "finetune/results.parquet", "finetune/pruned.safetensors"]
 
@@ -43,7 +49,7 @@ def environment(folder: Path, **more: str) -> dict[str, str]:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     # As many threads as the tests have: sums in another order differ in their last bits.
     threads = str(torch.get_num_threads())
-    return {**os.environ, "PATH": path, "PYTHONPATH": str(folder), "OMP_NUM_THREADS": threads, **more}
+    return {**os.environ, "PATH": path, "PYTHONPATH": str(folder), "OMP_NUM_THREADS": threads, **PROMPT, **more}
 
 
 def dvc(folder: Path, *arguments: str) -> subprocess.Popen[bytes]:

@@ -18,6 +18,7 @@ from flows import prefect_context
 from flows.prefect_context import FlowContext
 from tasks.parcel import Parcel
 from tasks.settings import read_params
+from tests.flows.project import PROMPT
 
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.usefixtures("prefect_server")
@@ -27,7 +28,7 @@ SECONDS = 15.0  # for a process to end on a busy machine; a batch takes 30
 @pytest.fixture
 def started(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
     shutil.copy(ROOT / "params.yaml", tmp_path)
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PREFECT_API_URL": PREFECT_API_URL.value()}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PREFECT_API_URL": PREFECT_API_URL.value(), **PROMPT}
     processes = []
 
     def start(*arguments: str) -> subprocess.Popen[bytes]:
@@ -77,7 +78,8 @@ def test_prefect_cancels_a_flow_at_the_row_at_hand(
 ) -> None:
     started("serve")
     with get_client(sync_client=True) as client:
-        wait_for(lambda: bool(client.read_deployments()), 90)
+        # Other tests' deployments may be there, too.
+        wait_for(lambda: "slow" in [deployment.name for deployment in client.read_deployments()], 90)
         run = client.create_flow_run_from_deployment(client.read_deployment_by_name("slow/slow").id)
         wait_for(lambda: len(kept(tmp_path)) >= 4, 120)
         environment = {**os.environ, "PREFECT_API_URL": PREFECT_API_URL.value()}

@@ -16,7 +16,7 @@ from tasks.__main__ import STAGES
 from tasks.settings import override
 from tests.flows.project import TABLES, environment, free_port
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 def git(folder: Path, *arguments: str) -> None:

@@ -24,15 +24,17 @@ QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--
 
 
 @pytest.fixture(scope="module")
-def pages(undisturbed: Path) -> Iterator[dict[str, str]]:
+def pages(undisturbed: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """Addresses of the servers; the search has also been asked for through the other door."""
+    folder = tmp_path_factory.mktemp("windows") / "project"
+    shutil.copytree(undisturbed, folder, symlinks=True)
     prefect, mlflow = (f"http://127.0.0.1:{free_port()}" for _ in range(2))
     ports = {"PREFECT_SERVER_API_PORT": prefect.split(":")[2], "MLFLOW_PORT": mlflow.split(":")[2]}
-    settings = environment(undisturbed, PREFECT_API_URL=f"{prefect}/api", **ports)
+    settings = environment(folder, PREFECT_API_URL=f"{prefect}/api", **ports)
 
     def run(*command: str) -> str:
         done = subprocess.run(
-            [sys.executable, "-m", *command], cwd=undisturbed, env=settings, capture_output=True, text=True, check=False
+            [sys.executable, "-m", *command], cwd=folder, env=settings, capture_output=True, text=True, check=False
         )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
