@@ -14,6 +14,7 @@ from tests.flows.project import TABLES, checkout, dvc, scored
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.usefixtures("prefect_server")
 def test_killed_in_one_door_and_continued_in_the_other(
     undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -16,6 +16,7 @@ from tests.flows.project import environment, free_port
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.timeout(900),  # a whole search belongs to the first test
     pytest.mark.skipif(shutil.which("chromium") is None, reason="needs the browser Chromium, which is not installed"),
 ]
 # Set to a folder to keep pictures of the pages.
