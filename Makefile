@@ -38,7 +38,9 @@ test: $(STAMP) ## the quick tests
 	@$(IN_VENV) python -m pytest $(PARALLEL)
 
 test-all: $(STAMP) ## all tests, and Hypothesis with other examples every time
-	@$(IN_VENV) python -m pytest -m "slow or not slow" --hypothesis-profile=searching $(PARALLEL)
+	@$(IN_VENV) python -m pytest -m "slow or not slow" --hypothesis-profile=searching $(PARALLEL) --ignore=tests/flows
+	@echo "those that start servers and clusters, one after another:"
+	@$(IN_VENV) python -m pytest -m "slow or not slow" --hypothesis-profile=searching tests/flows
 
 lint: $(STAMP) ## ruff and mypy
 	@$(IN_VENV) ruff check
