@@ -159,18 +159,30 @@ class Bench:
         found = subject.reconstruction if refitted else None
         order = eagleeye.criterion("l1") if found is None else found.order
         network = eagleeye.prune(subject.network, subject.space, strategy, criterion=order, refit=found)
+        return self.begin(budget, network, candidate)
+
+    def begin(self, budget: float, network: nn.Module, candidate: str) -> Start:
+        """A pruned network, recalibrated.
+
+        Args:
+            budget: Fraction of the MACs.
+            network: On the CPU; its statistics are adapted.
+            candidate: What to call it.
+        """
+        subject = self.subject
         calibration = Batches(subject.calibration, subject.preprocess, batch_size=128, device="cpu", labelled=False)
         adapt_batch_norm(network, calibration)
+        image = torch.zeros(1, *subject.calibration.pixels.shape[1:])
+        full, thin = eagleeye.cost(subject.network.to("cpu"), image), eagleeye.cost(network, image)
         network.to(self.device)
-        full = eagleeye.cost(subject.network, torch.zeros(1, *subject.calibration.pixels.shape[1:]))
         facts = {
             "subject": subject.name,
             "budget": budget,
             "candidate": candidate,
             "images": len(self.data),
             "device": self.device.type,
-            "macs_fraction": strategy.macs / full.macs,
-            "params_fraction": strategy.params / full.params,
+            "macs_fraction": thin.macs / full.macs,
+            "params_fraction": thin.params / full.params,
             "score": evaluate(network, self.validation).accuracy,
             "unpruned_test_accuracy": self.unpruned,
         }

@@ -4,7 +4,8 @@ At each budget the evenly pruned network, the best of five random ones, the choi
 this project's race, the second and third of that race, and the choice of an evolutionary search are fine-tuned alike,
 and tested. Filters go by L1 norm, in the ways called refitted by second-order importance, and layers are refitted
 (docs/refitting.md). A fit is a row of the results as soon as it is known: the command may
-be stopped and started again, and other numbers of candidates are added to what is there.
+be stopped and started again, and other numbers of candidates are added to what is there. Networks that another tool
+has pruned (benchmarks/rivals.py) are recalibrated and fitted in the same way, where they are asked for.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import torch
 
 import eagleeye
 from benchmarks.finetuning import RECIPE, Bench, add, augmentation, largest_rate, read
+from benchmarks.rivals import RIVALS
 from benchmarks.searching import Judge, Settings, search
 from benchmarks.subjects import Subject, names
 from benchmarks.ways import Published, Raced
@@ -127,7 +129,7 @@ CHOICES: dict[str, Callable[[Subject, float, int, int], Strategy]] = {
 def tried(choice: str, options: argparse.Namespace) -> int:
     """From how many candidates a choice is made."""
     alone = {"evenly pruned": 1, "even, refitted": 1, "allocated, refitted": 5}
-    own = {**alone, "best of 5 random": 5, "published protocol": options.published}
+    own = {**alone, **dict.fromkeys(RIVALS, 1), "best of 5 random": 5, "published protocol": options.published}
     return own.get(choice, options.candidates)
 
 
@@ -153,10 +155,14 @@ def _fit(bench: Bench, budget: float, choice: str, options: argparse.Namespace) 
     if not missing:
         return
     began = time.perf_counter()
-    strategy = CHOICES[choice](bench.subject, budget, count, options.draw)
-    seconds = time.perf_counter() - began
-    print(f"{budget:.0%} of the MACs, {way}: {strategy.id} of {count}, found in {seconds:.0f} s", flush=True)
-    start = bench.start(budget, strategy, f"{strategy.id} of {count}", refitted=choice.endswith("refitted"))
+    if choice in RIVALS:
+        start = bench.begin(budget, RIVALS[choice](bench.subject, budget), f"pruned of {count}")
+    else:
+        strategy = CHOICES[choice](bench.subject, budget, count, options.draw)
+        start = bench.start(budget, strategy, f"{strategy.id} of {count}", refitted=choice.endswith("refitted"))
+    seconds, facts = time.perf_counter() - began, start.facts
+    told = f"{facts['candidate']}, {facts['score']:.2%} before fine-tuning, {facts['macs_fraction']:.2%} of the MACs"
+    print(f"{budget:.0%} of the MACs, {way}: {told}, made in {seconds:.0f} s", flush=True)
     for seed in missing:
         plain = Recipe(**recipe, augment=augmentation(options.subject), seed=seed)
         facts = start.facts | {"way": way, **{name: getattr(plain, name) for name in (*RECIPE, "seed")}}
@@ -194,7 +200,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.outcomes", description=__doc__)
     parser.add_argument("--subject", default=names()[0], help="what to prune and fine-tune")
     parser.add_argument("--macs", type=float, nargs="+", default=[0.5, 0.25], help="budgets, fractions of the MACs")
-    parser.add_argument("--choices", nargs="+", choices=list(CHOICES), default=list(CHOICES))
+    parser.add_argument("--choices", nargs="+", choices=[*CHOICES, *RIVALS], default=list(CHOICES))
     parser.add_argument("--candidates", type=int, default=100, help="of this project's searches, as in its recipes")
     parser.add_argument("--published", type=int, default=40, help="candidates of the published protocol")
     parser.add_argument("--seeds", type=int, default=3, help="fits of each network")

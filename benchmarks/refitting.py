@@ -1,10 +1,12 @@
 """What refitting and second-order importance bring: scores with adaptive BN before any fine-tuning.
 
-`python -m benchmarks.refitting` prints a row for the even network, for allocated widths and for drawn candidates.
+`python -m benchmarks.refitting --subject cifar10_resnet20` prints a row for the even network, for allocated widths and
+for drawn candidates.
 """
 
 from __future__ import annotations
 
+import argparse
 import time
 from collections.abc import Sequence
 
@@ -22,8 +24,12 @@ BUDGETS = (0.5, 0.25, 0.125)
 
 
 def main() -> None:
-    """Print the table of the first subject."""
-    subject = open_subject(names()[0])
+    """Print the table of a subject."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.refitting", description=__doc__)
+    parser.add_argument("--subject", default=names()[0], help="what to prune")
+    parser.add_argument("--macs", type=float, nargs="+", default=BUDGETS, help="budgets, fractions of the MACs")
+    options = parser.parse_args()
+    subject = open_subject(options.subject)
     calibration = batches(subject)
     started = time.perf_counter()
     found = subject.reconstruction
@@ -32,7 +38,7 @@ def main() -> None:
     print(f"{subject.name}: measured in {measured - started:.1f} s, ordered in {time.perf_counter() - measured:.2f} s")
     print("| MACs | filters go by | refitted | even | allocated 1, 1.25, 1.5, 2 | drawn: mean, best |")
     print("|---|---|---|---|---|---|")
-    for macs in BUDGETS:
+    for macs in options.macs:
         for criterion in ("l1", "obs"):
             for refit in (None, found):
                 print(row(subject, calibration, found, macs, criterion, refit), flush=True)

@@ -44,17 +44,17 @@ class MobileNetV1(nn.Module):
         num_classes: Outputs.
         stem_stride: 2 for ImageNet (224x224 pixels, 32 times smaller at the end); 1 for 32x32 pixels.
         in_channels: Channels of the images.
+        width: The paper's width multiplier: every layer has this share of its channels, in (0, 1].
     """
 
-    def __init__(self, num_classes: int, stem_stride: int, in_channels: int = 3) -> None:
+    def __init__(self, num_classes: int, stem_stride: int, in_channels: int = 3, width: float = 1.0) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(in_channels, 32, 3, stride=stem_stride, padding=1, bias=False)
-        self.bn1 = nn.BatchNorm2d(32)
-        inputs = (32, *(channels for channels, _ in _BLOCKS))
-        self.layers = nn.Sequential(
-            *(SeparableBlock(inputs[i], channels, stride) for i, (channels, stride) in enumerate(_BLOCKS))
-        )
-        self.linear = nn.Linear(1024, num_classes)
+        stem, *widths = (int(width * channels) for channels in (32, *(channels for channels, _ in _BLOCKS)))
+        self.conv1 = nn.Conv2d(in_channels, stem, 3, stride=stem_stride, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(stem)
+        inputs, strides = (stem, *widths), [stride for _, stride in _BLOCKS]
+        self.layers = nn.Sequential(*(SeparableBlock(*one) for one in zip(inputs, widths, strides, strict=False)))
+        self.linear = nn.Linear(widths[-1], num_classes)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out")

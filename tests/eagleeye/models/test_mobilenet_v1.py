@@ -34,6 +34,13 @@ def test_macs_and_parameters_of_the_paper() -> None:
     assert all(module.groups == module.in_channels == module.out_channels for module in depthwise)
 
 
+def test_width_multiplier_of_the_paper() -> None:
+    model = build("mobilenet_v1", num_classes=1000, width=0.25)
+    # Table 6: 41 million multiply-adds, 0.5 million parameters.
+    assert macs(model, 224) == pytest.approx(41, rel=0.015)
+    assert sum(entry.numel() for entry in model.parameters()) / 1e6 == pytest.approx(0.5, abs=0.05)
+
+
 def test_resolutions() -> None:
     for name, size, final in (("mobilenet_v1", 224, 7), ("mobilenet_v1_cifar", 32, 2)):
         model = build(name, num_classes=10).eval()
