@@ -26,7 +26,7 @@ from benchmarks.finetuning import RECIPE, Bench, add, augmentation, read
 from benchmarks.subjects import Subject, names
 from benchmarks.ways import BATCH
 from eagleeye.batchnorm import adapt_batch_norm
-from eagleeye.correlation import regret
+from eagleeye.correlation import FEWEST, regret
 from eagleeye.data import Batches
 from eagleeye.engine.precision import choose_precision
 from eagleeye.files import written_whole
@@ -166,10 +166,13 @@ def summary(results: Path, budget: float) -> pd.DataFrame:
     Returns:
         Per calibration images, sub-validation images and score, each a mean over the sets of so many images: Spearman's
         correlation with top-1 on all other images after all calibration images, and its standard deviation; that with
-        the accuracy after fine-tuning, and the points of that lost by the choice.
+        the accuracy after fine-tuning, and the points of that lost by the choice, not a number
+        where hardly any are fitted.
     """
-    table, tested = pd.read_csv(results), pd.read_csv(fits(results))
-    fitted = tested[tested["budget"] == budget].set_index("candidate")["test_accuracy"]
+    table, tested = pd.read_csv(results), read(fits(results))
+    fitted = pd.Series(
+        {row["candidate"]: float(row["test_accuracy"]) for row in tested if float(row["budget"]) == budget}
+    )
     table = table[table["budget"] == budget]
     last = table[table["calibration"] == table["calibration"].max()]
     top1 = last.pivot(index="candidate", columns="block", values="accuracy")
@@ -198,8 +201,10 @@ def summary(results: Path, budget: float) -> pd.DataFrame:
     return pd.DataFrame(rows).assign(candidates=len(top1), fitted=len(fitted))
 
 
-def _told(merit: pd.Series[float], others: pd.DataFrame, fitted: pd.Series[float]) -> tuple[float, float, float]:
+def _told(merit: pd.Series[float], others: pd.DataFrame, fitted: pd.Series[Any]) -> tuple[float, float, float]:
     told = stats.spearmanr(merit, others.mean(axis=1)[merit.index]).statistic if others.size else np.nan
+    if len(fitted) < FEWEST:
+        return float(told), np.nan, np.nan
     known, after = (np.asarray(each, dtype=np.float64) for each in (merit.reindex(fitted.index), fitted))
     return float(told), float(stats.spearmanr(known, after).statistic), 100 * float(regret(known, after))
 

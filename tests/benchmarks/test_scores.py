@@ -53,6 +53,8 @@ def test_scores_are_compared_with_other_images_and_with_fine_tuning(
     assert top1["regret"] == pytest.approx(10)
     assert (top1["candidates"], top1["fitted"]) == (4, 3)
     assert np.isnan(table.loc[256, "accuracy"]["other top-1"])  # there are no others
+    fits(results).unlink()
+    assert summary(results, 0.25)["fine-tuned"].isna().all()
 
 
 @pytest.mark.slow
