@@ -142,6 +142,10 @@ def _load(path: Path, kind: str) -> Any:
         raise ConfigError(f"{path.name}: {where}not valid YAML: {error.problem}") from None
     except (ValueError, YAMLError) as error:
         raise ConfigError(f"{path.name}: not valid YAML: {' '.join(str(error).split())}") from None
+    except (TypeError, AttributeError) as error:
+        # ruamel.yaml, keeping comments, stumbles over sections in a key's place and over tags on what they do not fit.
+        told = "a section stands where a key must, or a tag (!!) before a value that it does not fit"
+        raise ConfigError(f"{path.name}: not valid YAML: {told}; compare it with a file from recipes/") from error
 
 
 def _check_size(name: str, text: str) -> None:
@@ -196,7 +200,7 @@ def _set(document: Any, key: str, value: object, name: str) -> str | None:
     free = parents[-1:] == ["options"]
     if not isinstance(section, dict) or (last not in section and not free):
         close = difflib.get_close_matches(key, _all_keys(document), n=1)
-        raise ConfigError(f"{name}: {key} is unknown; {_hint(key, close or list(document))}")
+        raise ConfigError(f"{name}: {key} is unknown; {_hint(key, close or [str(name) for name in document])}")
     old = section.get(last)
     if old == value and type(old) is type(value):
         return None

@@ -183,6 +183,15 @@ def test_whatever_stands_in_the_file_is_one_line(tmp_path_factory: pytest.TempPa
     garbled()
 
 
+@pytest.mark.parametrize("text", ["? {a: 1, b: 2}\n: 1\n", "rank:\n  by: !!set x\n", "? rank:\n    by: loss\n: 1\n"])
+def test_what_cannot_be_read_with_its_comments_is_one_line(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(text)
+    for read in (read_params, lambda path: override(path, {"rank.top_k": 2})):
+        with pytest.raises(ConfigError, match=r"^params\.yaml: [^\n]*$"):
+            read(path)
+
+
 @pytest.mark.parametrize("content", [None, b"\xff\xfe\xff", b"rank: \x00"])
 def test_what_is_no_text_file_is_one_line(tmp_path: Path, content: bytes | None) -> None:
     path = tmp_path / "params.yaml"
