@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from eagleeye.report.data import ReportData
+from eagleeye.report.data import EVEN, ReportData
 
 
 def metrics(data: ReportData) -> dict[str, float]:
@@ -16,7 +16,7 @@ def metrics(data: ReportData) -> dict[str, float]:
         the smallest batch size; ``latency_ms_batch_N`` for larger ones); macs_fraction, params_fraction and
         bytes_fraction of the baseline's; speedup (and ``speedup_batch_N``); accuracy_change; best_score, the
         winner's accuracy before fine-tuning (and best_score_vanilla); candidates; ``NAME_accuracy`` of every other
-        network.
+        network, and even_accuracy also where the evenly pruned network is the winner.
     """
     flat: dict[str, float] = {"candidates": len(data.candidates)}
     for role, network in (("baseline", data.baseline), ("pruned", data.pruned)):
@@ -29,6 +29,8 @@ def metrics(data: ReportData) -> dict[str, float]:
     if data.has_vanilla:
         flat["best_score_vanilla"] = float(data.winner["vanilla_accuracy"])
     flat |= {f"{network.name}_accuracy": network.accuracy for network in data.others}
+    if data.pruned.name == EVEN:  # so that searches can be compared whoever won
+        flat[f"{EVEN}_accuracy"] = data.pruned.accuracy
     return flat | _latency(data.latency)
 
 

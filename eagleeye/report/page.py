@@ -73,6 +73,11 @@ def _networks(data: ReportData) -> list[tuple[str, Network]]:
 def _observations(data: ReportData) -> list[str]:
     """What the numbers themselves warn of."""
     found = []
+    if data.pruned.name == EVEN:
+        found.append(
+            "The evenly pruned network, one rate for all layers, is the winner: no other candidate was better on the "
+            "sub-validation images. To look for one, draw more candidates or score them on more images."
+        )
     ahead = [other for other in data.others if other.name == EVEN and other.accuracy > data.pruned.accuracy]
     if ahead:
         found.append(

@@ -140,6 +140,17 @@ def test_an_even_network_that_wins_is_said_to(make_report):
     assert "ahead of the winner" not in render(make_report(), [])
 
 
+def test_an_even_network_that_is_the_result_is_told_and_drawn(make_report, tmp_path):
+    even = Network("even", 0.8795, 0.4, 20_000_000, 130_000, 560_000)
+    report = make_report(pruned=even, others=())
+    write_report(report, tmp_path / "report")
+    page = (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
+    assert "The evenly pruned network, one rate for all layers, is the winner" in page
+    assert "pruned (even)" in page
+    assert "is the winner" not in render(make_report(), [])
+    assert metrics(report)["even_accuracy"] == metrics(report)["pruned_accuracy"] == 0.8795
+
+
 def test_what_was_not_measured_is_left_out(make_report):
     bare = make_report(vanilla=False, others=(), settings={}, latency=make_report().latency.head(0))
     text = Outline(render(bare, [])).text
