@@ -13,16 +13,15 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from eagleeye.confidence import unpack
 from eagleeye.correlation import Bootstrap, correlate
 from eagleeye.racing import Rung
-from eagleeye.scores import SIGNS
+from eagleeye.scores import SCORERS
 from tasks.artifacts import CALIBRATION, RANKING, REFERENCE, SCOREBOOK, STUDIED, SUB_VALIDATION, read_table
 from tasks.bench import scoring_key
 from tasks.candidates import strategies_of
 from tasks.evaluate import on_record
 from tasks.images import open_subset
-from tasks.scorebook import PACKED, Scorebook, Scores
+from tasks.scorebook import Scorebook, Scores
 from tasks.settings import read_params
 
 FEWEST = 128
@@ -46,7 +45,7 @@ def main() -> None:
     bootstrap = Bootstrap(wanted.resamples, wanted.level, wanted.seed)
     table = spearman_by_images([found[name] for name in drawn.index], drawn.to_numpy(float), counts, bootstrap)
     table["shown"] = [f"{row.value:.2f} [{row.low:.2f}, {row.high:.2f}]" for row in table.itertuples()]
-    print(table.pivot(index="images", columns="score", values="shown")[list(SIGNS)].to_string())
+    print(table.pivot(index="images", columns="score", values="shown")[list(SCORERS)].to_string())
 
 
 def spearman_by_images(
@@ -63,17 +62,17 @@ def spearman_by_images(
     Returns:
         One row per number and score: images, score, value, low, high.
     """
-    columns = {name: [_values(scores, name) for scores in found] for name in SIGNS}
+    columns = {name: [_values(scores, name) for scores in found] for name in SCORERS}
     rows = []
     for count in counts:
         for name, values in columns.items():
-            score = SIGNS[name] * np.array([each[:count].mean() for each in values])
+            score = SCORERS[name].sign * np.array([each[:count].mean() for each in values])
             rows.append({"images": count, "score": name, **correlate(score, accuracy, bootstrap)["spearman"]._asdict()})
     return pd.DataFrame(rows)
 
 
 def _values(scores: Scores, name: str) -> npt.NDArray[np.float64]:
-    return np.asarray(unpack(getattr(scores, PACKED[name]), name).values, dtype=np.float64)
+    return np.asarray(SCORERS[name].evidence.unpack(scores.images[name]).values, dtype=np.float64)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import matplotlib.pyplot as plt
 
 from benchmarks.__main__ import RESULTS
 from benchmarks.comparison import summary
+from eagleeye.scores import SCORERS
 
 SHOWN = ("published", "plain", "engine")
 COLOURS = {
@@ -88,7 +89,7 @@ def draw_searching(table: pd.DataFrame, path: Path) -> None:
     """
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4.2), layout="constrained", sharey=True)
     score, seeds = table["score"].iloc[0], table["seed"].nunique()
-    factor, unit = (100, ", %") if score in ("accuracy", "agreement") else (1, ", nats")
+    factor, unit = SCORERS[score].evidence.factor, SCORERS[score].evidence.unit
     for (name, racing), rows in table.groupby(["sampler", "racing"]):
         by_length = rows.groupby("candidates")
         spent, best = by_length["evaluations"].mean(), by_length["best"]
@@ -97,7 +98,7 @@ def draw_searching(table: pd.DataFrame, path: Path) -> None:
             axes.plot(across, factor * best.mean(), label=f"{name}, {'racing' if racing else 'all images'}", **line)
             axes.fill_between(across, factor * best.min(), factor * best.max(), color=line["color"], alpha=0.12)
     title = f"{table['subject'].iloc[0]}, half of the MACs"
-    left.set(xscale="log", xlabel="full evaluations spent", ylabel=f"best {score} found{unit}", title=title)
+    left.set(xscale="log", xlabel="full evaluations spent", ylabel=f"best {score} found, {unit}", title=title)
     right.set(xlabel="candidates", title=f"the same searches, {seeds} seeds")
     right.legend()
     figure.savefig(path, dpi=120)

@@ -22,11 +22,10 @@ import eagleeye
 from benchmarks.__main__ import RESULTS
 from benchmarks.subjects import names, open_subject
 from benchmarks.ways import Raced
-from eagleeye.confidence import weigh
 from eagleeye.engine import Engine
 from eagleeye.files import written_whole
 from eagleeye.racing import Rung, Standing, in_order, survivors
-from eagleeye.scores import SIGNS, merits
+from eagleeye.scores import SCORERS, merits
 from eagleeye.search import FIRST, rungs
 from eagleeye.strategies import Shell, Strategy, sampler
 
@@ -82,7 +81,8 @@ class Judge:
 
     def _look(self, strategy: Strategy, rung: Rung) -> Standing:
         found = self._engine.score(strategy, calibration=rung.calibration, sub_validation=rung.sub_validation)
-        return Standing(merits(found.scores, self._score), weigh(found.predictions.columns[self._score], self._score))
+        evidence = SCORERS[self._score].of(found.predictions.columns[self._score])
+        return Standing(merits(found.scores, self._score), evidence)
 
 
 def search(
@@ -132,7 +132,7 @@ def _finish(
         # Statistics go on from where the rung before stopped.
         images += len(running) * (rung.calibration - before.calibration + rung.sub_validation)
     winner = in_order(standings)[0]
-    return by_id[winner], SIGNS[settings.score] * standings[winner].merits[0], images
+    return by_id[winner], SCORERS[settings.score].sign * standings[winner].merits[0], images
 
 
 def measure(
@@ -192,7 +192,7 @@ def main() -> None:
     """Measure what is missing, and print the means over the seeds."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.searching", description=__doc__)
     parser.add_argument("--subject", default=names()[0], help="what to measure on")
-    parser.add_argument("--score", default="accuracy", choices=list(SIGNS), help="what is searched for")
+    parser.add_argument("--score", default="accuracy", choices=list(SCORERS), help="what is searched for")
     parser.add_argument("--seeds", type=int, default=5, help="searches of each kind")
     parser.add_argument("--generations", type=int, default=10, help="of the longest search")
     parser.add_argument("--size", type=int, default=30, help="candidates per generation")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,17 @@ class Evidence(ABC):
     """
 
     values: npt.NDArray[Any]
+    sign: ClassVar[int]
+    """1, or -1 where less is better."""
+    factor: ClassVar[int]
+    """What the score is multiplied by where it is drawn."""
+    unit: ClassVar[str]
+    """The unit that it has then."""
+
+    @staticmethod
+    @abstractmethod
+    def text(value: float, *, exact: bool = True) -> str:
+        """The score, or the end of an interval, for people; not exact: to as many digits as an interval deserves."""
 
     @abstractmethod
     def interval(self) -> tuple[float, float]:
@@ -69,6 +80,14 @@ class Evidence(ABC):
 class Hits(Evidence):
     """Right or wrong (bool); more is better. A bit per image."""
 
+    sign = 1
+    factor, unit = 100, "%"
+
+    @staticmethod
+    def text(value: float, *, exact: bool = True) -> str:
+        """Per cent; see `Evidence.text`."""
+        return f"{value:{'.2%' if exact else '.1%'}}"
+
     def interval(self) -> tuple[float, float]:
         """Wilson's interval of the share; see `Evidence.interval`."""
         from scipy import stats
@@ -96,6 +115,14 @@ class Hits(Evidence):
 
 class Losses(Evidence):
     """Nats (float); less is better. Two bytes per image: their rounding is far below what images differ by."""
+
+    sign = -1
+    factor, unit = 1, "nats"
+
+    @staticmethod
+    def text(value: float, *, exact: bool = True) -> str:
+        """Nats; see `Evidence.text`."""
+        return f"{value:{'.4f' if exact else '.3f'}}"
 
     def interval(self) -> tuple[float, float]:
         """Student's interval of the mean, not below 0; see `Evidence.interval`. Of one image it is infinite."""
@@ -127,25 +154,3 @@ class Losses(Evidence):
     @staticmethod
     def _decoded(encoded: bytes, count: int) -> npt.NDArray[Any]:
         return np.frombuffer(encoded, dtype="<f2", count=count)
-
-
-KINDS: dict[str, type[Evidence]] = {"accuracy": Hits, "loss": Losses, "agreement": Hits, "divergence": Losses}
-"""What scores are made of."""
-
-
-def weigh(values: npt.NDArray[Any], score: str) -> Evidence:
-    """What a candidate's images say for one of its scores.
-
-    Args:
-        values: From `eagleeye.evaluate.Predictions.columns`.
-        score: Which score, as in `eagleeye.scores.SIGNS`.
-
-    Returns:
-        The evidence, as exact as it is on record: whether a search was interrupted does not show.
-    """
-    return unpack(KINDS[score](values).pack(), score)
-
-
-def unpack(packed: bytes, score: str) -> Evidence:
-    """What `Evidence.pack` packed of a score."""
-    return KINDS[score].unpack(packed)

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from eagleeye.errors import EvaluationError
-from eagleeye.scores import SIGNS
+from eagleeye.scores import SCORERS, VANILLA
 
 Array = npt.NDArray[np.float64]
 Coefficient = Callable[[Array, Array], Array]
@@ -151,16 +151,16 @@ def oriented(table: pd.DataFrame) -> dict[str, Array]:
     """All scores of a table so that larger is better, and combinations of them.
 
     Args:
-        table: One row per candidate; columns named as in `eagleeye.scores.SIGNS`, with `vanilla_` before those without
-            recalibration, and `params`, the parameters kept: a yardstick that takes no image. Others are left aside.
+        table: One row per candidate; columns named as in `eagleeye.scores.COLUMNS`, and `params`, the parameters kept:
+            a yardstick that takes no image. Others are left aside.
 
     Returns:
         By column. `mean_rank` joins the scores with recalibration, if there are several, `accuracy_params` top-1 and
         the parameters.
     """
-    signs = SIGNS | {f"vanilla_{name}": sign for name, sign in SIGNS.items()}
+    signs = {kind + name: scorer.sign for kind in ("", VANILLA) for name, scorer in SCORERS.items()}
     found = {name: sign * table[name].to_numpy(np.float64) for name, sign in signs.items() if name in table}
-    adaptive = [found[name] for name in SIGNS if name in found]
+    adaptive = [found[name] for name in SCORERS if name in found]
     if len(adaptive) > 1:
         found["mean_rank"] = mean_rank(adaptive)
     if "params" in table:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,7 +15,7 @@ from eagleeye.errors import EvaluationError
 from eagleeye.inputs import Inputs
 from eagleeye.modes import evaluating
 from eagleeye.running import run
-from eagleeye.scores import SIGNS, agreement, correct, cross_entropy, divergence
+from eagleeye.scores import SCORERS
 
 
 class Score(NamedTuple):
@@ -24,38 +25,28 @@ class Score(NamedTuple):
     loss: float
 
 
-class Predictions(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Predictions:
     """What a classifier makes of each image."""
 
-    correct: npt.NDArray[np.bool_]
-    """Whether the largest output is the label's, (n,)."""
-    losses: npt.NDArray[np.float64]
-    """Cross-entropy in nats, (n,)."""
-    agrees: npt.NDArray[np.bool_] | None = None
-    """Whether the class is the unpruned network's, (n,); None where there was none to compare with."""
-    divergences: npt.NDArray[np.float64] | None = None
-    """Kullback-Leibler divergence from the unpruned network's probabilities in nats, (n,); None as above."""
+    columns: Mapping[str, npt.NDArray[Any]]
+    """Each score image by image, (n,), by its name in `eagleeye.scores.SCORERS`; comparisons with the unpruned network
+    where there was one to compare with."""
 
     @classmethod
-    def joined(cls, parts: Iterable[Predictions]) -> Predictions:
+    def joined(cls, parts: Sequence[Predictions]) -> Predictions:
         """The predictions of several batches of images as one."""
-        columns = zip(*parts, strict=True)
-        return cls._make(None if column[0] is None else np.concatenate(column) for column in columns)
+        return cls({name: np.concatenate([part.columns[name] for part in parts]) for name in parts[0].columns})
 
     @property
     def score(self) -> Score:
-        """Their means; the order of the images decides nothing, the batches they came in neither."""
-        return Score(float(self.correct.mean()), float(self.losses.mean()))
+        """Accuracy and loss; the order of the images decides nothing, the batches they came in neither."""
+        return Score(*(self.scores[name] for name in Score._fields))
 
     @property
     def scores(self) -> dict[str, float]:
-        """All means, named as in `eagleeye.scores.SIGNS`; comparisons where there was something to compare with."""
+        """The means of all columns."""
         return {name: float(column.mean()) for name, column in self.columns.items()}
-
-    @property
-    def columns(self) -> dict[str, npt.NDArray[Any]]:
-        """What each score is the mean of, named as in `scores`."""
-        return {name: column for name, column in zip(SIGNS, self, strict=True) if column is not None}
 
 
 def evaluate(model: nn.Module, labelled_batches: Iterable[tuple[Inputs, Tensor]]) -> Score:
@@ -78,12 +69,13 @@ def evaluate(model: nn.Module, labelled_batches: Iterable[tuple[Inputs, Tensor]]
 def predict(
     model: nn.Module, labelled_batches: Iterable[tuple[Inputs, Tensor]], *, full: Tensor | None = None
 ) -> Predictions:
-    """Image by image, whether a classifier is right in evaluation mode, and its cross-entropy.
+    """Every score of a classifier in evaluation mode, image by image.
 
     Args:
         model: As for `evaluate`.
         labelled_batches: As for `evaluate`.
-        full: Logits of the unpruned network for the same images (n, classes), to compare the model with.
+        full: Logits of the unpruned network for the same images (n, classes), to compare the model with; None: only
+            scores that need labels.
 
     Returns:
         The predictions, in the images' order.
@@ -91,22 +83,21 @@ def predict(
     Raises:
         EvaluationError: As for `evaluate`.
     """
-    found: list[tuple[Tensor, ...]] = []
+    scorers = [scorer for scorer in SCORERS.values() if full is not None or not scorer.compares]
+    found: list[list[Tensor]] = []
     seen = 0
     with evaluating(model), torch.inference_mode():
         for batch, labels in labelled_batches:
             outputs = run(model, batch)
             check_outputs(outputs, labels)
-            columns: tuple[Tensor, ...] = (correct(outputs, labels), cross_entropy(outputs, labels))
-            if full is not None:
-                part = full[seen : seen + len(labels)]
-                columns += agreement(outputs, part), divergence(outputs, part)
-            found.append(columns)
+            part = labels if full is None else full[seen : seen + len(labels)]
+            found.append([scorer.measure(outputs, part if scorer.compares else labels) for scorer in scorers])
             seen += len(labels)
     if not found:
         raise EvaluationError("evaluation: there are no images; give at least one batch")
     # Copied from the device once, at the end: a copy per batch would wait for each of them.
-    return Predictions(*(torch.cat(parts).cpu().numpy() for parts in zip(*found, strict=True)))
+    columns = [torch.cat(parts).cpu().numpy() for parts in zip(*found, strict=True)]
+    return Predictions({scorer.name: column for scorer, column in zip(scorers, columns, strict=True)})
 
 
 def check_outputs(outputs: Any, labels: Tensor) -> None:

@@ -6,9 +6,8 @@ import itertools
 
 import pandas as pd
 
-from eagleeye.confidence import unpack
 from eagleeye.errors import EvaluationError
-from eagleeye.scores import SECOND, SIGNS, check_score
+from eagleeye.scores import SCORERS, check_score
 
 
 def rank(table: pd.DataFrame, *, score: str = "accuracy") -> pd.DataFrame:
@@ -17,8 +16,7 @@ def rank(table: pd.DataFrame, *, score: str = "accuracy") -> pd.DataFrame:
     Args:
         table: One row per candidate with at least `id`, the score and the one that decides between equals, unrounded,
             and `images`, the number of sub-validation images that it was scored on.
-        score: Which score ranks; equal ones are decided by the other one of accuracy and loss, or of agreement and
-            divergence.
+        score: Which one of `eagleeye.scores.SCORERS` ranks; between equal ones its second decides.
 
     Returns:
         The rows in order, with first columns `rank` (1 is the winner) and `ranked_by`, the score.
@@ -30,7 +28,7 @@ def rank(table: pd.DataFrame, *, score: str = "accuracy") -> pd.DataFrame:
     check_score(score)
     if table.empty:
         raise EvaluationError("ranking: there are no candidates")
-    deciding = [score, SECOND[score]]
+    deciding = [score, SCORERS[score].second]
     unscored = table.loc[table[deciding].isna().any(axis=1), "id"]
     if len(unscored):
         raise EvaluationError(f"ranking: candidate '{unscored.iloc[0]}' has no score; evaluate it first")
@@ -38,7 +36,7 @@ def rank(table: pd.DataFrame, *, score: str = "accuracy") -> pd.DataFrame:
     if len(twice):
         raise EvaluationError(f"ranking: candidate '{twice.iloc[0]}' occurs twice")
     # Of two candidates the one that was scored on more images has beaten the other on the same images.
-    columns = {"images": False, **{name: SIGNS[name] < 0 for name in deciding}, "id": True}
+    columns = {"images": False, **{name: SCORERS[name].sign < 0 for name in deciding}, "id": True}
     ordered = table.sort_values(list(columns), ascending=list(columns.values()), ignore_index=True)
     ordered.insert(0, "rank", range(1, len(ordered) + 1))
     ordered.insert(1, "ranked_by", score)
@@ -58,7 +56,8 @@ def judge(ranked: pd.DataFrame) -> pd.DataFrame:
         that both were scored on; the last one has none. An interval does not know that the winner was chosen because it
         did well: of many that are equally good the luckiest wins, so that its score is on the good side.
     """
-    evidence = [unpack(*row) for row in zip(ranked["evidence"], ranked["ranked_by"], strict=True)]
+    rows = zip(ranked["ranked_by"], ranked["evidence"], strict=True)
+    evidence = [SCORERS[score].evidence.unpack(packed) for score, packed in rows]
     chances = [mine.chance_to_beat(next_one) for mine, next_one in itertools.pairwise(evidence)]
     low, high = zip(*(each.interval() for each in evidence), strict=True)
     columns = {"score_low": low, "score_high": high, "beats_next": [*chances, None]}

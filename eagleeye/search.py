@@ -8,11 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pandas as pd
 import torch
 
-from eagleeye.confidence import weigh
 from eagleeye.engine import Engine, Outcome
 from eagleeye.racing import Rung, Standing, in_order, places, plan, survivors
 from eagleeye.rank import judge, rank
-from eagleeye.scores import check_score, merits
+from eagleeye.scores import SCORERS, check_score, merits
 from eagleeye.strategies import Strategy
 
 FIRST = Rung(calibration=256, sub_validation=1024)
@@ -47,7 +46,7 @@ def search(
     for rung in rungs(engine, len(strategies), first):
         standings, fresh = {}, dict[str, tuple[int, torch.Tensor]]()
         for strategy, outcome in _score_all(engine, list(running.values()), rung, states):
-            evidence = weigh(outcome.predictions.columns[score], score)
+            evidence = SCORERS[score].of(outcome.predictions.columns[score])
             standings[strategy.id] = Standing(merits(outcome.scores, score), evidence)
             rows[strategy.id] = _row(strategy, rung, outcome) | {"evidence": evidence.pack()}
             fresh[strategy.id] = (rung.calibration, outcome.statistics)

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 
 from eagleeye.errors import ArtifactError
 from eagleeye.files import written_whole
+from eagleeye.scores import COLUMNS, VANILLA
 
 # Relative to the project's folder, the working directory of every stage; dvc.yaml lists the same paths as outputs.
 FOLDER = Path("artifacts")
@@ -83,14 +84,7 @@ SCHEMAS = {
     SCORES: pa.schema(
         [
             pa.field("id", pa.string(), nullable=False),
-            pa.field("accuracy", pa.float64(), nullable=False),
-            pa.field("loss", pa.float64(), nullable=False),
-            pa.field("agreement", pa.float64(), nullable=False),
-            pa.field("divergence", pa.float64(), nullable=False),
-            pa.field("vanilla_accuracy", pa.float64()),
-            pa.field("vanilla_loss", pa.float64()),
-            pa.field("vanilla_agreement", pa.float64()),
-            pa.field("vanilla_divergence", pa.float64()),
+            *(pa.field(name, pa.float64(), nullable=name.startswith(VANILLA)) for name in COLUMNS),
             pa.field("calibration_images", pa.int64(), nullable=False),
             pa.field("images", pa.int64(), nullable=False),
             pa.field("competes", pa.bool_(), nullable=False),
@@ -140,11 +134,7 @@ SCHEMAS[STUDIED] = pa.schema(
         pa.field("origin", pa.string(), nullable=False),
         pa.field("rank", pa.int64()),
         pa.field("params", pa.int64(), nullable=False),
-        *(
-            pa.field(f"{kind}{score}", pa.float64(), nullable=False)
-            for kind in ("", "vanilla_")
-            for score in ("accuracy", "loss", "agreement", "divergence")
-        ),
+        *(pa.field(name, pa.float64(), nullable=False) for name in COLUMNS),
         pa.field("test_accuracy", pa.float64(), nullable=False),
         pa.field("test_low", pa.float64(), nullable=False),
         pa.field("test_high", pa.float64(), nullable=False),

@@ -7,7 +7,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,13 +14,13 @@ from torch import nn
 
 from eagleeye.batchnorm import adapt_batch_norm, batch_norm_layers
 from eagleeye.channels import Space
-from eagleeye.confidence import KINDS
 from eagleeye.cores import one_thread
 from eagleeye.data import Batches, decode_to
 from eagleeye.engine import GPU_LANES, Engine, Method, choose_precision
 from eagleeye.errors import ConfigError
 from eagleeye.prune import prune
 from eagleeye.racing import Rung, plan
+from eagleeye.scores import SCORERS, VANILLA
 from eagleeye.strategies import Strategy
 from tasks.artifacts import BASELINE, CALIBRATION, DECODED, LIBRARY, SUB_VALIDATION, require
 from tasks.content_key import content_key
@@ -29,7 +28,7 @@ from tasks.images import choose_device, open_subset, preprocess
 from tasks.importance import measure_activations, open_criterion
 from tasks.network import load_network
 from tasks.params import Params
-from tasks.scorebook import PACKED, Scores
+from tasks.scorebook import Scores
 from tasks.space import trace_network
 
 # The library's part in a score; an edit elsewhere leaves the scores on record valid.
@@ -89,11 +88,11 @@ class Bench:
             vanilla=self.params.evaluate.vanilla,
         )
         seconds = time.perf_counter() - started
-        found: dict[str, Any] = {**outcome.scores, "seconds": seconds}
-        found |= {PACKED[name]: KINDS[name](column).pack() for name, column in outcome.predictions.columns.items()}
+        values, columns = outcome.scores, outcome.predictions.columns
         if outcome.vanilla_predictions is not None:
-            found |= {f"vanilla_{name}": score for name, score in outcome.vanilla_predictions.scores.items()}
-        return Scores(**found), outcome.statistics.numpy().tobytes()
+            values |= {VANILLA + name: score for name, score in outcome.vanilla_predictions.scores.items()}
+        packed = {name: SCORERS[name].evidence(column).pack() for name, column in columns.items()}
+        return Scores(values, packed, seconds), outcome.statistics.numpy().tobytes()
 
     def take_a_core(self) -> None:
         """Let this thread compute on one core: small convolutions gain little from a second, a second candidate all."""

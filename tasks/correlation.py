@@ -11,7 +11,7 @@ import pandas as pd
 
 from eagleeye.correlation import Bootstrap, oriented, summarise
 from eagleeye.report.study import PAGE
-from eagleeye.scores import SIGNS
+from eagleeye.scores import COLUMNS
 from eagleeye.strategies import Strategy
 from tasks.artifacts import (
     COEFFICIENTS,
@@ -88,7 +88,7 @@ def _record_fit(
 ) -> None:
     settings = params.correlation.training.model_dump(mode="json") | {"seed": int(fit["seed"])}
     # With the candidate's scores: MLflow draws them against the accuracy.
-    figures = {f"{kind}{name}": float(scores[f"{kind}{name}"]) for kind in ("", "vanilla_") for name in SIGNS}
+    figures = {name: float(scores[name]) for name in COLUMNS}
     figures |= {"final_accuracy": fit["test_accuracy"], "final_loss": fit["test_loss"]}
     recorder.log_finetuned(fit["id"], settings, curves, figures, STAGE)
 

@@ -9,6 +9,7 @@ import pandas as pd
 import torch
 
 from eagleeye.racing import Rung, in_order, survivors
+from eagleeye.scores import COLUMNS, VANILLA
 from eagleeye.strategies import Strategy, sampler
 from tasks.artifacts import (
     CALIBRATION,
@@ -27,7 +28,7 @@ from tasks.context import Context
 from tasks.params import Params
 from tasks.parcel import Parcel, parcel
 from tasks.preflight import check_best_score, check_network
-from tasks.scorebook import PACKED, Scorebook, Scores
+from tasks.scorebook import Scorebook, Scores
 from tasks.scoring import FILES, Entry, Scored, score
 from tasks.search import Recorder, record_search
 from tasks.shell import generation_sizes, open_shell
@@ -187,8 +188,8 @@ class _Entries(Sequence[Entry]):
 
 def _row(name: str, result: Result, by: str) -> dict[str, object]:
     images = {"calibration_images": result.rung.calibration, "images": result.rung.sub_validation}
-    evidence = getattr(result.scores, PACKED[by])
-    return {"id": name, **vars(result.scores), **images, "competes": result.competes, "evidence": evidence}
+    values = dict.fromkeys(COLUMNS) | dict(result.scores.values)
+    return {"id": name, **values, **images, "competes": result.competes, "evidence": result.scores.images[by]}
 
 
 def _winner(search: Search, results: Mapping[str, Result]) -> str:
@@ -208,9 +209,10 @@ def _threads_restored() -> Iterator[None]:
 
 
 def _on_file(row: Mapping[str, Any]) -> Scores:
-    names = [*PACKED, *(f"vanilla_{name}" for name in PACKED if pd.notna(row["vanilla_accuracy"]))]
+    without = [name for name in COLUMNS if name.startswith(VANILLA)]
+    unscored = set(without) if all(pd.isna(row[name]) for name in without) else set()
     # Image by image they are of no interest to the record.
-    return Scores(**{name: row[name] for name in names}, correct=b"", losses=b"", agrees=b"", divergences=b"")
+    return Scores({name: row[name] for name in COLUMNS if name not in unscored}, {})
 
 
 def _place(strategy: Strategy) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 from eagleeye import drift
 from eagleeye.errors import EvaluationError
+from eagleeye.scores import VANILLA
 from eagleeye.strategies import Strategy
 from tasks.artifacts import BASELINE, CALIBRATION, LIBRARY, SUB_VALIDATION, rows_of
 from tasks.bench import open_bench
@@ -59,7 +60,7 @@ def judge(shared: Parcel, strategy: Strategy) -> dict[str, float]:
         strategy: The candidate.
 
     Returns:
-        By the names of `eagleeye.scores.SIGNS`, with `vanilla_` before those without recalibration.
+        By the names of `eagleeye.scores.SCORERS`, with `vanilla_` before those without recalibration.
 
     Raises:
         EvaluationError: It cannot be scored.
@@ -70,7 +71,7 @@ def judge(shared: Parcel, strategy: Strategy) -> dict[str, float]:
     except EvaluationError as error:
         raise EvaluationError(f"candidate {strategy.id}: {error}") from error
     assert outcome.vanilla_predictions is not None
-    vanilla = {f"vanilla_{name}": score for name, score in outcome.vanilla_predictions.scores.items()}
+    vanilla = {VANILLA + name: score for name, score in outcome.vanilla_predictions.scores.items()}
     return outcome.predictions.scores | vanilla
 
 

@@ -3,14 +3,21 @@
 Nothing has a default here: params.yaml (or a recipe) is the one place for values. `tasks.settings` reads it.
 """
 
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from eagleeye.scores import SCORERS
 
 Count = Annotated[int, Field(ge=1)]
 Share = Annotated[int | float, Field(gt=0)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Device = Literal["auto", "cpu", "cuda"]
+# For Pydantic, the names there are; type checkers know no type that is made of them.
+if TYPE_CHECKING:
+    ScoreName = str
+else:
+    ScoreName = Literal[tuple(SCORERS)]
 Channels = Annotated[tuple[float, ...], Field(min_length=1)]
 
 
@@ -205,7 +212,7 @@ class Evaluate(Section):
 class Rank(Section):
     """Which score decides, and how many candidates go on."""
 
-    by: Literal["accuracy", "loss", "agreement", "divergence"] = Field(
+    by: ScoreName = Field(
         description="score that decides the race and the ranking, and that later generations are bred by"
     )
     top_k: Count = Field(description="best candidates to fine-tune")

@@ -60,8 +60,9 @@ def _warn(bench: Bench, exact: float, before: float, after: float, context: Cont
 
 def check_best_score(bench: Bench, winner: Scores, context: Context) -> None:
     """Warn if even the best candidate is no better than chance: then the ranking says nothing, whatever score ranks."""
-    if winner.accuracy <= chance_level(bench.engine.sub_validation.labels.cpu().numpy()):
-        context.warn(f"the best candidate is right on {winner.accuracy:.2%}, which is chance: {NEAR_CHANCE}")
+    accuracy = winner.values["accuracy"]
+    if accuracy <= chance_level(bench.engine.sub_validation.labels.cpu().numpy()):
+        context.warn(f"the best candidate is right on {accuracy:.2%}, which is chance: {NEAR_CHANCE}")
 
 
 @torch.no_grad()

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from eagleeye.rank import judge, rank
-from eagleeye.scores import SIGNS
+from eagleeye.scores import SCORERS, VANILLA
 from tasks.artifacts import CANDIDATES, RANKING, SCORES, read_table, rows_of, write_table
 from tasks.context import Context
 from tasks.params import Params
@@ -47,16 +47,14 @@ def _verdict(ranked: pd.DataFrame) -> str:
 
 def _cells(row: Mapping[str, Any]) -> list[str]:
     rank, by = row["rank"], row["ranked_by"]
-    vanilla = row[f"vanilla_{by}"]
-    # Shares are told in per cent, losses in nats.
-    exact, rough = (".2%", ".1%") if SIGNS[by] > 0 else (".4f", ".3f")
+    vanilla, text = row[VANILLA + by], SCORERS[by].evidence.text
     return [
         "-" if pd.isna(rank) else str(rank),
         row["id"],
-        f"{row[by]:{exact}}",
-        f"{row['score_low']:{rough}}-{row['score_high']:{rough}}",
+        text(row[by]),
+        f"{text(row['score_low'], exact=False)}-{text(row['score_high'], exact=False)}",
         f"{row['images']:,}",
         "-" if pd.isna(row["beats_next"]) else f"{row['beats_next']:.1%}",
-        "-" if pd.isna(vanilla) else f"{vanilla:{exact}}",
+        "-" if pd.isna(vanilla) else text(vanilla),
         f"{row['macs_fraction']:.2%}",
     ]

@@ -7,40 +7,35 @@ here instead. A row is found by the hash of everything that determines a score, 
 import math
 import sqlite3
 import threading
-from collections.abc import Iterable
-from dataclasses import astuple, dataclass, fields
+from collections.abc import Iterable, Mapping
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from eagleeye.confidence import unpack
 from eagleeye.errors import EvaluationError
 from eagleeye.racing import Rung, Standing
-from eagleeye.scores import merits
+from eagleeye.scores import SCORERS, VANILLA, merits
 from tasks.database import open_database
 
-SCHEMA = """
+# Where a score has no value in SQLite, it is not a number, or was not asked for.
+COLUMNS = {
+    **dict.fromkeys(SCORERS, "REAL"),
+    **{scorer.images: "BLOB" for scorer in SCORERS.values()},  # image by image, what the scores are the means of
+    **{VANILLA + name: "REAL" for name in SCORERS},
+    "seconds": "REAL",  # NULL: not measured
+    "statistics": "BLOB",  # NULL: dropped, the candidate is out of the race
+}
+SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS outcomes (
     search_key TEXT NOT NULL,
     candidate_id TEXT NOT NULL,
     calibration_images INTEGER NOT NULL,
     images INTEGER NOT NULL,
-    accuracy REAL NOT NULL,
-    loss REAL,             -- NULL: not a number, for which SQLite has no value
-    agreement REAL NOT NULL,
-    divergence REAL,
-    correct BLOB NOT NULL, -- image by image, what the four are the means of
-    losses BLOB NOT NULL,
-    agrees BLOB NOT NULL,
-    divergences BLOB NOT NULL,
-    vanilla_accuracy REAL, -- NULL: not scored without recalibration
-    vanilla_loss REAL,
-    vanilla_agreement REAL,
-    vanilla_divergence REAL,
-    seconds REAL,          -- NULL: not measured
-    statistics BLOB,       -- NULL: dropped, the candidate is out of the race
+    {", ".join(f"{name} {kind}" for name, kind in COLUMNS.items())},
     PRIMARY KEY (search_key, candidate_id, calibration_images, images)
 ) WITHOUT ROWID"""
+PLACE = ("search_key", "candidate_id", "calibration_images", "images")
 
 
 @dataclass(frozen=True)
@@ -48,45 +43,20 @@ class Scores:
     """What the evaluation of one candidate in one rung of the race found.
 
     Attributes:
-        accuracy: Top-1 on the sub-validation images after adaptive BN, in [0, 1].
-        loss: Mean cross-entropy there, in nats.
-        agreement: Share of these images on which it chooses the unpruned network's class.
-        divergence: Mean Kullback-Leibler divergence from the unpruned network's probabilities there, in nats.
-        correct: The accuracy image by image, as `eagleeye.confidence.Evidence.pack` packs it. Kept of all four scores,
-            about four bytes an image together, so that another score can rank without scoring anew.
-        losses: The loss image by image.
-        agrees: The agreement image by image.
-        divergences: The divergence image by image.
-        vanilla_accuracy: The accuracy without recalibration; None where not scored.
-        vanilla_loss: The loss without recalibration; None where not scored.
-        vanilla_agreement: The agreement without recalibration; None where not scored.
-        vanilla_divergence: The divergence without recalibration; None where not scored.
+        values: Scores on the sub-validation images, named as in `eagleeye.scores.COLUMNS`: after adaptive BN, and where
+            asked for without recalibration.
+        images: The scores after adaptive BN image by image, by name, as `eagleeye.confidence.Evidence.pack` packs them.
+            Kept of all, about four bytes an image together, so that another score can rank without scoring anew.
         seconds: Wall-clock time of the evaluation; no part of the result.
     """
 
-    accuracy: float
-    loss: float
-    agreement: float
-    divergence: float
-    correct: bytes
-    losses: bytes
-    agrees: bytes
-    divergences: bytes
-    vanilla_accuracy: float | None = None
-    vanilla_loss: float | None = None
-    vanilla_agreement: float | None = None
-    vanilla_divergence: float | None = None
+    values: Mapping[str, float]
+    images: Mapping[str, bytes]
     seconds: float | None = None
 
     def standing(self, score: str) -> Standing:
-        """What the race looks at, if it is decided by one of the four scores."""
-        packed = getattr(self, PACKED[score])
-        return Standing(merits({name: getattr(self, name) for name in PACKED}, score), unpack(packed, score))
-
-
-PACKED = {"accuracy": "correct", "loss": "losses", "agreement": "agrees", "divergence": "divergences"}
-"""Which attribute holds a score image by image."""
-COLUMNS = [field.name for field in fields(Scores)]
+        """What the race looks at, if it is decided by this score."""
+        return Standing(merits(self.values, score), SCORERS[score].evidence.unpack(self.images[score]))
 
 
 class Scorebook:
@@ -109,7 +79,7 @@ class Scorebook:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         try:
             self._connection = open_database(self._path, synchronous="FULL")
-            self._connection.execute(SCHEMA)
+            self._make_table()
         except sqlite3.Error as error:
             raise self._unusable(error) from error
 
@@ -128,7 +98,7 @@ class Scorebook:
             " WHERE search_key = ? AND calibration_images = ? AND images = ? ORDER BY candidate_id"
         )
         rows = self._run(query, (search_key, *astuple(rung))).fetchall()
-        return {candidate_id: _scores(*columns) for candidate_id, *columns in rows}
+        return {candidate_id: _scores(dict(zip(COLUMNS, columns, strict=True))) for candidate_id, *columns in rows}
 
     def record(
         self, search_key: str, candidate_id: str, rung: Rung, scores: Scores, statistics: bytes | None = None
@@ -145,9 +115,12 @@ class Scorebook:
         Raises:
             EvaluationError: The candidate is on record with other scores, or the record cannot be written.
         """
-        row = (search_key, candidate_id, *astuple(rung), *astuple(scores), statistics)
-        insert = f"INSERT INTO outcomes VALUES ({', '.join('?' for _ in row)}) ON CONFLICT DO NOTHING"  # noqa: S608
-        added = self._run(insert, row).rowcount
+        row = dict(zip(PLACE, (search_key, candidate_id, *astuple(rung)), strict=True)) | dict(scores.values)
+        row |= {SCORERS[name].images: packed for name, packed in scores.images.items()}
+        row |= {"seconds": scores.seconds, "statistics": statistics}
+        columns, marks = ", ".join(row), ", ".join("?" for _ in row)
+        insert = f"INSERT INTO outcomes ({columns}) VALUES ({marks}) ON CONFLICT DO NOTHING"  # noqa: S608 - as above
+        added = self._run(insert, tuple(row.values())).rowcount
         if not added:
             self._must_agree(self.known(search_key, rung)[candidate_id], scores, candidate_id)
 
@@ -180,6 +153,15 @@ class Scorebook:
                     self._connection.executemany(update, [(search_key, name) for name in candidate_ids])
             except sqlite3.Error as error:
                 raise self._unusable(error) from error
+
+    def _make_table(self) -> None:
+        with self._connection:
+            # Several processes may open a file at once: who comes second finds the columns there.
+            self._connection.execute("BEGIN IMMEDIATE")
+            self._connection.execute(SCHEMA)
+            there = {row[1] for row in self._connection.execute("PRAGMA table_info(outcomes)")}
+            for name in COLUMNS.keys() - there:  # scores that the file is older than
+                self._connection.execute(f"ALTER TABLE outcomes ADD COLUMN {name} {COLUMNS[name]}")
 
     def _run(self, statement: str, values: tuple[object, ...]) -> sqlite3.Cursor:
         with self._lock:
@@ -215,15 +197,15 @@ class Scorebook:
         )
 
 
-def _scores(*columns: Any) -> Scores:
-    found = dict(zip(COLUMNS, columns, strict=True))
-    vanilla = [] if found["vanilla_accuracy"] is None else ["vanilla_loss", "vanilla_agreement", "vanilla_divergence"]
-    missing = [name for name in ("loss", "divergence", *vanilla) if found[name] is None]
-    return Scores(**found | dict.fromkeys(missing, math.nan))
+def _scores(row: Mapping[str, Any]) -> Scores:
+    vanilla = {VANILLA + name: row[VANILLA + name] for name in SCORERS}
+    asked = any(value is not None for value in vanilla.values())
+    found = {name: row[name] for name in SCORERS} | (vanilla if asked else {})
+    values = {name: math.nan if value is None else value for name, value in found.items()}
+    return Scores(values, {name: row[scorer.images] for name, scorer in SCORERS.items()}, row["seconds"])
 
 
-def _comparable(scores: Scores) -> tuple[str, ...]:
+def _comparable(scores: Scores) -> tuple[object, ...]:
     # As text, because NaN differs from itself; without the time, which is never the same twice. Adding zero turns -0.0
     # into 0.0: SQLite does not keep the sign.
-    values = astuple(scores)[:-1]
-    return tuple(repr(value + 0.0 if isinstance(value, float) else value) for value in values)
+    return {name: repr(value + 0.0) for name, value in scores.values.items()}, scores.images

@@ -13,7 +13,6 @@ from typing import Any
 import pandas as pd
 import pyarrow.parquet as pq
 
-from eagleeye.scores import SIGNS
 from tasks.artifacts import GROUPS, OUTBOX, STRATEGIES, read_table, rows_of
 from tasks.bench import scoring_key
 from tasks.content_key import content_key
@@ -246,13 +245,13 @@ def candidates(
         scored: Sub-validation images and scores by id; candidates without a score are left out.
     """
     columns = ["id", "origin", "macs", "params", "macs_fraction", "params_fraction"]
-    figures = [*SIGNS, *(f"vanilla_{score}" for score in SIGNS), "seconds"]
     rows = strategies[strategies["id"].isin(list(scored))]
     return [
         Candidate(
             **{column: row[column] for column in columns},
             rates=dict(zip(groups, map(float, row["rates"]), strict=True)),
-            **{figure: getattr(scored[row["id"]][1], figure) for figure in figures},
+            scores=dict(scored[row["id"]][1].values),
+            seconds=scored[row["id"]][1].seconds,
             latency=None if pd.isna(row["latency"]) else float(row["latency"]),
             images=scored[row["id"]][0],
         )

@@ -14,7 +14,7 @@ from typing import Any
 
 import pandas as pd
 
-from eagleeye.scores import SIGNS
+from eagleeye.scores import SCORERS
 from tasks import tracking_text as words
 from tasks.artifacts import REFERENCE
 from tasks.content_key import content_key
@@ -221,7 +221,7 @@ class SearchRun:
         return nested
 
     def _log_candidate(self, candidate: Candidate) -> None:
-        score = getattr(candidate, self._ranked_by)
+        score = candidate.scores[self._ranked_by]
         name = words.run_name(candidate.id, score)
         tags = {CANDIDATE: candidate.id, PARENT: self.run_id}
         # The duration that the UI shows is that of the evaluation, not of its recording.
@@ -264,7 +264,7 @@ class SearchRun:
 
     def _chart(self) -> None:
         """Bring the parent's curves up to date: scores in the order of scoring, and the best so far."""
-        better = max if SIGNS[self._ranked_by] > 0 else min
+        better = max if SCORERS[self._ranked_by].sign > 0 else min
         curves = {EACH: self._scores, BEST: list(accumulate(self._scores, better))}
         curves = {name.format(self._ranked_by): curve for name, curve in curves.items()}
         while self._charted < len(self._scores):

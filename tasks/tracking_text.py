@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
 
-from eagleeye.scores import SIGNS
+from eagleeye.scores import COLUMNS, SCORERS, VANILLA
 
 SEARCH, CANDIDATE, FINETUNE = "eagleeye.search", "eagleeye.candidate", "eagleeye.finetune"
 WINNER, CHANGED, OUTCOME = "eagleeye.winner", "eagleeye.changed", "eagleeye.outcome"
 UPLOADS, STUDY = "eagleeye.uploads", "eagleeye.study"
 COSTS = ("macs", "params", "macs_fraction", "params_fraction")
 BUDGETS = ("macs_fraction", "params_fraction", "latency")
-FIGURES = (*SIGNS, *(f"vanilla_{score}" for score in SIGNS), *COSTS)
+FIGURES = (*COLUMNS, *COSTS)
 LONGEST_KEY, LONGEST_VALUE = 250, 6000  # MLflow's limits
 HIDDEN = "***"
 CREDENTIALS = r"(?<!/)//(?!/)(?:[^/\s]*|[^/\s:@]*:(?!\d+/)\S*)@"  # a password may hold an @ or a slash
@@ -37,14 +37,7 @@ class Candidate:
         params: Its parameters.
         macs_fraction: Its MACs as a fraction of the full network's.
         params_fraction: Its parameters as a fraction of the full network's.
-        accuracy: Top-1 on the sub-validation images, in [0, 1].
-        loss: Mean cross-entropy there.
-        agreement: Share of images there on which it chooses the unpruned network's class.
-        divergence: Mean Kullback-Leibler divergence there from the unpruned network's probabilities.
-        vanilla_accuracy: Without recalibration; None where not scored.
-        vanilla_loss: Without recalibration; None where not scored.
-        vanilla_agreement: Without recalibration; None where not scored.
-        vanilla_divergence: Without recalibration; None where not scored.
+        scores: On the sub-validation images, named as in `eagleeye.scores.COLUMNS`, as far as they are known.
         latency: Predicted milliseconds of a forward pass; None where no budget asks for it.
         seconds: Time of the evaluation; None where not measured.
         images: Sub-validation images that the scores are of.
@@ -57,21 +50,14 @@ class Candidate:
     params: int
     macs_fraction: float
     params_fraction: float
-    accuracy: float
-    loss: float
-    agreement: float
-    divergence: float
-    vanilla_accuracy: float | None = None
-    vanilla_loss: float | None = None
-    vanilla_agreement: float | None = None
-    vanilla_divergence: float | None = None
+    scores: Mapping[str, float]
     latency: float | None = None
     seconds: float | None = None
     images: int | None = None
 
     def figures(self) -> dict[str, float]:
         """What becomes a metric."""
-        values = {name: getattr(self, name) for name in (*FIGURES, "latency", "seconds", "images")}
+        values = dict(self.scores) | {name: getattr(self, name) for name in (*COSTS, "latency", "seconds", "images")}
         return {name: readable(name, value) for name, value in values.items() if value is not None}
 
 
@@ -203,17 +189,17 @@ def candidates_view(name: str, parent: str, candidate: Candidate, now: int, rank
             "xaxis": {"key": across, "type": "METRIC"},
             "yaxis": {"key": ranked_by, "type": "METRIC"},
         }
-        for across in (f"vanilla_{ranked_by}", "macs_fraction")
+        for across in (VANILLA + ranked_by, "macs_fraction")
     ]
     charts = [
         {"uuid": str(place), "runsCountToCompare": 100, **chart} for place, chart in enumerate([parallel, *scatters])
     ]
-    columns = [ranked_by, "images", *(score for score in SIGNS if score != ranked_by), f"vanilla_{ranked_by}", *BUDGETS]
+    columns = [ranked_by, "images", *(score for score in SCORERS if score != ranked_by), VANILLA + ranked_by, *BUDGETS]
     columns = [*(column for column in columns if column in measured), "final_accuracy"]
     state = {
         "searchFilter": f"tags.`mlflow.parentRunId` = '{parent}' and tags.`{CANDIDATE}` LIKE '%'",
         "orderByKey": f"metrics.`{ranked_by}`",
-        "orderByAsc": SIGNS[ranked_by] < 0,
+        "orderByAsc": SCORERS[ranked_by].sign < 0,
         "startTime": "ALL",
         "lifecycleFilter": "Active",
         "datasetsFilter": [],

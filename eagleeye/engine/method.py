@@ -73,13 +73,13 @@ class Outcome:
 
     @property
     def scores(self) -> dict[str, float]:
-        """All scores after adaptive BN, named as in `eagleeye.scores.SIGNS`."""
+        """All scores after adaptive BN, named as in `eagleeye.scores.SCORERS`."""
         return self.predictions.scores
 
     @property
     def correct(self) -> npt.NDArray[np.bool_]:
         """Per sub-validation image whether the candidate is right."""
-        return self.predictions.correct
+        return self.predictions.columns["accuracy"]
 
     @property
     def vanilla(self) -> Score | None:

@@ -6,20 +6,14 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from eagleeye.correlation import CEILING, Estimate
+from eagleeye.scores import SCORERS, VANILLA
 
-WITHOUT = "vanilla_"
 NAMES = {
-    "accuracy": "top-1 accuracy",
-    "loss": "cross-entropy",
-    "agreement": "agreement, no labels",
-    "divergence": "divergence, no labels",
+    **{name: scorer.title for name, scorer in SCORERS.items()},
     "mean_rank": "mean rank of these",
     "params": "parameters, no images",
     "accuracy_params": "mean rank of top-1 and parameters",
-    "vanilla_accuracy": "vanilla: top-1 accuracy",
-    "vanilla_loss": "vanilla: cross-entropy",
-    "vanilla_agreement": "vanilla: agreement",
-    "vanilla_divergence": "vanilla: divergence",
+    **{VANILLA + name: f"vanilla: {scorer.label}" for name, scorer in SCORERS.items()},
     CEILING: CEILING,
 }
 """What scores are called, in the order in which they are listed."""

@@ -11,9 +11,10 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from eagleeye.correlation import CEILING, Estimate
 from eagleeye.report.drawing import Picture
-from eagleeye.report.study_data import NAMES, WITHOUT, StudyData
+from eagleeye.report.study_data import NAMES, StudyData
 from eagleeye.report.theme import Theme, label, legend, new_figure
 from eagleeye.report.units import percent
+from eagleeye.scores import VANILLA
 
 AFTER = "Top-1 on the test set after fine-tuning (%)"
 MEASURES = {"pearson": "Pearson", "spearman": "Spearman", "kendall": "Kendall"}
@@ -110,7 +111,7 @@ def scatters(data: StudyData, theme: Theme) -> Figure:
     for axes, score, colour in zip(both, ("vanilla_accuracy", "accuracy"), (theme.second, theme.first), strict=True):
         _points(axes, data.drawn, score, "candidate", marker="o", markersize=5, color=colour, alpha=0.75)
         _points(axes, data.references, score, "evenly pruned", marker="D", markersize=7, color=theme.ink)
-        kind = "vanilla" if score.startswith(WITHOUT) else "adaptive BN"
+        kind = "vanilla" if score.startswith(VANILLA) else "adaptive BN"
         label(axes, theme, f"Score: top-1 before fine-tuning, {kind} (%)", AFTER)
         found = (f"{name} {bracketed(data.estimate(score, measure))}" for measure, name in MEASURES.items())
         axes.set_title("\n".join(found), color=theme.ink, fontsize=9, loc="left", linespacing=1.4)
@@ -196,7 +197,7 @@ def bracketed(found: Estimate) -> str:
 def _colour(score: str, theme: Theme) -> str:
     if score == CEILING:
         return theme.third
-    return theme.second if score.startswith(WITHOUT) else theme.first
+    return theme.second if score.startswith(VANILLA) else theme.first
 
 
 def _short(name: str) -> str:

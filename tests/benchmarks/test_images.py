@@ -7,10 +7,9 @@ import pytest
 from scipy import stats
 
 from benchmarks.images import spearman_by_images
-from eagleeye.confidence import KINDS
 from eagleeye.correlation import Bootstrap
-from eagleeye.scores import SIGNS
-from tasks.scorebook import PACKED, Scores
+from eagleeye.scores import SCORERS
+from tasks.scorebook import Scores
 
 
 def test_the_first_images_are_averaged_and_compared() -> None:
@@ -22,12 +21,14 @@ def test_the_first_images_are_averaged_and_compared() -> None:
         "agreement": random.random((12, 40)) < 0.5,
         "divergence": random.random((12, 40)).astype(np.float32),
     }
-    packed = [{PACKED[name]: KINDS[name](column[row]).pack() for name, column in values.items()} for row in range(12)]
-    found = [Scores(0.0, 0.0, 0.0, 0.0, **columns) for columns in packed]
+    packed = [
+        {name: SCORERS[name].evidence(column[row]).pack() for name, column in values.items()} for row in range(12)
+    ]
+    found = [Scores({}, columns) for columns in packed]
     table = spearman_by_images(found, accuracy, [10, 40], Bootstrap(resamples=50)).set_index(["images", "score"])
     assert len(table) == 8
     for (count, name), row in table.iterrows():
-        wanted = stats.spearmanr(SIGNS[name] * values[name][:, :count].mean(axis=1), accuracy).statistic
+        wanted = stats.spearmanr(SCORERS[name].sign * values[name][:, :count].mean(axis=1), accuracy).statistic
         # Losses are kept in half precision.
         assert row["value"] == pytest.approx(wanted, abs=0.02)
         assert row["low"] <= row["value"] <= row["high"]

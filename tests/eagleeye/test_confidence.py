@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from eagleeye.confidence import KINDS, Hits, Losses, unpack, weigh
-from eagleeye.scores import SIGNS
+from eagleeye.confidence import Evidence, Hits, Losses
 
 nats = st.lists(st.floats(0, 1000), min_size=1, max_size=40)
 
@@ -38,15 +37,13 @@ def test_losses_come_back_in_two_bytes_each(values: list[float]) -> None:
     np.testing.assert_allclose(back, np.minimum(values, 65504), rtol=2**-11, atol=2**-24)
 
 
-def test_every_score_has_the_kind_that_knows_which_way_is_better() -> None:
-    assert {name: 1 if kind is Hits else -1 for name, kind in KINDS.items()} == SIGNS
-
-
-@pytest.mark.parametrize("score", SIGNS)
-def test_evidence_is_as_exact_as_it_is_on_record(score: str) -> None:
-    values = np.random.default_rng(0).random(50)
-    found = weigh(values > 0.5 if SIGNS[score] > 0 else values, score)
-    np.testing.assert_array_equal(unpack(found.pack(), score).values, found.values)
+@pytest.mark.parametrize(
+    ("kind", "value", "exact", "rough"), [(Hits, 0.61239, "61.24%", "61.2%"), (Losses, 1.25, "1.2500", "1.250")]
+)
+def test_people_read_shares_in_per_cent_and_losses_in_nats(
+    kind: type[Evidence], value: float, exact: str, rough: str
+) -> None:
+    assert (kind.text(value), kind.text(value, exact=False)) == (exact, rough)
 
 
 def test_the_interval_of_a_share_is_wilsons() -> None:

@@ -57,7 +57,7 @@ def test_all_scores_have_their_names() -> None:
     with torch.no_grad():
         full = network(x).roll(1, dims=1)
     compared = predict(network, batches, full=full).scores
-    assert list(compared) == list(scores.SIGNS)
+    assert list(compared) == list(scores.SCORERS)
     with torch.no_grad():
         assert compared["agreement"] == scores.agreement(network(x), full).double().mean().item()
         assert compared["divergence"] == pytest.approx(scores.divergence(network(x), full).mean().item(), rel=1e-4)

@@ -58,6 +58,25 @@ def test_merits_grow_with_the_candidate_and_labels_decide_only_where_they_are_as
     assert scores.merits(unlabelled, "divergence") == (-0.3, 0.7)
 
 
+def test_every_score_is_decided_between_equals_by_one_that_needs_the_same() -> None:
+    for name, scorer in scores.SCORERS.items():
+        assert scorer.name == name
+        assert scores.SCORERS[scorer.second].compares == scorer.compares
+        assert scorer.second != name
+
+
+def test_a_share_is_better_the_larger_and_nats_the_smaller() -> None:
+    signs = {name: scorer.sign for name, scorer in scores.SCORERS.items()}
+    assert signs == {"accuracy": 1, "loss": -1, "agreement": 1, "divergence": -1}
+
+
+@pytest.mark.parametrize("name", scores.SCORERS)
+def test_evidence_is_as_exact_as_it_is_on_record(name: str) -> None:
+    scorer, values = scores.SCORERS[name], np.random.default_rng(0).random(50)
+    found = scorer.of(values > 0.5 if scorer.sign > 0 else values)
+    np.testing.assert_array_equal(scorer.evidence.unpack(found.pack()).values, found.values)
+
+
 def test_another_name_is_refused_with_what_is_allowed() -> None:
     with pytest.raises(ConfigError, match="'top1' is none of accuracy, loss, agreement, divergence"):
         scores.check_score("top1")

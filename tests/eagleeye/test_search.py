@@ -10,7 +10,7 @@ import eagleeye
 from eagleeye.engine import Engine, Method
 from eagleeye.errors import ConfigError
 from eagleeye.racing import Rung
-from eagleeye.scores import SIGNS
+from eagleeye.scores import SCORERS
 from eagleeye.search import search
 from tests.eagleeye import networks
 from tests.eagleeye.engine.conftest import SUB_VALIDATION, Setting, make_setting
@@ -59,18 +59,18 @@ def test_a_race_spends_all_images_on_few_and_does_not_depend_on_lanes(setting: S
         assert (row.accuracy, row.loss) == (full.loc[row.id, "accuracy"], full.loc[row.id, "loss"])
 
 
-@pytest.mark.parametrize("score", SIGNS)
+@pytest.mark.parametrize("score", SCORERS)
 def test_any_score_decides_the_race_and_all_are_in_the_table(setting: Setting, score: str) -> None:
     ranking = race(setting, 2, Rung(8, 20), score)
     pd.testing.assert_frame_equal(race(setting, 1, Rung(8, 20), score), ranking)
     assert (ranking["ranked_by"] == score).all()
     full = race(setting, 2, None, score).set_index("id")
     for images, rows in ranking.groupby("images"):
-        assert (SIGNS[score] * rows[score]).is_monotonic_decreasing
+        assert (SCORERS[score].sign * rows[score]).is_monotonic_decreasing
         if images == SUB_VALIDATION:
             assert 2 <= len(rows) <= 4
             pd.testing.assert_frame_equal(
-                rows.set_index("id")[list(SIGNS)], full.loc[rows["id"], list(SIGNS)], check_exact=True
+                rows.set_index("id")[list(SCORERS)], full.loc[rows["id"], list(SCORERS)], check_exact=True
             )
     assert ranking["score_low"].le(ranking[score]).all()
     assert ranking["score_high"].ge(ranking[score]).all()

@@ -16,24 +16,18 @@ from tasks.tracking import Store as MlflowStore
 from tasks.tracking_text import Candidate
 
 KEY = "5e" * 32
+VANILLA = {"vanilla_accuracy": 0.1, "vanilla_loss": 2.5, "vanilla_agreement": 0.2, "vanilla_divergence": 2.6}
 GROUPS = ("conv1", "layer1.0.conv1", "layer2.0.conv1")
 
 
-def candidate(row: int, accuracy: float, **changes) -> Candidate:
+def candidate(row: int, accuracy: float, vanilla=VANILLA, **changes) -> Candidate:
     rates = dict(zip(GROUPS, (0.1, 0.25, row / 100), strict=True))
     made = Candidate(
         f"s{row:04d}",
         "uniform",
         rates,
         *(20_400_000 + row, 136_000, 0.5, 0.5),
-        accuracy,
-        loss=2.0 - accuracy,
-        agreement=0.6,
-        divergence=0.7,
-        vanilla_accuracy=0.1,
-        vanilla_loss=2.5,
-        vanilla_agreement=0.2,
-        vanilla_divergence=2.6,
+        {"accuracy": accuracy, "loss": 2.0 - accuracy, "agreement": 0.6, "divergence": 0.7} | vanilla,
         seconds=2.0,
     )
     return replace(made, **changes)

@@ -75,8 +75,10 @@ def _table() -> pd.DataFrame:
 def _record(params: Params, context: Heard, pause: float = 0.0) -> None:
     """What the stages of a small search record, in the order in which they do."""
     table = _table()
-    rest = (0.8, 0.3, b"", b"", b"", b"", 0.1, 2.0, 0.1, 2.0, 0.01)
-    scores = {row["id"]: Scores(row["accuracy"], row["loss"], *rest) for row in table.to_dict("records")}
+    rest = {"agreement": 0.8, "divergence": 0.3}
+    rest |= {"vanilla_accuracy": 0.1, "vanilla_loss": 2.0, "vanilla_agreement": 0.1, "vanilla_divergence": 2.0}
+    rows = table.to_dict("records")
+    scores = {row["id"]: Scores({name: row[name] for name in ("accuracy", "loss")} | rest, {}, 0.01) for row in rows}
     with record_search(params, context) as recorder:
         recorder.log_settings(params)
         recorder.log_dataset("calibration", Path("ranking.parquet"), use="calibration")
@@ -314,7 +316,7 @@ def test_candidates_appear_while_the_search_runs(project):
     uri, table = f"sqlite:///{project}/live.db", _table()
     with record_search(_params(uri), Heard()) as recorder:
         for row in range(3):
-            recorder.log_candidates(table, {f"s{row:04d}": (100, Scores(0.5, 1.0, 0.8, 0.3, b"", b"", b"", b""))})
+            recorder.log_candidates(table, {f"s{row:04d}": (100, Scores({"accuracy": 0.5}, {}))})
             deadline = time.monotonic() + 60
             # Who looks at a store that is not there makes one.
             while not (project / "live.db").exists() or len(picture(uri)["runs"]) < row + 2:

@@ -14,7 +14,7 @@ from rich.console import Console
 
 import eagleeye
 from eagleeye.racing import Rung
-from eagleeye.scores import SIGNS
+from eagleeye.scores import SCORERS
 from eagleeye.strategies import Shell, Strategy, evolve
 from eagleeye.strategies.collect import Scored
 from tasks import artifacts, bench, evaluate, scoring
@@ -112,7 +112,7 @@ def test_another_score_races_and_ranks_anew_from_what_is_on_record(search: Searc
     keys = pd.DataFrame({"images": drawn["images"], **turned, "id": drawn["id"]})
     assert list(drawn["id"]) == list(keys.sort_values(list(keys), ascending=[False, False, False, True])["id"])
     same = before.merge(ranking, on=["id", "images"])
-    for name in SIGNS:
+    for name in SCORERS:
         assert same[f"{name}_x"].equals(same[f"{name}_y"])
     # And back: nothing is scored, the tables are the same.
     assert run_stage("evaluate", search.params).items == []
@@ -137,8 +137,9 @@ def test_scores_on_record_are_the_means_of_what_is_kept_image_by_image(search: S
         found = book.known(scoring_key(search.params), Rung(16, 100))
     assert len(found) == 7
     for scores in found.values():
-        merits = scores.accuracy, -scores.loss, scores.agreement, -scores.divergence
-        for name, merit in zip(SIGNS, merits, strict=True):
+        found = scores.values
+        merits = found["accuracy"], -found["loss"], found["agreement"], -found["divergence"]
+        for name, merit in zip(SCORERS, merits, strict=True):
             standing = scores.standing(name)
             assert standing.merits[0] == merit
             mean = standing.evidence.values.astype(np.float64).mean()
@@ -244,8 +245,11 @@ def test_an_item_scored_again_from_its_pickle_gives_the_same_bits(search: Search
     assert [entry.begun[0] for entry in final if entry.begun] == [16] * len(final)
     for entry in final:
         row = scoring.score(pickle.loads(shared), pickle.loads(pickle.dumps(entry)))  # noqa: S301 - our own
-        assert (row.scores.accuracy, row.scores.loss) == (table["accuracy"][row.id], table["loss"][row.id])
-        assert row.scores.correct == table["evidence"][row.id]
+        assert (row.scores.values["accuracy"], row.scores.values["loss"]) == (
+            table["accuracy"][row.id],
+            table["loss"][row.id],
+        )
+        assert row.scores.images["accuracy"] == table["evidence"][row.id]
 
 
 def test_the_same_widths_under_another_id_have_a_score_already(search: Search) -> None:

@@ -121,9 +121,9 @@ def test_scores_made_from_shipped_files_are_the_same_bits(
     bench._open.cache_clear()
     rows = work_on(scoring.score, shipment, contents.__getitem__, items, 1)
     last = {row.id: row.scores for row in rows}
-    assert {name: found.correct for name, found in last.items()} == table["evidence"].to_dict()
-    assert {name: found.divergence for name, found in last.items()} == table["divergence"].to_dict()
-    assert {name: found.loss for name, found in last.items()} == table["loss"].to_dict()
+    assert {name: found.images["accuracy"] for name, found in last.items()} == table["evidence"].to_dict()
+    assert {name: found.values["divergence"] for name, found in last.items()} == table["divergence"].to_dict()
+    assert {name: found.values["loss"] for name, found in last.items()} == table["loss"].to_dict()
 
 
 def test_a_machine_that_would_score_otherwise_is_refused(search: Search, monkeypatch: pytest.MonkeyPatch) -> None:

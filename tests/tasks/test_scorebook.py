@@ -22,11 +22,14 @@ from tasks.scorebook import Scorebook, Scores
 RUNG = Rung(256, 1024)
 BITS, NATS = Hits(np.array([True, False, True])).pack(), Losses(np.array([0.5, 3.0, 0.25])).pack()
 ALIKE, APART = Hits(np.array([True, True, False])).pack(), Losses(np.array([0.75, 1.0, 0.0])).pack()
+IMAGES = {"accuracy": BITS, "loss": NATS, "agreement": ALIKE, "divergence": APART}
 VANILLA = {"vanilla_accuracy": 0.11, "vanilla_loss": 7.5, "vanilla_agreement": 0.12, "vanilla_divergence": 6.5}
 
 
 def made(accuracy: float, loss: float, **changes) -> Scores:
-    return Scores(accuracy, loss, 0.7, 0.9, BITS, NATS, ALIKE, APART, **changes)
+    vanilla = {name: changes.pop(name) for name in VANILLA if name in changes}
+    values = {"accuracy": accuracy, "loss": loss, "agreement": 0.7, "divergence": 0.9, **vanilla}
+    return Scores(values, IMAGES, **changes)
 
 
 SCORES = made(0.6123, 1.25, **VANILLA, seconds=0.7)
@@ -37,9 +40,10 @@ import sys
 from eagleeye.racing import Rung
 from tasks.scorebook import Scorebook, Scores
 book = Scorebook(sys.argv[1])
-rest = 0.5, 1.5, b"1", b"2", b"3", b"4"
+images = {"accuracy": b"1", "loss": b"2", "agreement": b"3", "divergence": b"4"}
 for row in range(10**6):
-    book.record("search", f"s{row:06d}", Rung(256, 1024), Scores(row / 1e6, row / 7, *rest, seconds=0.1))
+    values = {"accuracy": row / 1e6, "loss": row / 7, "agreement": 0.5, "divergence": 1.5}
+    book.record("search", f"s{row:06d}", Rung(256, 1024), Scores(values, images, seconds=0.1))
     print(row, flush=True)
 """
 
@@ -70,18 +74,14 @@ finite_or_not = st.floats()
 @given(
     scores=st.builds(
         Scores,
-        accuracy=st.floats(0, 1),
-        loss=finite_or_not,
-        agreement=st.floats(0, 1),
-        divergence=finite_or_not,
-        correct=st.binary(),
-        losses=st.binary(),
-        agrees=st.binary(),
-        divergences=st.binary(),
-        vanilla_accuracy=st.floats(0, 1),
-        vanilla_loss=finite_or_not,
-        vanilla_agreement=st.floats(0, 1),
-        vanilla_divergence=finite_or_not,
+        values=st.fixed_dictionaries(
+            {
+                f"{kind}{name}": st.floats(0, 1) if name in ("accuracy", "agreement") else finite_or_not
+                for kind in ("", "vanilla_")
+                for name in IMAGES
+            }
+        ),
+        images=st.fixed_dictionaries(dict.fromkeys(IMAGES, st.binary())),
     )
 )
 def test_numbers_come_back_bit_for_bit(tmp_path_factory, scores):
@@ -89,8 +89,10 @@ def test_numbers_come_back_bit_for_bit(tmp_path_factory, scores):
         book.record("search", "s0000", RUNG, scores)
         book.record("search", "s0000", RUNG, scores)  # and equal themselves, NaN included
         back = book.known("search", RUNG)["s0000"]
-    for name, before in vars(scores).items():
-        after = getattr(back, name)
+    assert back.images == scores.images
+    assert back.values.keys() == scores.values.keys()
+    for name, before in scores.values.items():
+        after = back.values[name]
         assert before == after or (math.isnan(before) and math.isnan(after)), name
 
 
@@ -128,8 +130,9 @@ def test_every_record_outlives_sigkill_at_once(tmp_path):
             len(announced),
             len(announced) + 1,
         )  # one may be on record but not yet announced
-        rest = 0.5, 1.5, b"1", b"2", b"3", b"4"
-        wanted = [Scores(row / 1e6, row / 7, *rest, seconds=0.1) for row in range(len(known))]
+        images = {"accuracy": b"1", "loss": b"2", "agreement": b"3", "divergence": b"4"}
+        rest = {"agreement": 0.5, "divergence": 1.5}
+        wanted = [Scores({"accuracy": row / 1e6, "loss": row / 7} | rest, images, 0.1) for row in range(len(known))]
         assert known == {f"s{row:06d}": scores for row, scores in enumerate(wanted)}
         book.record("search", "next", RUNG, SCORES)
 
@@ -172,7 +175,19 @@ def test_several_processes_open_a_new_file_at_once_and_write_the_same_candidates
     with Scorebook(path) as book:
         known = book.known("search", RUNG)
     assert len(known) == 40 + 4 * 40
-    assert all(known[f"s{row:04d}"].accuracy == row / 40 for row in range(40))
+    assert all(known[f"s{row:04d}"].values["accuracy"] == row / 40 for row in range(40))
+
+
+def test_a_file_older_than_a_score_is_given_its_columns(tmp_path):
+    path = tmp_path / "scores.sqlite"
+    Scorebook(path).close()
+    older = sqlite3.connect(path)
+    for column in ("divergence", "divergences", "vanilla_divergence"):
+        older.execute(f"ALTER TABLE outcomes DROP COLUMN {column}")
+    older.close()
+    with Scorebook(path) as book:
+        book.record("a", "s0000", RUNG, SCORES)
+        assert book.known("a", RUNG) == {"s0000": SCORES}
 
 
 def test_threads_share_one_object(tmp_path):

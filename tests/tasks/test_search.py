@@ -44,11 +44,11 @@ def test_candidates_are_rows_with_their_scores():
     table = pd.DataFrame(
         [{**row, "id": name, "latency": ms, "rates": [0.1, 0.2]} for name, ms in (("a", 1.5), ("b", None))]
     )
-    packed = (b"x", b"x", b"x", b"x")
-    scored = {"b": (100, Scores(0.5, math.nan, 0.6, 0.7, *packed, seconds=2.0))}
+    values = {"accuracy": 0.5, "loss": 1.0, "agreement": 0.6, "divergence": 0.7}
+    scored = {"b": (100, Scores(values | {"loss": math.nan}, {}, seconds=2.0))}
     (found,) = candidates(["conv1", "conv2"], table, scored)
     assert (found.id, found.rates, found.images, found.latency) == ("b", {"conv1": 0.1, "conv2": 0.2}, 100, None)
-    assert math.isnan(found.loss)
-    (found,) = candidates(["conv1", "conv2"], table, {"a": (100, Scores(0.5, 1.0, 0.6, 0.7, *packed))})
-    assert (found.latency, found.vanilla_accuracy, found.macs) == (1.5, None, 5)
-    assert (found.accuracy, found.loss, found.agreement, found.divergence) == (0.5, 1.0, 0.6, 0.7)
+    assert math.isnan(found.scores["loss"])
+    (found,) = candidates(["conv1", "conv2"], table, {"a": (100, Scores(values, {}))})
+    assert (found.latency, found.seconds, found.macs) == (1.5, None, 5)
+    assert found.scores == values

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from eagleeye.scores import SIGNS
+from eagleeye.scores import SCORERS
 from tests.tasks.recorded import BEST_SO_FAR, CANDIDATES, KEY, Store, assert_recorded_once, candidate, onnx_file, rows
 
 ROOT = Path(__file__).parents[2]
@@ -156,11 +156,10 @@ def test_many_groups_and_odd_names_are_recorded(store):
 
 
 def test_unmeasured_and_undefined_figures(store):
-    unscored = dict.fromkeys(f"vanilla_{score}" for score in SIGNS)
-    bare = candidate(0, 0.5, **unscored, seconds=None)
+    bare = candidate(0, 0.5, vanilla={}, seconds=None)
     with store.search() as run:
-        run.log_candidates(rows([bare, candidate(1, 0.5, vanilla_loss=float("nan"))]))
-    assert set(store.figures("s0000")) == {*SIGNS, "macs", "params", "macs_fraction", "params_fraction"}
+        run.log_candidates(rows([bare, candidate(1, 0.5, vanilla={"vanilla_loss": float("nan")})]))
+    assert set(store.figures("s0000")) == {*SCORERS, "macs", "params", "macs_fraction", "params_fraction"}
     query = "SELECT is_nan FROM metrics WHERE key = 'vanilla_loss' AND run_uuid = ?"
     assert store.rows(query, store.run_id("s0001")) == [(1,)]
 

@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from mlflow.utils.validation import _validate_metric_name, _validate_param_name
 
-from eagleeye.scores import SIGNS
+from eagleeye.scores import SCORERS
 from tasks.tracking_text import (
     Candidate,
     candidates_view,
@@ -58,7 +58,8 @@ def test_a_candidate_names_its_score():
 
 
 def test_figures_leave_out_what_was_not_measured():
-    candidate = Candidate("s0000", "uniform", {}, 10, 5, 0.500012, 0.25, 0.61234567, 1.5, 0.75, 0.5)
+    scores = {"accuracy": 0.61234567, "loss": 1.5, "agreement": 0.75, "divergence": 0.5}
+    candidate = Candidate("s0000", "uniform", {}, 10, 5, 0.500012, 0.25, scores)
     assert candidate.figures() == {
         "accuracy": 0.61234567,
         "loss": 1.5,
@@ -113,9 +114,10 @@ def test_quantities_are_short(value, shown):
     assert f"| x | {shown} | {shown} |" in describe(PARAMS, metrics, {}, LINKS)
 
 
-def _state(groups, ranked_by="accuracy", **measured):
+def _state(groups, ranked_by="accuracy", vanilla=None, **measured):
     rates = dict.fromkeys(groups, 0.1)
-    candidate = Candidate("s0", "uniform", rates, 10, 5, 0.5, 0.25, 0.6, 1.5, 0.7, 0.4, **measured)
+    scores = {"accuracy": 0.6, "loss": 1.5, "agreement": 0.7, "divergence": 0.4} | (vanilla or {})
+    candidate = Candidate("s0", "uniform", rates, 10, 5, 0.5, 0.25, scores, **measured)
     view = json.loads(candidates_view("name", "run", candidate, 7, ranked_by))
     kind, packed = view["state"].split(";")
     assert (view["name"], view["createdAt"], kind) == ("name", 7, "deflate")
@@ -139,7 +141,7 @@ def test_the_view_lists_one_search_best_first():
 
 
 def test_the_view_is_about_the_score_that_ranks():
-    state = _state(["a"], "divergence", vanilla_divergence=0.9, vanilla_accuracy=0.1)
+    state = _state(["a"], "divergence", {"vanilla_divergence": 0.9, "vanilla_accuracy": 0.1})
     assert (state["orderByKey"], state["orderByAsc"]) == ("metrics.`divergence`", True)
     assert state["selectedColumns"][0] == "metrics.`divergence`"
     assert "metrics.`vanilla_accuracy`" not in state["selectedColumns"]
@@ -150,7 +152,7 @@ def test_the_view_is_about_the_score_that_ranks():
 
 
 def test_the_view_has_columns_for_the_score_and_every_budget_that_is_measured():
-    columns = [f"metrics.`{name}`" for name in (*SIGNS, "macs_fraction", "params_fraction")]
+    columns = [f"metrics.`{name}`" for name in (*SCORERS, "macs_fraction", "params_fraction")]
     assert _state(["a"])["selectedColumns"] == [*columns, "metrics.`final_accuracy`"]
     measured = _state(["a"], latency=2.5, images=100)["selectedColumns"]
     assert set(measured) - set(columns) == {f"metrics.`{name}`" for name in ("latency", "images", "final_accuracy")}

@@ -153,18 +153,18 @@ def test_candidates_are_compared_with_the_unpruned_network(kind: type[nn.Module]
             eagleeye.adapt_batch_norm(thin, setting.calibration)
         with torch.no_grad():
             outputs = thin(inputs)
-        assert len(predictions.agrees) == 40
-        assert (predictions.agrees != scores.agreement(outputs, full)[:40].numpy()).sum() <= 1
+        assert len(predictions.columns["agreement"]) == 40
+        assert (predictions.columns["agreement"] != scores.agreement(outputs, full)[:40].numpy()).sum() <= 1
         wanted = scores.divergence(outputs, full)[:40].numpy()
-        np.testing.assert_allclose(predictions.divergences, wanted, rtol=1e-2, atol=1e-3)
+        np.testing.assert_allclose(predictions.columns["divergence"], wanted, rtol=1e-2, atol=1e-3)
 
 
 def test_the_unpruned_network_does_not_diverge_from_itself(setting: Setting) -> None:
     engine = engine_of(setting, Method(precision="bfloat16"))
     whole = engine.score([group.channels for group in setting.space.groups], vanilla=True)
-    assert whole.vanilla_predictions.agrees.all()
-    assert whole.vanilla_predictions.divergences.max() < 1e-9
-    assert whole.predictions.divergences.max() > 1e-6
+    assert whole.vanilla_predictions.columns["agreement"].all()
+    assert whole.vanilla_predictions.columns["divergence"].max() < 1e-9
+    assert whole.predictions.columns["divergence"].max() > 1e-6
 
 
 def test_the_unpruned_networks_outputs_do_not_depend_on_how_many_were_asked_for_first(setting: Setting) -> None:
