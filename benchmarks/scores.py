@@ -30,7 +30,7 @@ from eagleeye.correlation import FEWEST, regret
 from eagleeye.data import Batches
 from eagleeye.engine.precision import choose_precision
 from eagleeye.files import written_whole
-from eagleeye.scores import SIGNS, agreement, correct, cross_entropy, divergence
+from eagleeye.scores import SCORERS
 from eagleeye.strategies import Shell, Strategy
 from eagleeye.train import Recipe
 
@@ -43,7 +43,7 @@ COUNTS = (128, 256, 512, 1024, 2048, 4992)
 """Images of a set, whole blocks; sets of the same size share none."""
 DRAWN = 28
 """Candidates that are drawn; the first of them are scored, so that another number scores the same ones."""
-BY = {**SIGNS, "output error": -1}
+BY = {**{name: scorer.sign for name, scorer in SCORERS.items()}, "output error": -1}
 """What ranks. Output error: the outputs' squared distance from the unpruned network's, relative to those."""
 COLUMNS = ("subject", "budget", "candidate", "calibration", "block", *BY)
 
@@ -114,10 +114,7 @@ def looks(subject: Subject, full: Tensor, strategy: Strategy, calibration: list[
             adapt_batch_norm(network, images.between(seen, min(count, len(subject.rows[0]))), seen=seen)
         seen, logits = count, _outputs(subject, network)
         columns = (
-            correct(logits, labels),
-            cross_entropy(logits, labels),
-            agreement(logits, full),
-            divergence(logits, full),
+            *(scorer.measure(logits, full if scorer.compares else labels) for scorer in SCORERS.values()),
             (logits - full).square().sum(dim=1) / full.square().sum(dim=1),
         )
         for block in range(len(labels) // BLOCK):

@@ -137,8 +137,8 @@ def test_scores_on_record_are_the_means_of_what_is_kept_image_by_image(search: S
         found = book.known(scoring_key(search.params), Rung(16, 100))
     assert len(found) == 7
     for scores in found.values():
-        found = scores.values
-        merits = found["accuracy"], -found["loss"], found["agreement"], -found["divergence"]
+        values = scores.values
+        merits = values["accuracy"], -values["loss"], values["agreement"], -values["divergence"]
         for name, merit in zip(SCORERS, merits, strict=True):
             standing = scores.standing(name)
             assert standing.merits[0] == merit
@@ -166,7 +166,7 @@ def test_generations_are_bred_from_the_score_that_ranks_the_higher_the_better(
     candidates = pd.read_parquet(artifacts.CANDIDATES).set_index("id")
     assert sorted(seen) == ["even", "s0000", "s0001", "s0002"]
     for name, fitness in seen.items():
-        assert fitness == -found["-".join(map(str, candidates["widths"][name]))].loss
+        assert fitness == -found["-".join(map(str, candidates["widths"][name]))].values["loss"]
 
 
 @pytest.mark.parametrize("by", ["accuracy", "loss"])
@@ -176,10 +176,10 @@ def test_a_winner_at_chance_is_told_whatever_score_ranks(search: Search, by: str
     right = pd.read_parquet(artifacts.SCORES)["accuracy"].max()
     with Scorebook(artifacts.SCOREBOOK) as book:
         scores = next(iter(book.known(scoring_key(params), Rung(16, 100)).values()))
-    check_best_score(opened, replace(scores, accuracy=right), context)
+    check_best_score(opened, replace(scores, values={**scores.values, "accuracy": right}), context)
     assert context.warned == []
     # One that cannot make up its mind loses little and is right by chance.
-    check_best_score(opened, replace(scores, accuracy=0.1, loss=2.3), context)
+    check_best_score(opened, replace(scores, values={**scores.values, "accuracy": 0.1, "loss": 2.3}), context)
     assert context.warned[0].startswith("the best candidate is right on 10.00%, which is chance")
 
 
