@@ -150,12 +150,13 @@ def picture(uri: str, experiment: str = "eagleeye") -> dict[str, Any]:
     client = MlflowClient(uri)
     found = client.get_experiment_by_name(experiment)
     runs = client.search_runs([found.experiment_id], max_results=5000) if found else []
+    tags = found.tags if found else {}  # a store just made has no experiment yet
     names = {run.info.run_id: run.info.run_name for run in runs}
     assert len(set(names.values())) == len(runs), "two runs of one name"
     models = client.search_logged_models([found.experiment_id]) if found else []
     return {
         "runs": {run.info.run_name: _shown(client, run, names) for run in runs},
-        "views": [value and name.split(".")[1] for name, value in found.tags.items() if "sharedView" in name],
+        "views": [value and name.split(".")[1] for name, value in tags.items() if "sharedView" in name],
         "models": sorted((model.name, str(model.status), names[model.source_run_id]) for model in models),
         "registry": [
             {
