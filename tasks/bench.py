@@ -25,7 +25,7 @@ from eagleeye.strategies import Strategy
 from tasks.artifacts import BASELINE, CALIBRATION, DECODED, LIBRARY, SUB_VALIDATION, require
 from tasks.content_key import content_key
 from tasks.images import choose_device, open_subset, preprocess
-from tasks.importance import measure_activations, open_criterion
+from tasks.importance import images_in_turn, measure_activations, open_criterion
 from tasks.network import load_network
 from tasks.params import Params
 from tasks.scorebook import Scores
@@ -100,9 +100,12 @@ class Bench:
             torch.set_num_threads(1)
 
     def prune(self, strategy: Strategy | Sequence[float]) -> nn.Module:
-        """The pruned network, BN statistics as they were, channels last in memory like the images."""
+        """The pruned network as fine-tuning finds it, BN statistics as they were, channels last like the images."""
         method = self.engine.method
-        small: nn.Module = prune(self.network, self.space, strategy, criterion=method.criterion, refit=method.refit)
+        images = images_in_turn(self.params, self.engine.calibration)
+        small: nn.Module = prune(
+            self.network, self.space, strategy, criterion=method.criterion, refit=method.refit, in_turn=images
+        )
         return small.to(memory_format=torch.channels_last)
 
     @property

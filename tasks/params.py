@@ -175,13 +175,16 @@ class Importance(Section):
     )
     aggregate: Literal["sum", "mean", "max", "first"] = Field(description="one score from layers that share a channel")
     seed: Seed = Field(description="of criterion random")
-    refit: bool = Field(description="refit layers that lose inputs, in closed form and without labels")
+    refit: bool | Literal["in_turn"] = Field(
+        description="refit layers that lose inputs, in closed form and without labels; in_turn = those of the networks"
+        " that are fine-tuned once more, one after another, to what each reads there"
+    )
     images: Count = Field(description="calibration images that obs and refit measure activations on; all, if fewer")
 
     @property
     def measures(self) -> bool:
         """Whether activations are measured."""
-        return self.refit or self.criterion == "obs"
+        return bool(self.refit) or self.criterion == "obs"
 
 
 class Evaluate(Section):

@@ -24,6 +24,7 @@ from eagleeye.engine.slot import Slot
 from eagleeye.engine.start import Start, fits
 from eagleeye.errors import ConfigError, EvaluationError
 from eagleeye.evaluate import Predictions, check_outputs, predict
+from eagleeye.inputs import Inputs
 from eagleeye.running import is_full, run
 from eagleeye.strategies import Strategy
 
@@ -125,7 +126,7 @@ class Engine:
             self._adapt(slot, widths, wanted, begun)
             return Outcome(self._predict(slot, look, wanted, full), before, slot.statistics())
 
-    def network(self, strategy: Strategy | Sequence[int]) -> fx.GraphModule:
+    def network(self, strategy: Strategy | Sequence[int], *, in_turn: Inputs | None = None) -> fx.GraphModule:
         """A candidate as a network of its own, ready to be saved, exported or trained on.
 
         Pruned by the engine's criterion, with BN statistics re-estimated on all calibration images as a search's winner
@@ -134,20 +135,35 @@ class Engine:
 
         Args:
             strategy: The candidate, or its widths in group order.
+            in_turn: Calibration images as one batch: the layers are refitted once more, one after another, as in
+                `prune`. The network is then better than its score says.
 
         Returns:
             The network on the engine's device, in evaluation mode; its tensors are its own.
 
         Raises:
             StrategyError: The strategy does not fit the space.
+            ConfigError: `in_turn` where the method does not refit.
             EvaluationError: Its statistics cannot be re-estimated.
         """
         widths = strategy.widths if isinstance(strategy, Strategy) else strategy
+        if in_turn is not None and self.method.refit is None:
+            raise ConfigError("in_turn: candidates are not refitted; give the engine a method with refit")
         slot = Slot(self.whole)
         slot.fill(widths)
+        if in_turn is not None:
+            return self._in_turn(slot, widths, in_turn)
         self._adapt(slot, widths, len(self.calibration.labels), None)
         # A copy: the slot shares those of the trained network's tensors that lose no channel.
         return self.whole.as_given(copy.deepcopy(slot.network))
+
+    def _in_turn(self, slot: Slot, widths: Sequence[int], images: Inputs) -> fx.GraphModule:
+        assert self.method.refit is not None
+        network = self.whole.as_given(copy.deepcopy(slot.network))
+        self.method.refit.in_turn(network, self.whole.kept(widths), images)
+        if slot.norms:
+            adapt_batch_norm(network, self.calibration, mode=self.method.mode, iterations=self.method.iterations)
+        return network
 
     def full_outputs(self, images: int | None = None) -> Tensor:
         """The unpruned network's logits for sub-validation images (images, classes), at least float32; computed once.

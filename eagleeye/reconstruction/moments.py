@@ -63,14 +63,19 @@ def measure(network: fx.GraphModule, consumers: Sequence[Consumer], batches: Ite
     with evaluating(network), torch.no_grad():
         for batch in batches:
             with explained(network, batch):
-                watch.run(*_positional(network, to_precision(batch, dtype)))
+                watch.run(*positional(network, to_precision(batch, dtype)))
     if not watch.keys:
         raise EvaluationError("importance obs: there are no calibration images; give at least one batch")
     return [watch.moments(consumer) for consumer in consumers]
 
 
-def _positional(network: fx.GraphModule, inputs: Inputs) -> list[Any]:
-    """The network's arguments in the order of its graph."""
+def positional(network: fx.GraphModule, inputs: Inputs) -> list[Any]:
+    """A network's arguments in the order of its graph.
+
+    Args:
+        network: A traced network.
+        inputs: As in `eagleeye.inputs`.
+    """
     args, kwargs = bind(network, inputs)
     names = [node.target for node in network.graph.nodes if node.op == "placeholder"]
     return [*args, *(kwargs[str(name)] for name in names[len(args) :] if name in kwargs)]

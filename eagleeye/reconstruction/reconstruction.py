@@ -15,10 +15,13 @@ from torch import Tensor, fx, nn
 
 from eagleeye.channels.plain import plain
 from eagleeye.channels.space import Space
+from eagleeye.channels.steps import Kept
 from eagleeye.channels.ties import FIXED, Ids
 from eagleeye.errors import ConfigError, StrategyError
 from eagleeye.importance.filters import l1_norm
+from eagleeye.inputs import Inputs
 from eagleeye.reconstruction.consumers import Block, Consumer, find_consumers
+from eagleeye.reconstruction.in_turn import refit_in_turn
 from eagleeye.reconstruction.moments import Moments, measure
 from eagleeye.reconstruction.order import Layer, eliminate
 from eagleeye.reconstruction.refit import Refit, by_channel, inputs_last
@@ -152,13 +155,30 @@ class Reconstruction:
                 self._refits[key] = Refit(self.space, self.network, self.consumers, self.moments, order, self.ridge)
             return self._refits[key]
 
+    def in_turn(self, thin: fx.GraphModule, kept: Kept, inputs: Inputs) -> None:
+        """Refit a pruned network's layers one after another, each to what it reads there.
+
+        Layers that are called more than once, transposed convolutions, and those with too many inputs for the images
+        keep what `refit` gave them. Without anything removed nothing changes.
+
+        Args:
+            thin: The pruned network; its weights and biases change, its BN statistics do not.
+            kept: Whether a channel stays, by id.
+            inputs: Calibration images as one batch, on the network's device.
+
+        Raises:
+            EvaluationError: The network does not take them.
+        """
+        if not kept.all():
+            axes = {(axis.tensor, axis.axis): axis.ids for axis in self.space.axes}
+            refit_in_turn(self.network, thin, self.consumers, axes, kept, inputs, self.ridge)
+
     def check(self, model: nn.Module) -> None:
         """Check that a model is the one that this was measured with.
 
         Raises:
             StrategyError: Its weights are others.
         """
-        model = plain(model)
         model = plain(model)
         check_fits(model, self.space)
         for consumer in self.consumers:

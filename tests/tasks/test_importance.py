@@ -9,10 +9,11 @@ import eagleeye
 from eagleeye.cores import one_thread
 from eagleeye.data import Batches
 from eagleeye.errors import ConfigError
+from tasks import importance
 from tasks.artifacts import ALLOCATED, RANKING, SCOREBOOK, STRATEGIES, read_table
 from tasks.bench import _open, open_bench, scoring_key
 from tasks.images import preprocess
-from tasks.importance import BATCH
+from tasks.importance import BATCH, images_in_turn
 from tasks.params import Params
 from tasks.settings import override, read_params
 from tests.tasks.conftest import Search, run_stage
@@ -76,3 +77,34 @@ def test_widths_are_allocated_by_measured_errors_alone(search: Search) -> None:
     with pytest.raises(ConfigError, match=r"strategies\.allocated is true, but importance\.criterion is l1"):
         override(search.folder / "params.yaml", {"importance.criterion": "l1"})
         read_params(search.folder / "params.yaml")
+
+
+def test_what_is_fine_tuned_is_refitted_in_turn_and_scores_stay(
+    measured: Params, search: Search, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    once = open_bench(measured, scoring_key(measured))
+    override(search.folder / "params.yaml", {"importance.refit": "in_turn"})
+    params = read_params(search.folder / "params.yaml")
+    bench = open_bench(params, scoring_key(params))
+    calibration, method = bench.engine.calibration, bench.engine.method
+    wide = tuple(map(float, read_table(STRATEGIES)["rates"].iloc[0]))
+    count = min(params.importance.images, len(calibration.labels))
+    assert images_in_turn(measured, calibration) is None
+    images = images_in_turn(params, calibration)
+    assert images is not None
+    assert torch.equal(images, torch.cat(list(calibration.first(count))))
+    with one_thread():
+        pruned = bench.prune(wide).state_dict()
+        wanted = eagleeye.prune(
+            bench.network, bench.space, wide, criterion=method.criterion, refit=method.refit, in_turn=images
+        ).state_dict()
+        before = once.prune(wide).state_dict()
+    assert all(torch.equal(pruned[name], tensor) for name, tensor in wanted.items())
+    assert any(not torch.equal(before[name], tensor) for name, tensor in wanted.items())
+    widths = bench.space.widths_of(wide)
+    assert bench.engine.score(widths).score == once.engine.score(widths).score
+    # As many as may be in memory together, at least one.
+    pixels = images.shape[-2] * images.shape[-1]
+    for limit, left in ((3 * pixels + 1, 3), (1, 1)):
+        monkeypatch.setattr(importance, "PIXELS", limit)
+        assert torch.equal(images_in_turn(params, calibration), images[:left])

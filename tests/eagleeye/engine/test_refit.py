@@ -9,6 +9,7 @@ from torch import nn
 import eagleeye
 from eagleeye.engine import Engine, Method
 from eagleeye.engine.slot import Slot
+from eagleeye.errors import ConfigError
 from tests.eagleeye import networks
 from tests.eagleeye.engine.conftest import SUB_VALIDATION, make_setting
 
@@ -48,3 +49,24 @@ def test_by_default_candidates_are_those_of_second_order_importance_and_refitted
     eagleeye.adapt_batch_norm(wanted, setting.calibration)
     network = engine.network(widths)
     assert all(torch.allclose(tensor, wanted.state_dict()[name]) for name, tensor in network.state_dict().items())
+
+
+@pytest.mark.parametrize("kind", [networks.Residual, networks.Depthwise], ids=lambda kind: kind.__name__)
+def test_a_candidate_refitted_in_turn_is_the_pruned_network(kind: type[nn.Module]) -> None:
+    setting = make_setting(kind())
+    engine = Engine(setting.network, setting.space, setting.calibration, setting.sub_validation, lanes=1)
+    images = setting.calibration.part(0, 64)
+    strategy, method = setting.strategies[0], engine.method
+    network = engine.network(strategy, in_turn=images)
+    wanted = eagleeye.prune(
+        setting.network, setting.space, strategy, criterion=method.criterion, refit=method.refit, in_turn=images
+    )
+    eagleeye.adapt_batch_norm(wanted, setting.calibration)
+    for name, tensor in wanted.state_dict().items():
+        if not name.endswith("num_batches_tracked"):
+            assert torch.equal(network.state_dict()[name], tensor), name
+    once = engine.network(strategy).state_dict()
+    assert any(not torch.equal(tensor, once[name]) for name, tensor in network.state_dict().items())
+    plain = Engine(setting.network, setting.space, setting.calibration, setting.sub_validation, method=Method())
+    with pytest.raises(ConfigError, match="in_turn: candidates are not refitted"):
+        plain.network(strategy, in_turn=images)
