@@ -16,12 +16,12 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from eagleeye.batchnorm import batch_norm_layers
 from eagleeye.channels.steps import Kept
 from eagleeye.channels.ties import Ids
+from eagleeye.errors import EvaluationError
 from eagleeye.inputs import Inputs, precision_of, to_precision
 from eagleeye.modes import evaluating
-from eagleeye.reconstruction.consumers import Consumer
+from eagleeye.reconstruction.consumers import BatchNorm, Consumer
 from eagleeye.reconstruction.moments import positional
 from eagleeye.reconstruction.regression import Sums, by_position, is_plain, patches
 from eagleeye.running import explained
@@ -135,6 +135,11 @@ class SideBySide(fx.Interpreter):
         if sums.count < POSITIONS * inputs:
             return
         weight = sums.solve(before.double().reshape(groups, -1, inputs), self.ridge)
+        if not bool(torch.isfinite(weight).all()):
+            raise EvaluationError(
+                f"layer '{consumer.layer}': refitted in turn its weights are not finite; leave in_turn out, or look for"
+                " the layer before it whose outputs overflow"
+            )
         target.weight.data = weight.reshape(before.shape).to(before.dtype)
         if consumer.has_bias:
             target.bias.data = sums.left(weight).flatten().to(before.dtype)
@@ -158,7 +163,7 @@ class SideBySide(fx.Interpreter):
 @contextmanager
 def _on_their_own(network: nn.Module) -> Iterator[None]:
     """BN layers use the statistics of what they read; modes, and the statistics they keep, come back."""
-    layers = batch_norm_layers(network)
+    layers = [module for module in network.modules() if isinstance(module, BatchNorm)]
     kept = [{key: value.clone() for key, value in layer.named_buffers(recurse=False)} for layer in layers]
     with evaluating(network):
         for layer in layers:

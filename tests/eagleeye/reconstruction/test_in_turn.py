@@ -150,3 +150,5 @@ def test_it_needs_what_was_measured_and_images_that_fit() -> None:
     found = eagleeye.reconstruct(network, space, [inputs])
     with pytest.raises(EvaluationError, match="it cannot run on a batch of"):
         eagleeye.prune(network, space, rates, refit=found, in_turn=torch.zeros(2, 1, 8, 8).double())
+    with pytest.raises(EvaluationError, match=r"layer '.*': refitted in turn its weights are not finite"):
+        eagleeye.prune(network, space, rates, refit=found, in_turn=inputs[0] * torch.inf)
