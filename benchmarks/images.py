@@ -14,14 +14,14 @@ import numpy.typing as npt
 import pandas as pd
 
 from eagleeye.correlation import Bootstrap, correlate
-from eagleeye.racing import Rung
+from eagleeye.racing import Rung, Scores
 from eagleeye.scores import SCORERS
 from tasks.artifacts import CALIBRATION, RANKING, REFERENCE, SCOREBOOK, STUDIED, SUB_VALIDATION, read_table
 from tasks.bench import scoring_key
 from tasks.candidates import strategies_of
 from tasks.evaluate import on_record
 from tasks.images import open_subset
-from tasks.scorebook import Scorebook, Scores
+from tasks.scorebook import Scorebook
 from tasks.settings import read_params
 
 FEWEST = 128

@@ -15,9 +15,10 @@ from eagleeye.errors import EagleEyeError
 from eagleeye.evaluate import Score, evaluate
 from eagleeye.importance import criterion
 from eagleeye.prune import prune
+from eagleeye.race import Generations
 from eagleeye.rank import rank
 from eagleeye.reconstruction import reconstruct
-from eagleeye.search import search
+from eagleeye.search import Memory, search
 from eagleeye.strategies import Budget, Shell, Strategy, allocate, even, evolve, sample, sampler, starters
 
 __all__ = [
@@ -26,7 +27,9 @@ __all__ = [
     "Costs",
     "EagleEyeError",
     "Engine",
+    "Generations",
     "Group",
+    "Memory",
     "Method",
     "Score",
     "Shell",

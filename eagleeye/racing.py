@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from eagleeye.confidence import Evidence
 from eagleeye.errors import ConfigError
+from eagleeye.scores import SCORERS, merits
 
 KEEP = 8
 """Of so many candidates of a rung at most one goes on to the next."""
@@ -38,6 +39,27 @@ class Standing:
     """What it is ordered by, larger is better; from `eagleeye.scores.merits`."""
     evidence: Evidence
     """The ranking score on each sub-validation image of the rung."""
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What the evaluation of one candidate in one rung of the race found.
+
+    Attributes:
+        values: Scores on the sub-validation images, named as in `eagleeye.scores.COLUMNS`: after adaptive BN, and where
+            asked for without recalibration.
+        images: The scores after adaptive BN image by image, by name, as `eagleeye.confidence.Evidence.pack` packs them.
+            Kept of all, about four bytes an image together, so that another score can rank without scoring anew.
+        seconds: Wall-clock time of the evaluation; no part of the result.
+    """
+
+    values: Mapping[str, float]
+    images: Mapping[str, bytes]
+    seconds: float | None = None
+
+    def standing(self, score: str) -> Standing:
+        """What the race looks at, if it is decided by this score."""
+        return Standing(merits(self.values, score), SCORERS[score].evidence.unpack(self.images[score]))
 
 
 def plan(candidates: int, first: Rung, last: Rung, *, batch_size: int) -> tuple[Rung, ...]:

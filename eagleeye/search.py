@@ -2,24 +2,73 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import pandas as pd
 import torch
 
-from eagleeye.engine import Engine, Outcome
-from eagleeye.racing import Rung, Standing, in_order, places, plan, survivors
+from eagleeye.engine import Engine
+from eagleeye.entry import Entry, score_entry
+from eagleeye.errors import ConfigError
+from eagleeye.race import Generations, Heat, Keep, Result, Work, race
+from eagleeye.racing import Rung, Scores, plan
 from eagleeye.rank import judge, rank
-from eagleeye.scores import SCORERS, check_score, merits
+from eagleeye.scores import SCORERS, check_score
 from eagleeye.strategies import Strategy
 
 FIRST = Rung(calibration=256, sub_validation=1024)
 """Images of the first rung of a race."""
 
 
+class Memory:
+    """What searches with one engine have found: the next one goes on from it, also where one was interrupted."""
+
+    def __init__(self, engine: Engine) -> None:
+        """Remember nothing yet.
+
+        Args:
+            engine: What scores; the network and images of another one give other scores.
+        """
+        self.engine = engine
+        self._scores: dict[tuple[tuple[int, ...], Rung], Scores] = {}
+        self._statistics: dict[tuple[int, ...], tuple[int, bytes]] = {}
+
+    def __len__(self) -> int:
+        """How many evaluations are remembered."""
+        return len(self._scores)
+
+    def known(self, rung: Rung, strategies: Sequence[Strategy]) -> dict[str, Scores]:
+        """See `eagleeye.race.Record.known`; widths alone decide."""
+        found = {strategy.id: self._scores.get((strategy.widths, rung)) for strategy in strategies}
+        return {name: scores for name, scores in found.items() if scores is not None}
+
+    def statistics(self, strategy: Strategy, rung: Rung) -> tuple[int, bytes] | None:
+        """See `eagleeye.race.Record.statistics`."""
+        found = self._statistics.get(strategy.widths)
+        return None if found is None or found[0] > rung.calibration else found
+
+    def keep(self, entry: Entry, scores: Scores, statistics: bytes | None) -> None:
+        """See `eagleeye.race.Record.keep`."""
+        widths, rung = entry.strategy.widths, entry.rung
+        if statistics is not None:
+            self._statistics[widths] = rung.calibration, statistics
+        self._scores[widths, rung] = scores
+
+    def drop(self, strategies: Iterable[Strategy]) -> None:
+        """See `eagleeye.race.Record.drop`."""
+        for strategy in strategies:
+            self._statistics.pop(strategy.widths, None)
+
+
 def search(
-    engine: Engine, strategies: Sequence[Strategy], *, score: str = "accuracy", first: Rung | None = FIRST
+    engine: Engine,
+    strategies: Sequence[Strategy] = (),
+    *,
+    score: str = "accuracy",
+    first: Rung | None = FIRST,
+    generations: Generations | None = None,
+    memory: Memory | None = None,
 ) -> pd.DataFrame:
     """Score candidates and rank them.
 
@@ -29,32 +78,29 @@ def search(
         score: What decides the race and the ranking: accuracy, loss (cross-entropy), agreement with the unpruned
             network's classes, or divergence (Kullback-Leibler) from its probabilities. All are in the table.
         first: Images of the first rung of the race; None scores every candidate on all images.
+        generations: More candidates to breed from the scores of those given, if any are, and of one another.
+        memory: Candidates that it knows are not scored again, and what is scored now it remembers: give the same one
+            to a search after an interruption, to a larger one, or to one by another score.
 
     Returns:
-        One row per candidate, the winner first: rank, ranked_by, id, macs, params, accuracy, loss, agreement,
-        divergence, calibration_images, images (sub-validation images), score_low, score_high, beats_next, as in
-        `eagleeye.rank.judge`.
+        One row per candidate, the winner first: rank, ranked_by, id, rates, widths, macs, params, accuracy, loss,
+        agreement, divergence, calibration_images, images (sub-validation images), score_low, score_high, beats_next, as
+        in `eagleeye.rank.judge`. `engine.network(ranking["widths"][0])` is the winner, and
+        `eagleeye.Strategy.of(ranking.iloc[0])` its strategy.
 
     Raises:
-        ConfigError: There is no score of that name.
-        EvaluationError: A candidate cannot be scored.
+        BudgetError: There are not enough candidates to breed within the budget.
+        ConfigError: There is no score of that name, or the memory is of another engine.
+        EvaluationError: A candidate cannot be scored, or there is none.
     """
     check_score(score)
-    rows: dict[str, dict[str, object]] = {}
-    running = {strategy.id: strategy for strategy in strategies}
-    states: dict[str, tuple[int, torch.Tensor]] = {}
-    for rung in rungs(engine, len(strategies), first):
-        standings, fresh = {}, dict[str, tuple[int, torch.Tensor]]()
-        for strategy, outcome in _score_all(engine, list(running.values()), rung, states):
-            evidence = SCORERS[score].of(outcome.predictions.columns[score])
-            standings[strategy.id] = Standing(merits(outcome.scores, score), evidence)
-            rows[strategy.id] = _row(strategy, rung, outcome) | {"evidence": evidence.pack()}
-            fresh[strategy.id] = (rung.calibration, outcome.statistics)
-            if len(fresh) >= 2 * places(len(running)):
-                # Statistics are large: of thousands of candidates only those are kept that can still go on.
-                fresh = {name: fresh[name] for name in in_order(standings)[: places(len(running))]}
-        states, running = fresh, {name: running[name] for name in survivors(standings)}
-    return judge(rank(pd.DataFrame(rows.values()), score=score))
+    memory = Memory(engine) if memory is None else memory
+    if memory.engine is not engine:
+        raise ConfigError("memory: it is of another engine, whose scores are no use here; make one with Memory(engine)")
+    everybody = len(strategies) + sum(generations.sizes if generations else ())
+    planned = rungs(engine, everybody, first)
+    found = race(strategies, planned, _on_threads(engine), memory, by=score, generations=generations)
+    return judge(rank(pd.DataFrame([_row(result, score) for result in found]), score=score))
 
 
 def rungs(engine: Engine, candidates: int, first: Rung | None) -> tuple[Rung, ...]:
@@ -69,35 +115,33 @@ def rungs(engine: Engine, candidates: int, first: Rung | None) -> tuple[Rung, ..
     return plan(candidates, first or last, last, batch_size=engine.calibration.batch_size)
 
 
-def _score_all(
-    engine: Engine,
-    strategies: Sequence[Strategy],
-    rung: Rung,
-    states: Mapping[str, tuple[int, torch.Tensor]],
-) -> Iterator[tuple[Strategy, Outcome]]:
-    def score(strategy: Strategy) -> Outcome:
-        return engine.score(
-            strategy,
-            calibration=rung.calibration,
-            sub_validation=rung.sub_validation,
-            begun=states.get(strategy.id),
-        )
-
+def _on_threads(engine: Engine) -> Work:
     def prepare() -> None:
         # Small convolutions gain little from a second core, a second candidate gains all of it.
         if engine.parent.device.type == "cpu":
             torch.set_num_threads(1)
 
-    with ThreadPoolExecutor(engine.lanes, initializer=prepare) as pool:
-        yield from zip(strategies, pool.map(score, strategies), strict=True)
+    def work(heat: Heat, keep: Keep) -> None:
+        def run(entry: Entry) -> None:
+            keep(entry, score_entry(engine, entry))
+
+        with ThreadPoolExecutor(engine.lanes, initializer=prepare) as pool:
+            for _ in pool.map(run, heat.entries):
+                pass
+
+    return work
 
 
-def _row(strategy: Strategy, rung: Rung, outcome: Outcome) -> dict[str, object]:
+def _row(result: Result, score: str) -> dict[str, object]:
+    strategy, scores = result.strategy, result.scores
     return {
         "id": strategy.id,
+        "rates": strategy.rates,
+        "widths": strategy.widths,
         "macs": strategy.macs,
         "params": strategy.params,
-        **outcome.scores,
-        "calibration_images": rung.calibration,
-        "images": rung.sub_validation,
+        **{name: scores.values[name] for name in SCORERS},
+        "calibration_images": result.rung.calibration,
+        "images": result.rung.sub_validation,
+        "evidence": scores.images[score],
     }

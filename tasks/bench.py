@@ -3,12 +3,10 @@
 import functools
 import logging
 import socket
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import nn
 
@@ -20,7 +18,6 @@ from eagleeye.engine import GPU_LANES, Engine, Method, choose_precision
 from eagleeye.errors import ConfigError
 from eagleeye.prune import prune
 from eagleeye.racing import Rung, plan
-from eagleeye.scores import SCORERS, VANILLA
 from eagleeye.strategies import Strategy
 from tasks.artifacts import BASELINE, CALIBRATION, DECODED, LIBRARY, SUB_VALIDATION, require
 from tasks.content_key import content_key
@@ -28,7 +25,6 @@ from tasks.images import choose_device, open_subset, preprocess
 from tasks.importance import images_in_turn, measure_activations, open_criterion
 from tasks.network import load_network
 from tasks.params import Params
-from tasks.scorebook import Scores
 from tasks.space import trace_network
 
 # The library's part in a score; an edit elsewhere leaves the scores on record valid.
@@ -66,33 +62,6 @@ class Bench:
     def everything(self) -> Rung:
         """All images there are."""
         return Rung(len(self.engine.calibration.labels), len(self.engine.sub_validation.labels))
-
-    def score(self, strategy: Strategy, rung: Rung, begun: tuple[int, bytes] | None) -> tuple[Scores, bytes]:
-        """Evaluate a candidate.
-
-        Args:
-            strategy: The candidate.
-            rung: With how many images.
-            begun: Calibration images of an earlier rung, and the BN statistics it ended with.
-
-        Returns:
-            The scores, with the time it took, and the BN statistics.
-        """
-        self.take_a_core()
-        started = time.perf_counter()
-        outcome = self.engine.score(
-            strategy,
-            calibration=rung.calibration,
-            sub_validation=rung.sub_validation,
-            begun=None if begun is None else (begun[0], torch.from_numpy(np.frombuffer(begun[1], np.float32).copy())),
-            vanilla=self.params.evaluate.vanilla,
-        )
-        seconds = time.perf_counter() - started
-        values, columns = outcome.scores, outcome.predictions.columns
-        if outcome.vanilla_predictions is not None:
-            values |= {VANILLA + name: score for name, score in outcome.vanilla_predictions.scores.items()}
-        packed = {name: SCORERS[name].evidence(column).pack() for name, column in columns.items()}
-        return Scores(values, packed, seconds), outcome.statistics.numpy().tobytes()
 
     def take_a_core(self) -> None:
         """Let this thread compute on one core: small convolutions gain little from a second, a second candidate all."""

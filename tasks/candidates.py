@@ -1,7 +1,6 @@
 """Candidates as rows of a table, and back."""
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
 
 import pandas as pd
 
@@ -28,7 +27,7 @@ def strategies_of(table: pd.DataFrame) -> list[Strategy]:
     Args:
         table: Rows as `table_of` makes them.
     """
-    return [_strategy(row) for row in rows_of(table)]
+    return [Strategy.of(row) for row in rows_of(table)]
 
 
 def is_reference(table: pd.DataFrame) -> "pd.Series[bool]":
@@ -62,9 +61,3 @@ def _row(strategy: Strategy, origin: str, space: Space) -> dict[str, object]:
         "rates": list(strategy.rates),
         "widths": list(strategy.widths),
     }
-
-
-def _strategy(row: Mapping[str, Any]) -> Strategy:
-    rates, widths = tuple(map(float, row["rates"])), tuple(map(int, row["widths"]))
-    latency = None if pd.isna(row["latency"]) else float(row["latency"])
-    return Strategy(row["id"], rates, widths, int(row["macs"]), int(row["params"]), latency)

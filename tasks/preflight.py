@@ -4,10 +4,10 @@ import torch
 
 from eagleeye.errors import EvaluationError
 from eagleeye.evaluate import evaluate
+from eagleeye.racing import Scores
 from tasks.bench import Bench
 from tasks.chance import NEAR_CHANCE, chance_level
 from tasks.context import Context
-from tasks.scorebook import Scores
 
 LARGEST_DIFFERENCE = 1e-3  # of the logits, relative to the largest: float32 rounding is far below, a mistake far above
 LARGEST_LOSS_OF_ACCURACY = 0.1

@@ -8,14 +8,14 @@ import math
 import sqlite3
 import threading
 from collections.abc import Iterable, Mapping
-from dataclasses import astuple, dataclass
+from dataclasses import astuple
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from eagleeye.errors import EvaluationError
-from eagleeye.racing import Rung, Standing
-from eagleeye.scores import SCORERS, VANILLA, merits
+from eagleeye.racing import Rung, Scores
+from eagleeye.scores import SCORERS, VANILLA
 from tasks.database import open_database
 
 # Where a score has no value in SQLite, it is not a number, or was not asked for.
@@ -36,27 +36,6 @@ CREATE TABLE IF NOT EXISTS outcomes (
     PRIMARY KEY (search_key, candidate_id, calibration_images, images)
 ) WITHOUT ROWID"""
 PLACE = ("search_key", "candidate_id", "calibration_images", "images")
-
-
-@dataclass(frozen=True)
-class Scores:
-    """What the evaluation of one candidate in one rung of the race found.
-
-    Attributes:
-        values: Scores on the sub-validation images, named as in `eagleeye.scores.COLUMNS`: after adaptive BN, and where
-            asked for without recalibration.
-        images: The scores after adaptive BN image by image, by name, as `eagleeye.confidence.Evidence.pack` packs them.
-            Kept of all, about four bytes an image together, so that another score can rank without scoring anew.
-        seconds: Wall-clock time of the evaluation; no part of the result.
-    """
-
-    values: Mapping[str, float]
-    images: Mapping[str, bytes]
-    seconds: float | None = None
-
-    def standing(self, score: str) -> Standing:
-        """What the race looks at, if it is decided by this score."""
-        return Standing(merits(self.values, score), SCORERS[score].evidence.unpack(self.images[score]))
 
 
 class Scorebook:

@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 import pyarrow.parquet as pq
 
+from eagleeye.racing import Scores
 from tasks.artifacts import GROUPS, OUTBOX, STRATEGIES, read_table, rows_of
 from tasks.bench import scoring_key
 from tasks.content_key import content_key
@@ -21,7 +22,6 @@ from tasks.courier import Courier
 from tasks.outbox import Outbox, TrackingError
 from tasks.params import Params
 from tasks.post import SearchPost
-from tasks.scorebook import Scores
 from tasks.tracking_text import Candidate, without_passwords
 
 TOGETHER = 20  # candidates in a record: a slow server is to be told from one that does not answer

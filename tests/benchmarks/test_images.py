@@ -8,8 +8,8 @@ from scipy import stats
 
 from benchmarks.images import spearman_by_images
 from eagleeye.correlation import Bootstrap
+from eagleeye.racing import Scores
 from eagleeye.scores import SCORERS
-from tasks.scorebook import Scores
 
 
 def test_the_first_images_are_averaged_and_compared() -> None:

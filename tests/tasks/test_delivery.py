@@ -15,6 +15,7 @@ import mlflow
 import pandas as pd
 import pytest
 
+from eagleeye.racing import Scores
 from tasks import courier as courier_module
 from tasks import search as module
 from tasks.artifacts import GROUPS, write_table
@@ -22,7 +23,6 @@ from tasks.courier import Courier
 from tasks.outbox import Outbox
 from tasks.params import Params
 from tasks.post import SearchPost
-from tasks.scorebook import Scores
 from tasks.search import record_search
 from tasks.settings import read_params
 from tests.tasks.conftest import Recorder as Heard

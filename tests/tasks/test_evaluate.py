@@ -13,12 +13,14 @@ import torch
 from rich.console import Console
 
 import eagleeye
+from eagleeye.engine import Engine
+from eagleeye.entry import Entry, Scored, score_entry
 from eagleeye.racing import Rung
 from eagleeye.scores import SCORERS
 from eagleeye.strategies import Shell, Strategy, evolve
-from eagleeye.strategies.collect import Scored
+from eagleeye.strategies.collect import Scored as Tried
 from tasks import artifacts, bench, evaluate, scoring
-from tasks.bench import Bench, open_bench, scoring_key
+from tasks.bench import open_bench, scoring_key
 from tasks.console import Terminal
 from tasks.parcel import parcel
 from tasks.preflight import check_best_score
@@ -31,13 +33,12 @@ def test_a_killed_search_continues_where_it_stopped(search: Search, monkeypatch:
     artifacts.SCORES.unlink()
     artifacts.SCOREBOOK.unlink()
     scored: list[tuple[str, Rung]] = []
-    score = Bench.score
 
-    def count(bench: Bench, strategy: Strategy, rung: Rung, begun: object) -> object:
-        scored.append((strategy.id, rung))
-        return score(bench, strategy, rung, begun)
+    def count(engine: Engine, entry: Entry, *, vanilla: bool) -> Scored:
+        scored.append((entry.strategy.id, entry.rung))
+        return score_entry(engine, entry, vanilla=vanilla)
 
-    monkeypatch.setattr(Bench, "score", count)
+    monkeypatch.setattr(scoring, "score_entry", count)
     with pytest.raises(KeyboardInterrupt):
         run_stage("evaluate", search.params, Recorder(stop_after=6))
     assert not artifacts.SCORES.exists()
@@ -152,7 +153,7 @@ def test_generations_are_bred_from_the_score_that_ranks_the_higher_the_better(
 ) -> None:
     seen: dict[str, float] = {}
 
-    def watched(shell: Shell, scored: Scored, *, count: int, seed: int, max_draws: int) -> list[Strategy]:
+    def watched(shell: Shell, scored: Tried, *, count: int, seed: int, max_draws: int) -> list[Strategy]:
         seen.update({strategy.id: fitness for strategy, fitness in scored})
         return evolve(shell, scored, count=count, seed=seed, max_draws=max_draws)
 

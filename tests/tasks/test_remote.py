@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from eagleeye.entry import Entry
 from eagleeye.errors import ConfigError
 from tasks import artifacts, bench, scoring
 from tasks.bench import scoring_key
@@ -105,7 +106,7 @@ def test_work_finds_the_files_in_its_working_directory(project: Path, lanes: int
     assert {Path(row[1]).parent.name for row in rows} == {"eagleeye"}
 
 
-def entries(search: Search) -> Sequence[scoring.Entry]:
+def entries(search: Search) -> Sequence[Entry]:
     artifacts.SCOREBOOK.unlink()
     return run_stage("evaluate", search.params).items
 
@@ -131,4 +132,4 @@ def test_a_machine_that_would_score_otherwise_is_refused(search: Search, monkeyp
     monkeypatch.setattr(bench, "choose_precision", lambda *_: "another arithmetic")
     bench._open.cache_clear()
     with pytest.raises(ConfigError, match="scores made here would be others than those asked for"):
-        scoring.score(shared, scoring.Entry(None, None, None))
+        scoring.score(shared, Entry(None, None, None))

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from eagleeye.confidence import Hits, Losses
 from eagleeye.errors import EvaluationError
-from eagleeye.racing import Rung
-from tasks.scorebook import Scorebook, Scores
+from eagleeye.racing import Rung, Scores
+from tasks.scorebook import Scorebook
 
 RUNG = Rung(256, 1024)
 BITS, NATS = Hits(np.array([True, False, True])).pack(), Losses(np.array([0.5, 3.0, 0.25])).pack()
@@ -38,7 +38,8 @@ ROOT = Path(__file__).parents[2]
 WRITER = """
 import sys
 from eagleeye.racing import Rung
-from tasks.scorebook import Scorebook, Scores
+from eagleeye.racing import Scores
+from tasks.scorebook import Scorebook
 book = Scorebook(sys.argv[1])
 images = {"accuracy": b"1", "loss": b"2", "agreement": b"3", "divergence": b"4"}
 for row in range(10**6):

@@ -4,7 +4,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tasks.scorebook import Scores
+from eagleeye.racing import Scores
 from tasks.search import budget_text, candidates, registered_name
 from tasks.settings import check, read_params
 
