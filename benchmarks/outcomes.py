@@ -22,10 +22,9 @@ import torch
 import eagleeye
 from benchmarks.finetuning import RECIPE, Bench, add, augmentation, largest_rate, read
 from benchmarks.rivals import RIVALS
-from benchmarks.searching import Judge, Settings, search
+from benchmarks.searching import Settings, search
 from benchmarks.subjects import Subject, names
 from benchmarks.ways import Published, Raced
-from eagleeye.search import FIRST
 from eagleeye.strategies import Shell, Strategy, even, even_filled
 from eagleeye.train import Recipe
 
@@ -67,7 +66,7 @@ def _evolution(subject: Subject, budget: float, count: int, draw: int) -> Strate
     engine = Raced(subject).engine
     settings = Settings(subject.name, "accuracy", "evolution", True, draw, count // GENERATIONS)
     shell = Shell(subject.space, eagleeye.Budget(macs=budget), largest_rate(budget))
-    *_, found = search(settings, engine, Judge(engine, settings.score), shell, generations=GENERATIONS)
+    *_, found = search(settings, engine, eagleeye.Memory(engine), shell, generations=GENERATIONS)
     return found.winner
 
 
@@ -89,16 +88,11 @@ def _raced_refitted(subject: Subject, budget: float, count: int, draw: int) -> S
 
 def _evolution_refitted(subject: Subject, budget: float, count: int, draw: int) -> Strategy:
     """Bred from the handful and from uniform draws; the last race is among all."""
+    shell, size = Shell(subject.space, eagleeye.Budget(macs=budget), BRED_UP_TO), count // GENERATIONS
+    strategies = _starters(subject, budget) + eagleeye.sampler("uniform")(shell, count=size, seed=draw)
+    later = eagleeye.Generations(shell, [size] * (GENERATIONS - 1), seed=draw)
     engine = Raced(subject, refitted=True).engine
-    judge = Judge(engine, "accuracy")
-    shell = Shell(subject.space, eagleeye.Budget(macs=budget), BRED_UP_TO)
-    strategies, size = _starters(subject, budget), count // GENERATIONS
-    strategies += eagleeye.sampler("uniform")(shell, count=size, seed=draw)
-    for _ in range(1, GENERATIONS):
-        known = judge.standings(strategies, FIRST)
-        scored = [(strategy, known[strategy.id].merits[0]) for strategy in strategies]
-        strategies += eagleeye.evolve(shell, scored, count=size, seed=draw)
-    return _named(strategies, eagleeye.search(engine, strategies)["id"].iloc[0])
+    return Strategy.of(eagleeye.search(engine, strategies, generations=later).iloc[0])
 
 
 def _starters(subject: Subject, budget: float) -> list[Strategy]:

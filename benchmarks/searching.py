@@ -11,12 +11,10 @@ from __future__ import annotations
 import argparse
 import itertools
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-import torch
 
 import eagleeye
 from benchmarks.__main__ import RESULTS
@@ -24,9 +22,10 @@ from benchmarks.subjects import names, open_subject
 from benchmarks.ways import Raced
 from eagleeye.engine import Engine
 from eagleeye.files import written_whole
-from eagleeye.racing import Rung, Standing, in_order, survivors
-from eagleeye.scores import SCORERS, merits
-from eagleeye.search import FIRST, rungs
+from eagleeye.race import Generations
+from eagleeye.racing import Rung
+from eagleeye.scores import SCORERS
+from eagleeye.search import FIRST, Memory, rungs
 from eagleeye.strategies import Shell, Strategy, sampler
 
 FILE = RESULTS / "searching.csv"
@@ -59,41 +58,15 @@ class Found:
     winner: Strategy
 
 
-class Judge:
-    """Scores candidates, and remembers what it found: the bits are the same every time.
-
-    Args:
-        engine: Scores them.
-        score: Which score.
-    """
-
-    def __init__(self, engine: Engine, score: str) -> None:
-        self._engine, self._score = engine, score
-        self._found: dict[tuple[tuple[int, ...], Rung], Standing] = {}
-
-    def standings(self, strategies: Sequence[Strategy], rung: Rung) -> dict[str, Standing]:
-        """What candidates show in a rung, by id."""
-        missing = [strategy for strategy in strategies if (strategy.widths, rung) not in self._found]
-        with ThreadPoolExecutor(self._engine.lanes, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            for strategy, standing in zip(missing, pool.map(lambda each: self._look(each, rung), missing), strict=True):
-                self._found[strategy.widths, rung] = standing
-        return {strategy.id: self._found[strategy.widths, rung] for strategy in strategies}
-
-    def _look(self, strategy: Strategy, rung: Rung) -> Standing:
-        found = self._engine.score(strategy, calibration=rung.calibration, sub_validation=rung.sub_validation)
-        evidence = SCORERS[self._score].of(found.predictions.columns[self._score])
-        return Standing(merits(found.scores, self._score), evidence)
-
-
 def search(
-    settings: Settings, engine: Engine, judge: Judge, shell: Shell, *, generations: int, first: Rung = FIRST
+    settings: Settings, engine: Engine, memory: Memory, shell: Shell, *, generations: int, first: Rung = FIRST
 ) -> Iterator[Found]:
     """Searches of one generation, of two, …, each going on from the one before.
 
     Args:
         settings: Which sampler, and whether candidates race.
-        engine: Whose images.
-        judge: Scores candidates by the settings' score.
+        engine: Scores candidates.
+        memory: What it has found so far: the bits are the same every time.
         shell: The strategies that meet the budget.
         generations: Of the longest search.
         first: Images of the first rung of a race.
@@ -101,38 +74,21 @@ def search(
     Yields:
         What each found.
     """
-    propose, drawn = sampler(settings.sampler), list[Strategy]()
-    known: dict[str, Standing] = {}
+    more = Generations(shell, [settings.size], sampler(settings.sampler), settings.seed)
+    start, drawn = first if settings.racing else None, list[Strategy]()
     for generation in range(1, generations + 1):
-        fitness = [(strategy, known[strategy.id].merits[0]) for strategy in drawn]
-        bred = propose(shell, fitness, count=settings.size, seed=settings.seed)
-        start, *_ = rungs(engine, generations * settings.size, first if settings.racing else None)
-        known |= judge.standings(bred, start)
-        drawn += bred
-        winner, best, images = _finish(settings, engine, judge, drawn, known, first)
-        full = len(engine.calibration.labels) + len(engine.sub_validation.labels)
-        yield Found(generation, len(drawn), images / full, best, winner)
+        table = eagleeye.search(engine, drawn, score=settings.score, first=start, generations=more, memory=memory)
+        best, spent = float(table[settings.score][0]), _spent(table, rungs(engine, len(table), start))
+        yield Found(generation, len(table), spent, best, Strategy.of(table.iloc[0]))
+        drawn = [Strategy.of(row) for _, row in table.sort_values("id").iterrows()]
 
 
-def _finish(
-    settings: Settings,
-    engine: Engine,
-    judge: Judge,
-    drawn: Sequence[Strategy],
-    known: dict[str, Standing],
-    first: Rung,
-) -> tuple[Strategy, float, int]:
-    """The winner of a search that ends here, its score, and the images that it has taken altogether."""
-    planned = rungs(engine, len(drawn), first if settings.racing else None)
-    images = len(drawn) * (planned[0].calibration + planned[0].sub_validation)
-    standings, by_id = known, {strategy.id: strategy for strategy in drawn}
-    for before, rung in itertools.pairwise(planned):
-        running = [by_id[name] for name in survivors(standings)]
-        standings = judge.standings(running, rung)
-        # Statistics go on from where the rung before stopped.
-        images += len(running) * (rung.calibration - before.calibration + rung.sub_validation)
-    winner = in_order(standings)[0]
-    return by_id[winner], SCORERS[settings.score].sign * standings[winner].merits[0], images
+def _spent(table: pd.DataFrame, planned: Sequence[Rung]) -> float:
+    """The images that a search has taken altogether, in units of a candidate's full evaluation."""
+    looked = itertools.accumulate(rung.sub_validation for rung in planned)
+    # Statistics go on from where the rung before stopped: a candidate has seen its last rung's calibration images.
+    images = {rung.sub_validation: rung.calibration + seen for rung, seen in zip(planned, looked, strict=True)}
+    return int(table["images"].map(images).sum()) / (planned[-1].calibration + planned[-1].sub_validation)
 
 
 def measure(
@@ -166,9 +122,9 @@ def measure(
         return table
     opened = open_subject(subject)
     engine = Raced(opened).engine
-    judge, shell = Judge(engine, score), Shell(opened.space, eagleeye.Budget(macs=0.5), 0.7)
+    memory, shell = Memory(engine), Shell(opened.space, eagleeye.Budget(macs=0.5), 0.7)
     for settings in missing:
-        found = search(settings, engine, judge, shell, generations=generations)
+        found = search(settings, engine, memory, shell, generations=generations)
         rows = [vars(settings) | vars(each) | {"winner": each.winner.id} for each in found]
         rest = table[~_same(table, settings)] if len(table) else table
         table = pd.concat([rest, pd.DataFrame(rows)], ignore_index=True)

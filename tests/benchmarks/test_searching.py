@@ -10,7 +10,7 @@ import torch
 import eagleeye
 from benchmarks import searching
 from benchmarks.plots import draw_searching
-from benchmarks.searching import Found, Judge, Settings, search
+from benchmarks.searching import Found, Settings, search
 from eagleeye.engine import Engine, Method
 from eagleeye.racing import Rung
 from eagleeye.strategies import Shell
@@ -36,7 +36,7 @@ def rows(setting: Setting, sampler: str, racing: bool, score: str = "loss") -> l
     engine = engine_of(setting)
     shell = Shell(setting.space, eagleeye.Budget(macs=0.6, tolerance=0.25), 0.8)
     wanted = Settings("tiny", score, sampler, racing, seed=0, size=4)
-    return list(search(wanted, engine, Judge(engine, score), shell, generations=3, first=FIRST))
+    return list(search(wanted, engine, eagleeye.Memory(engine), shell, generations=3, first=FIRST))
 
 
 @pytest.mark.parametrize(("racing", "score"), [(True, "divergence"), (False, "accuracy")])
