@@ -15,18 +15,14 @@ from eagleeye.scores import SCORERS
 def test_the_first_images_are_averaged_and_compared() -> None:
     random = np.random.default_rng(0)
     accuracy = random.random(12)
-    values = {
-        "accuracy": random.random((12, 40)) < accuracy[:, None],
-        "loss": random.random((12, 40)).astype(np.float32),
-        "agreement": random.random((12, 40)) < 0.5,
-        "divergence": random.random((12, 40)).astype(np.float32),
-    }
+    drawn = {name: random.random((12, 40)) for name in SCORERS}
+    values = {name: each < accuracy[:, None] if SCORERS[name].sign > 0 else each for name, each in drawn.items()}
     packed = [
         {name: SCORERS[name].evidence(column[row]).pack() for name, column in values.items()} for row in range(12)
     ]
     found = [Scores({}, columns) for columns in packed]
     table = spearman_by_images(found, accuracy, [10, 40], Bootstrap(resamples=50)).set_index(["images", "score"])
-    assert len(table) == 8
+    assert len(table) == 2 * len(SCORERS)
     for (count, name), row in table.iterrows():
         wanted = stats.spearmanr(SCORERS[name].sign * values[name][:, :count].mean(axis=1), accuracy).statistic
         # Losses are kept in half precision.

@@ -17,18 +17,19 @@ from hypothesis import strategies as st
 from eagleeye.confidence import Hits, Losses
 from eagleeye.errors import EvaluationError
 from eagleeye.racing import Rung, Scores
+from eagleeye.scores import SCORERS
 from tasks.scorebook import Scorebook
 
 RUNG = Rung(256, 1024)
 BITS, NATS = Hits(np.array([True, False, True])).pack(), Losses(np.array([0.5, 3.0, 0.25])).pack()
 ALIKE, APART = Hits(np.array([True, True, False])).pack(), Losses(np.array([0.75, 1.0, 0.0])).pack()
-IMAGES = {"accuracy": BITS, "loss": NATS, "agreement": ALIKE, "divergence": APART}
-VANILLA = {"vanilla_accuracy": 0.11, "vanilla_loss": 7.5, "vanilla_agreement": 0.12, "vanilla_divergence": 6.5}
+IMAGES = dict.fromkeys(SCORERS, NATS) | {"accuracy": BITS, "agreement": ALIKE, "divergence": APART}
+VANILLA = {f"vanilla_{name}": 7.5 - place for place, name in enumerate(SCORERS)}
 
 
 def made(accuracy: float, loss: float, **changes) -> Scores:
     vanilla = {name: changes.pop(name) for name in VANILLA if name in changes}
-    values = {"accuracy": accuracy, "loss": loss, "agreement": 0.7, "divergence": 0.9, **vanilla}
+    values = dict.fromkeys(SCORERS, 0.9) | {"accuracy": accuracy, "loss": loss, "agreement": 0.7, **vanilla}
     return Scores(values, IMAGES, **changes)
 
 
@@ -37,13 +38,13 @@ SCORES = made(0.6123, 1.25, **VANILLA, seconds=0.7)
 ROOT = Path(__file__).parents[2]
 WRITER = """
 import sys
-from eagleeye.racing import Rung
-from eagleeye.racing import Scores
+from eagleeye.racing import Rung, Scores
+from eagleeye.scores import SCORERS
 from tasks.scorebook import Scorebook
 book = Scorebook(sys.argv[1])
-images = {"accuracy": b"1", "loss": b"2", "agreement": b"3", "divergence": b"4"}
+images = {name: name.encode() for name in SCORERS}
 for row in range(10**6):
-    values = {"accuracy": row / 1e6, "loss": row / 7, "agreement": 0.5, "divergence": 1.5}
+    values = dict.fromkeys(SCORERS, 0.5) | {"accuracy": row / 1e6, "loss": row / 7}
     book.record("search", f"s{row:06d}", Rung(256, 1024), Scores(values, images, seconds=0.1))
     print(row, flush=True)
 """
@@ -69,9 +70,7 @@ def test_what_was_recorded_is_known_after_opening_again(tmp_path):
 finite_or_not = st.floats()
 
 
-@example(
-    scores=made(0.0, -0.0, vanilla_accuracy=0.0, vanilla_loss=-0.0, vanilla_agreement=0.0, vanilla_divergence=-0.0)
-)
+@example(scores=made(0.0, -0.0, **dict.fromkeys(VANILLA, -0.0)))
 @given(
     scores=st.builds(
         Scores,
@@ -131,9 +130,8 @@ def test_every_record_outlives_sigkill_at_once(tmp_path):
             len(announced),
             len(announced) + 1,
         )  # one may be on record but not yet announced
-        images = {"accuracy": b"1", "loss": b"2", "agreement": b"3", "divergence": b"4"}
-        rest = {"agreement": 0.5, "divergence": 1.5}
-        wanted = [Scores({"accuracy": row / 1e6, "loss": row / 7} | rest, images, 0.1) for row in range(len(known))]
+        images, rest = {name: name.encode() for name in SCORERS}, dict.fromkeys(SCORERS, 0.5)
+        wanted = [Scores(rest | {"accuracy": row / 1e6, "loss": row / 7}, images, 0.1) for row in range(len(known))]
         assert known == {f"s{row:06d}": scores for row, scores in enumerate(wanted)}
         book.record("search", "next", RUNG, SCORES)
 

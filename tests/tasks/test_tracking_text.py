@@ -116,7 +116,7 @@ def test_quantities_are_short(value, shown):
 
 def _state(groups, ranked_by="accuracy", vanilla=None, **measured):
     rates = dict.fromkeys(groups, 0.1)
-    scores = {"accuracy": 0.6, "loss": 1.5, "agreement": 0.7, "divergence": 0.4} | (vanilla or {})
+    scores = dict.fromkeys(SCORERS, 0.6) | (vanilla or {})
     candidate = Candidate("s0", "uniform", rates, 10, 5, 0.5, 0.25, scores, **measured)
     view = json.loads(candidates_view("name", "run", candidate, 7, ranked_by))
     kind, packed = view["state"].split(";")
