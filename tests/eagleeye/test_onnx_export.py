@@ -74,10 +74,10 @@ def test_nothing_is_said(net, tmp_path, capfd, caplog):
 def test_a_file_that_computes_something_else_does_not_get_its_name(net, tmp_path, monkeypatch):
     export = onnx_export._export
 
-    def wrong(model, batch, unfinished, path):
+    def wrong(model, batch, unfinished):
         other = copy.deepcopy(model)
         getattr(other, "6").bias.data += 0.1
-        export(other, batch, unfinished, path)
+        export(other, batch, unfinished)
 
     monkeypatch.setattr(onnx_export, "_export", wrong)
     with pytest.raises(ArtifactError, match=r"net\.onnx: onnxruntime's outputs differ .* by 0\.\d+"):

@@ -1,6 +1,7 @@
 """torch.export files against the networks they were made of."""
 
 import copy
+import zipfile
 
 import pytest
 import torch
@@ -38,6 +39,12 @@ def test_the_file_gives_the_networks_outputs_for_any_number_of_images(thin, tmp_
     assert [entry.name for entry in tmp_path.iterdir()] == ["net.pt2"]
 
 
+def test_the_name_of_the_unfinished_file_is_not_in_the_finished_one(thin, tmp_path):
+    export_program(thin, EXAMPLE, tmp_path / "net.pt2")
+    with zipfile.ZipFile(tmp_path / "net.pt2") as file:
+        assert {name.partition("/")[0] for name in file.namelist()} == {"archive"}
+
+
 def test_the_file_shrinks_as_the_parameters_do(tmp_path):
     network = build("cifar_resnet20", num_classes=10)
     space = eagleeye.trace(network, torch.zeros(1, 3, 32, 32))
@@ -54,10 +61,10 @@ def test_the_file_shrinks_as_the_parameters_do(tmp_path):
 def test_a_file_that_computes_something_else_does_not_get_its_name(thin, tmp_path, monkeypatch):
     export = program_export._export
 
-    def wrong(model, example, file, path):
+    def wrong(model, example, unfinished):
         other = copy.deepcopy(model)
         other.get_submodule("head.linear").bias.data += 0.1
-        export(other, example, file, path)
+        export(other, example, unfinished)
 
     monkeypatch.setattr(program_export, "_export", wrong)
     with pytest.raises(ArtifactError, match="outputs differ"):
