@@ -14,7 +14,7 @@ from eagleeye.files import written_whole
 from eagleeye.report import units
 from eagleeye.report.theme import DARK, LIGHT, Theme
 
-UNITS = ("percent", "points", "quantity", "milliseconds")
+UNITS = ("percent", "points", "quantity", "milliseconds", "level", "nats", "times")
 
 
 @dataclass(frozen=True)

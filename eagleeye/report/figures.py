@@ -11,12 +11,11 @@ from matplotlib.ticker import MaxNLocator
 
 from eagleeye.report.data import EVEN, ReportData
 from eagleeye.report.drawing import Picture
-from eagleeye.report.theme import Theme, label, legend, new_figure
+from eagleeye.report.theme import Theme, label, legend, new_figure, shortened
 from eagleeye.report.units import percent
 
 SCORE = "Top-1 on the sub-validation images (%)"
 ROWS_PER_COLUMN = 30
-LONGEST_NAME = 28
 
 
 def pictures(data: ReportData) -> list[Picture]:
@@ -218,7 +217,7 @@ def _bars(axes: Axes, theme: Theme, names: np.ndarray, before: np.ndarray, after
     axes.barh(y, 100 * after / before, color=theme.first, height=0.66)
     for row, (full, kept) in enumerate(zip(before, after, strict=True)):
         axes.text(102, row, f"{full} → {kept}", va="center_baseline", fontsize=8.5, color=theme.ink)
-    shown = [name if len(name) <= LONGEST_NAME else "…" + name[-LONGEST_NAME:] for name in names]
+    shown = [shortened(name) for name in names]
     axes.set_yticks(y, shown, fontsize=8.5, color=theme.ink)
     axes.set_xlim(0, 124)
     axes.set_xticks([0, 25, 50, 75, 100])

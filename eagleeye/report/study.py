@@ -6,7 +6,8 @@ from eagleeye.correlation import CEILING
 from eagleeye.files import written_whole
 from eagleeye.report.drawing import draw, fill
 from eagleeye.report.study_data import NAMES, StudyData
-from eagleeye.report.study_figures import MEASURES, bracketed, study_pictures
+from eagleeye.report.study_figures import MEASURES, study_pictures
+from eagleeye.report.units import interval
 
 PAGE = "study.html"
 
@@ -38,8 +39,8 @@ def coefficient_rows(data: StudyData) -> list[list[str]]:
     """The coefficients as a table for people: score, Pearson, Spearman, Kendall, points lost by its choice."""
     rows = []
     for score in data.scores:
-        cells = [bracketed(data.estimate(score, measure)) for measure in MEASURES]
-        rows.append([NAMES[score], *cells, "" if score == CEILING else bracketed(data.estimate(score, "regret"))])
+        cells = [interval(*data.estimate(score, measure)) for measure in MEASURES]
+        rows.append([NAMES[score], *cells, "" if score == CEILING else interval(*data.estimate(score, "regret"))])
     return rows
 
 
@@ -48,9 +49,9 @@ def answer(data: StudyData) -> str:
     vanilla, adaptive = (data.estimate(score, "spearman") for score in ("vanilla_accuracy", "accuracy"))
     text = (
         "Spearman's rank correlation with the accuracy after fine-tuning is "
-        f"{bracketed(adaptive)} for the score with adaptive BN and {bracketed(vanilla)} without recalibration; "
+        f"{interval(*adaptive)} for the score with adaptive BN and {interval(*vanilla)} without recalibration; "
         f"choosing by the former loses {data.estimate('accuracy', 'regret').value:.2f} points."
     )
     if CEILING in data.scores:
-        text += f" One fine-tuning tells another to {bracketed(data.estimate(CEILING, 'spearman'))}."
+        text += f" One fine-tuning tells another to {interval(*data.estimate(CEILING, 'spearman'))}."
     return text

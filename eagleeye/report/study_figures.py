@@ -9,16 +9,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from eagleeye.correlation import CEILING, Estimate
+from eagleeye.correlation import CEILING
 from eagleeye.report.drawing import Picture
 from eagleeye.report.study_data import NAMES, StudyData
-from eagleeye.report.theme import Theme, label, legend, new_figure
-from eagleeye.report.units import percent
+from eagleeye.report.theme import Theme, label, legend, new_figure, shortened
+from eagleeye.report.units import interval, level, percent
 from eagleeye.scores import VANILLA
 
 AFTER = "Top-1 on the test set after fine-tuning (%)"
 MEASURES = {"pearson": "Pearson", "spearman": "Spearman", "kendall": "Kendall"}
-LONGEST_NAME = 30
 
 
 def study_pictures(data: StudyData) -> list[Picture]:
@@ -44,7 +43,7 @@ def study_pictures(data: StudyData) -> list[Picture]:
             "correlation",
             "Does the score tell the accuracy after fine-tuning?",
             "Every dot is a candidate; its line spans the fine-tunings with other seeds. "
-            f"Brackets: {data.level:.0%} intervals, over candidates.",
+            f"Brackets: {level(data.level)} intervals, over candidates.",
             f"Two scatter plots against the accuracy after fine-tuning: Spearman {vanilla:.2f} for the vanilla score, "
             f"{adaptive:.2f} for the adaptive one.",
             lambda theme: scatters(data, theme),
@@ -53,7 +52,7 @@ def study_pictures(data: StudyData) -> list[Picture]:
             "coefficients",
             "All scores compared",
             "Rank correlation with the accuracy after fine-tuning, and the points lost by fine-tuning the score's "
-            f"favourite instead of the best; lines are {data.level:.0%} intervals.",
+            f"favourite instead of the best; lines are {level(data.level)} intervals.",
             "Dots with intervals, one row per score; the numbers are in the table.",
             lambda theme: forest(data, theme),
         ),
@@ -113,7 +112,7 @@ def scatters(data: StudyData, theme: Theme) -> Figure:
         _points(axes, data.references, score, "evenly pruned", marker="D", markersize=7, color=theme.ink)
         kind = "vanilla" if score.startswith(VANILLA) else "adaptive BN"
         label(axes, theme, f"Score: top-1 before fine-tuning, {kind} (%)", AFTER)
-        found = (f"{name} {bracketed(data.estimate(score, measure))}" for measure, name in MEASURES.items())
+        found = (f"{name} {interval(*data.estimate(score, measure))}" for measure, name in MEASURES.items())
         axes.set_title("\n".join(found), color=theme.ink, fontsize=9, loc="left", linespacing=1.4)
         axes.margins(0.08)
     both[1].sharey(both[0])
@@ -152,7 +151,7 @@ def weight_shift(data: StudyData, theme: Theme) -> Figure:
         each.stairs(row["before"], edges, fill=True, color=theme.second, alpha=0.35, label="before fine-tuning")
         each.stairs(row["after"], edges, color=theme.third, linewidth=1.6, label="after fine-tuning")
         moved = f"Weight (moved by {percent(row['shift'], 1)} of their spread)"
-        label(each, theme, moved, "Weights" if each is axes[0] else "", _short(row["layer"]))
+        label(each, theme, moved, "Weights" if each is axes[0] else "", shortened(row["layer"] or "convolution"))
         each.grid(axis="x", visible=False)
         each.xaxis.set_major_locator(MaxNLocator(4))
         each.margins(y=0.2)
@@ -189,17 +188,7 @@ def _points(axes: Axes, table: pd.DataFrame, score: str, name: str, **style: Any
     axes.errorbar(100 * table[score], y, yerr=spread, label=name, linestyle="none", elinewidth=1, **style)
 
 
-def bracketed(found: Estimate) -> str:
-    """An estimate as a text: value, and its interval in brackets."""
-    return f"{found.value:z.2f} [{found.low:z.2f}, {found.high:z.2f}]".replace("-", "\N{MINUS SIGN}")
-
-
 def _colour(score: str, theme: Theme) -> str:
     if score == CEILING:
         return theme.third
     return theme.second if score.startswith(VANILLA) else theme.first
-
-
-def _short(name: str) -> str:
-    name = name or "convolution"
-    return name if len(name) <= LONGEST_NAME else "…" + name[-LONGEST_NAME:]

@@ -6,6 +6,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
+LONGEST_NAME = 28
+
 
 @dataclass(frozen=True)
 class Theme:
@@ -79,6 +81,11 @@ def label(axes: Axes, theme: Theme, x: str, y: str, title: str = "") -> None:
     axes.set_ylabel(y, color=theme.muted, fontsize=9.5)
     if title:
         axes.set_title(title, color=theme.ink, fontsize=10.5, fontweight="bold", loc="left")
+
+
+def shortened(name: str) -> str:
+    """The end of a layer's name, which tells more than its beginning, where the whole is too long for a figure."""
+    return name if len(name) <= LONGEST_NAME else "…" + name[-LONGEST_NAME:]
 
 
 def legend(figure: Figure, axes: Axes, theme: Theme) -> None:

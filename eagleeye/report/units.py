@@ -28,7 +28,57 @@ def points(change: float) -> str:
     Returns:
         The text, with a true minus sign.
     """
-    return f"{100 * change:+.2f}{SPACE}points".replace("-", "\N{MINUS SIGN}")
+    return _minus(f"{100 * change:+.2f}{SPACE}points")
+
+
+def interval(value: float, low: float, high: float) -> str:
+    """An estimate and its interval, e.g. ``0.83 [0.71, 0.90]``.
+
+    Args:
+        value: The estimate.
+        low: Lower end of the interval.
+        high: Upper end.
+
+    Returns:
+        The text, with true minus signs, and none before a zero.
+    """
+    return _minus(f"{value:z.2f} [{low:z.2f}, {high:z.2f}]")
+
+
+def level(fraction: float) -> str:
+    """A level of confidence, e.g. ``95 %``.
+
+    Args:
+        fraction: 1 for 100 %.
+
+    Returns:
+        The text, with the digits that it needs.
+    """
+    return f"{100 * fraction:g}{SPACE}%"
+
+
+def nats(value: float) -> str:
+    """A cross-entropy or divergence, e.g. ``0.4012``.
+
+    Args:
+        value: In nats.
+
+    Returns:
+        The text, with four digits after the point.
+    """
+    return f"{value:.4f}"
+
+
+def times(ratio: float) -> str:
+    """How many times as much, e.g. ``1.60`` and the sign for times.
+
+    Args:
+        ratio: At least 0.
+
+    Returns:
+        The text.
+    """
+    return f"{ratio:.2f}\N{MULTIPLICATION SIGN}"
 
 
 def quantity(value: float) -> str:
@@ -56,6 +106,10 @@ def milliseconds(value: float) -> str:
         The text.
     """
     return f"{_three_digits(value)}{SPACE}ms"
+
+
+def _minus(text: str) -> str:
+    return text.replace("-", "\N{MINUS SIGN}")
 
 
 def _three_digits(value: float) -> str:

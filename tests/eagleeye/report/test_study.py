@@ -6,9 +6,9 @@ import pytest
 from matplotlib.figure import Figure
 
 from eagleeye import correlation
-from eagleeye.correlation import CEILING, Bootstrap, Estimate
+from eagleeye.correlation import CEILING, Bootstrap
 from eagleeye.report import StudyData, answer, coefficient_rows, write_study
-from eagleeye.report.study_figures import bracketed, scatters, statistics, study_pictures, weight_shift
+from eagleeye.report.study_figures import scatters, statistics, study_pictures, weight_shift
 from eagleeye.report.theme import DARK, LIGHT
 
 
@@ -103,11 +103,6 @@ def test_scatters_show_every_candidate_with_its_coefficients():
         assert np.allclose(drawn.get_xdata(), 100 * data.drawn[score])
         assert np.allclose(drawn.get_ydata(), 100 * data.drawn["test_accuracy"])
         assert np.allclose(references.get_ydata(), 100 * data.references["test_accuracy"])
-
-
-def test_nothing_is_less_than_nothing():
-    assert bracketed(Estimate(-1e-17, -0.004, 1.336)) == "0.00 [0.00, 1.34]"
-    assert bracketed(Estimate(-0.25, -0.5, 0.1)) == "\N{MINUS SIGN}0.25 [\N{MINUS SIGN}0.50, 0.10]"
 
 
 def test_distances_are_drawn_layer_by_layer():

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eagleeye.report.units import milliseconds, percent, points, quantity
+from eagleeye.report.units import interval, level, milliseconds, nats, percent, points, quantity, times
 
 SIZES = {"": 1, "k": 1e3, "M": 1e6, "G": 1e9}
 
@@ -38,3 +38,18 @@ def test_a_unit_stays_on_the_line_of_its_number():
     assert points(0.002) == "+0.20\N{NO-BREAK SPACE}points"
     assert milliseconds(1.8349) == "1.83\N{NO-BREAK SPACE}ms"
     assert milliseconds(120) == "120\N{NO-BREAK SPACE}ms"
+
+
+def test_nothing_is_less_than_nothing():
+    assert interval(-1e-17, -0.004, 1.336) == "0.00 [0.00, 1.34]"
+    assert interval(-0.25, -0.5, 0.1) == "\N{MINUS SIGN}0.25 [\N{MINUS SIGN}0.50, 0.10]"
+
+
+def test_levels_have_the_digits_they_need():
+    assert level(0.95) == "95\N{NO-BREAK SPACE}%"
+    assert level(0.995) == "99.5\N{NO-BREAK SPACE}%"
+
+
+def test_losses_and_ratios_have_a_fixed_number_of_digits():
+    assert nats(0.40119) == "0.4012"
+    assert times(1.599) == "1.60\N{MULTIPLICATION SIGN}"
