@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 
 import torch
 import torch.nn.functional as F
@@ -16,6 +15,7 @@ from eagleeye.errors import EvaluationError
 from eagleeye.evaluate import check_outputs
 from eagleeye.importance.rows import Rows, channel_rows, filter_axes
 from eagleeye.inputs import precision_of, to_precision
+from eagleeye.kernels import repeatable_kernels
 from eagleeye.modes import evaluating
 
 LabelledBatches = Iterable[tuple[Tensor, Tensor]]
@@ -52,7 +52,7 @@ def _mean_gradients(model: nn.Module, weights: dict[str, Tensor], batches: Label
     own = {name: leaves[id(weight)] for name, weight in weights.items()}
     sums = {key: torch.zeros_like(leaf, dtype=torch.float64, requires_grad=False) for key, leaf in leaves.items()}
     images = 0
-    with evaluating(model), _reproducible(), torch.enable_grad():
+    with evaluating(model), repeatable_kernels(), torch.enable_grad():
         for inputs, labels in batches:
             outputs = functional_call(model, own, (to_precision(inputs, precision_of(model)),))
             check_outputs(outputs, labels)
@@ -66,15 +66,3 @@ def _mean_gradients(model: nn.Module, weights: dict[str, Tensor], batches: Label
             "criterion taylor: there are no images; give batches that can be iterated over as often as it is asked"
         )
     return {name: sums[id(weight)] / images for name, weight in weights.items()}
-
-
-@contextmanager
-def _reproducible() -> Iterator[None]:
-    """On a GPU, gradients of convolutions summed in the same order every time."""
-    cudnn = torch.backends.cudnn
-    before = cudnn.deterministic, cudnn.benchmark
-    cudnn.deterministic, cudnn.benchmark = True, False
-    try:
-        yield
-    finally:
-        cudnn.deterministic, cudnn.benchmark = before

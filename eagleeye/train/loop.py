@@ -5,8 +5,8 @@ section 4.1). Unlike the published code, the best epoch is chosen on the sub-val
 test set.
 """
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import pandas as pd
@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from eagleeye.errors import DataError
+from eagleeye.kernels import repeatable_kernels
 from eagleeye.train import distributed
 from eagleeye.train.data import Batch, TrainData
 from eagleeye.train.recipe import Recipe
@@ -87,7 +88,7 @@ def train(  # noqa: PLR0913 - what to train, on what, how, and who listens
     if iter(validation) is validation:
         raise DataError("validation is an iterator, empty after one epoch: pass a list of batches, or Batches")
     place = distributed.local_device(device)
-    with distributed.process_group(place) as share, _repeatable(place):
+    with distributed.process_group(place) as share, repeatable_kernels(), _random_state_kept(place):
         run = Run(model, data, recipe, place, share, teacher)
         try:
             if state is not None:
@@ -104,14 +105,5 @@ def train(  # noqa: PLR0913 - what to train, on what, how, and who listens
     return TrainResult(history, run.best["epoch"], run.best["accuracy"])
 
 
-@contextmanager
-def _repeatable(device: torch.device) -> Iterator[None]:
-    """Repeatable kernels inside; outside, the caller's random state and settings as they were."""
-    cudnn = torch.backends.cudnn
-    before = cudnn.deterministic, cudnn.benchmark
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        try:
-            cudnn.deterministic, cudnn.benchmark = True, False
-            yield
-        finally:
-            cudnn.deterministic, cudnn.benchmark = before
+def _random_state_kept(device: torch.device) -> AbstractContextManager[object]:
+    return torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])

@@ -7,6 +7,8 @@ import torch
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 
+from eagleeye.kernels import multiplies_bfloat16
+
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
@@ -17,12 +19,12 @@ def autocast_type(device: torch.device) -> torch.dtype | None:
         device: Where the network trains.
 
     Returns:
-        bfloat16 on GPUs and CPUs that multiply it (AVX512-BF16, AMX), float16 on other GPUs, None on other CPUs.
+        bfloat16 on GPUs and CPUs that multiply it (see `multiplies_bfloat16`), float16 on other GPUs, None on other
+        CPUs.
     """
-    if device.type == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
-    multiplies = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    return torch.bfloat16 if device.type == "cpu" and multiplies else None
+    if multiplies_bfloat16(device):
+        return torch.bfloat16
+    return torch.float16 if device.type == "cuda" else None
 
 
 def spare_slow_layers(model: nn.Module, device: torch.device) -> list[RemovableHandle]:

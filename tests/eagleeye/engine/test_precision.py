@@ -9,6 +9,7 @@ import sys
 import pytest
 import torch
 
+from eagleeye import kernels
 from eagleeye.engine import choose_precision, precision
 from eagleeye.errors import ConfigError
 
@@ -24,7 +25,7 @@ def test_auto_takes_16_bits_where_they_are_native(
 ) -> None:
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: native)
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
-    monkeypatch.setattr(precision, "_onednn_uses_them", lambda: True)
+    monkeypatch.setattr(kernels, "_onednn_uses_them", lambda: True)
     assert choose_precision("auto", "cpu") == wanted
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: native)
     assert choose_precision("auto", torch.device("cuda", 0)) == wanted

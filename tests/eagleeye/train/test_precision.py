@@ -2,6 +2,7 @@ import pytest
 import torch
 from torch import nn
 
+from eagleeye import kernels
 from eagleeye.train import DecodedData, Recipe, train
 from eagleeye.train.distributed import Share
 from eagleeye.train.precision import autocast_type, spare_slow_layers
@@ -12,6 +13,7 @@ def multiplies(request, monkeypatch):
     """CPUs with and without bfloat16, on whichever runs the tests (they emulate it)."""
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: request.param)
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    monkeypatch.setattr(kernels, "_onednn_uses_them", lambda: True)
     return request.param
 
 
