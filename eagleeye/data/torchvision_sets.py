@@ -1,13 +1,12 @@
 """The data sets of torchvision by name, with its own download."""
 
-import difflib
 import inspect
 from pathlib import Path
 from typing import Any
 
 from eagleeye.data.images import ImageSet
 from eagleeye.data.pictures import open_pictures
-from eagleeye.errors import ConfigError, DataError
+from eagleeye.errors import ConfigError, DataError, close_names
 from eagleeye.references import described
 
 # Labelled but without public test labels: the validation part is what everybody reports.
@@ -73,8 +72,7 @@ def _class_of(name: str) -> type[Any]:
 
     known = [entry for entry in datasets.__all__ if inspect.isclass(getattr(datasets, entry))]
     if name not in known:
-        close = difflib.get_close_matches(name, known, n=3, cutoff=0.4) or known[:3]
-        raise ConfigError(f"torchvision has no data set {name!r}; close names: {', '.join(close)}")
+        raise ConfigError(f"torchvision has no data set {name!r}; {close_names(name, known, known[:4])}")
     found: type[Any] = getattr(datasets, name)
     return found
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Collection
 from functools import partial
 from typing import Any
@@ -12,7 +11,7 @@ from torch import Tensor, nn
 
 from eagleeye.channels.groups import Group
 from eagleeye.channels.space import Space
-from eagleeye.errors import ConfigError, EagleEyeError, StrategyError
+from eagleeye.errors import ConfigError, EagleEyeError, StrategyError, none_of
 from eagleeye.importance.aggregate import AGGREGATES, Aggregate, Scores
 from eagleeye.importance.filters import filter_rows, geometric_median, l1, l2, scale_rows
 from eagleeye.importance.ranked import Criterion, RowsOf, Score, ranked
@@ -139,6 +138,4 @@ def _array(name: str, group: Group, scores: Any) -> Scores:
 
 def _check_known(setting: str, value: str, known: Collection[str], also: str = "") -> None:
     if value not in known:
-        close = difflib.get_close_matches(value, known, n=1)
-        hint = f"; did you mean {close[0]}?" if close else ""
-        raise ConfigError(f"{setting} {value!r} is none of {', '.join(known)}{f', nor {also}' if also else ''}{hint}")
+        raise ConfigError(f"{setting} {none_of(value, known, also)}")

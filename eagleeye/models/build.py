@@ -1,13 +1,12 @@
 """Networks by name."""
 
-import difflib
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 from torch import nn
 
-from eagleeye.errors import EagleEyeError, ModelError
+from eagleeye.errors import EagleEyeError, ModelError, close_names
 from eagleeye.models.cifar_resnet import CifarResNet
 from eagleeye.models.mobilenet_v1 import MobileNetV1
 from eagleeye.references import described, resolve
@@ -48,10 +47,8 @@ def build(name: str, *, num_classes: int, **options: Any) -> nn.Module:
         factory = partial(_torchvision().get_model, name, weights=None)
         options = {**_DEFAULTS.get(name, {}), **options}
     else:
-        close = difflib.get_close_matches(name, names(), n=4, cutoff=0.5) or list(_OWN)
-        raise ModelError(
-            f"unknown model {name!r}; close names: {', '.join(close)}; or name your own as package.module:factory"
-        )
+        close = close_names(name, names(), list(_OWN))
+        raise ModelError(f"unknown model {name!r}; {close}; or name your own as package.module:factory")
     try:
         model = factory(num_classes=num_classes, **options)
     except EagleEyeError:

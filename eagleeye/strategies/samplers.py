@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Protocol
@@ -10,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from eagleeye.errors import BudgetError, ConfigError, EagleEyeError, StrategyError
+from eagleeye.errors import BudgetError, ConfigError, EagleEyeError, StrategyError, none_of
 from eagleeye.references import described, resolve
 from eagleeye.strategies.collect import MAX_DRAWS, Scored, collect
 from eagleeye.strategies.evolution import evolve
@@ -61,9 +60,7 @@ def sampler(name: str) -> Sampler:
     if ":" in name:
         return partial(_own, name, resolve(name, ConfigError))
     if name not in _OWN:
-        close = difflib.get_close_matches(name, _OWN, n=1)
-        hint = f"; did you mean {close[0]}?" if close else ""
-        raise ConfigError(f"sampler {name!r} is none of {', '.join(_OWN)}, nor package.module:function{hint}")
+        raise ConfigError(f"sampler {none_of(name, _OWN, 'package.module:function')}")
     return _OWN[name]
 
 
