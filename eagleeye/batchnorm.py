@@ -9,11 +9,12 @@ from itertools import chain, islice, repeat
 import torch
 from torch import nn
 
-from eagleeye.bn_average import BatchNorm, LayerAverage, calls_per_pass, told_of_calls
+from eagleeye.bn_average import LayerAverage, calls_per_pass, told_of_calls
 from eagleeye.errors import ConfigError, EvaluationError
 from eagleeye.inputs import Inputs
 from eagleeye.modes import evaluating
 from eagleeye.running import images_in, run
+from eagleeye.torch_layers import BatchNorm
 
 PAPER_MOMENTUM = 0.1
 PAPER_ITERATIONS = 100

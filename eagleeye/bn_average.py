@@ -13,8 +13,7 @@ from torch import Tensor, fx, nn
 from eagleeye.inputs import Inputs
 from eagleeye.modes import evaluating
 from eagleeye.running import run
-
-BatchNorm = nn.modules.batchnorm._BatchNorm
+from eagleeye.torch_layers import BatchNorm
 
 
 class LayerAverage:

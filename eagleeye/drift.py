@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from eagleeye.bn_average import BatchNorm
+from eagleeye.torch_layers import BatchNorm, ConvNd
 
 BINS = 60
 SHOWN = 3
@@ -55,7 +55,7 @@ def distances(found: Mapping[str, Moments], true: Mapping[str, Moments]) -> dict
 
 def typical_weights(network: nn.Module) -> dict[str, Tensor]:
     """A copy of the weights of a few convolutions, from the first to the last, by name of the layer."""
-    layers = {name: layer for name, layer in network.named_modules() if isinstance(layer, nn.modules.conv._ConvNd)}
+    layers = {name: layer for name, layer in network.named_modules() if isinstance(layer, ConvNd)}
     names = list(layers)
     places = dict.fromkeys(np.linspace(0, len(names) - 1, min(SHOWN, len(names))).round().astype(int).tolist())
     return {names[place]: layers[names[place]].weight.detach().cpu().float().clone() for place in places}

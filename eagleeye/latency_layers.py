@@ -17,11 +17,12 @@ from torch.utils.hooks import RemovableHandle
 from eagleeye.channels.polynomial import counts_of
 from eagleeye.channels.space import Space
 from eagleeye.latency import milliseconds
-from eagleeye.latency_table import Grid, LayerCall
+from eagleeye.latency_table import Grid, LatencyTerm
 from eagleeye.modes import evaluating
-from eagleeye.thin import Conv, set_sizes
+from eagleeye.thin import set_sizes
+from eagleeye.torch_layers import ConvNd
 
-Layer = Conv | nn.Linear
+Layer = ConvNd | nn.Linear
 POINTS = 4
 """Ends of blocks at which each axis is measured, evenly spaced, besides the smallest size."""
 _BLOCKS = {64: 16, 1: 8}
@@ -92,7 +93,7 @@ def _calls_in(model: nn.Module, example: Tensor) -> list[_Seen]:
     seen: list[_Seen] = []
     hooks: list[RemovableHandle] = []
     for name, layer in model.named_modules():
-        if isinstance(layer, (Conv, nn.Linear)):
+        if isinstance(layer, (ConvNd, nn.Linear)):
 
             def note(layer: Layer, inputs: tuple[Tensor, ...], output: Tensor, name: str = name) -> None:
                 seen.append(_Seen(name, layer, inputs[0].shape, output.shape))
@@ -107,7 +108,7 @@ def _calls_in(model: nn.Module, example: Tensor) -> list[_Seen]:
     return seen
 
 
-def shapes_of(model: nn.Module, space: Space, example: Tensor) -> tuple[list[LayerShape], tuple[LayerCall, ...]]:
+def shapes_of(model: nn.Module, space: Space, example: Tensor) -> tuple[list[LayerShape], tuple[LatencyTerm, ...]]:
     """Find the layers of a network that multiply.
 
     Args:
@@ -133,7 +134,7 @@ def shapes_of(model: nn.Module, space: Space, example: Tensor) -> tuple[list[Lay
         axis = 1 if getattr(call.layer, "transposed", False) else 0
         full = np.array(weight.shape[:2], dtype=np.float64)
         calls.append(
-            LayerCall(place, full, np.stack(taken).astype(np.float64), axis, call.outputs.numel() / full[axis])
+            LatencyTerm(place, full, np.stack(taken).astype(np.float64), axis, call.outputs.numel() / full[axis])
         )
     return [shape for _, shape in shapes.values()], tuple(calls)
 

@@ -55,8 +55,8 @@ def _place(grid: Array, sizes: Array) -> tuple[npt.NDArray[np.int64], Array]:
 
 
 @dataclass(frozen=True, eq=False)
-class LayerCall:
-    """One call of a layer in the forward pass, and how its weight follows the widths."""
+class LatencyTerm:
+    """What one call of a layer adds to the forward pass, and how its weight follows the widths."""
 
     grid: int
     """Which grid holds its times; layers of equal shape and input share one."""
@@ -66,8 +66,8 @@ class LayerCall:
     """What one channel of each group takes from them, shape (2, G)."""
     axis: int
     """Which of the two holds the output's channels."""
-    positions: float
-    """Elements of the output for one position on that axis, for the whole batch."""
+    channel_elements: float
+    """Elements of the output in one of its channels, for the whole batch."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +83,7 @@ class LatencyTable:
     """What the times hold for: device, versions, threads, batch, network."""
     channels: tuple[int, ...]
     grids: tuple[Grid, ...]
-    calls: tuple[LayerCall, ...]
+    calls: tuple[LatencyTerm, ...]
     coefficients: tuple[float, float, float]
     """Milliseconds in all, per millisecond of the layers alone, per element that they write; none is negative."""
 
@@ -115,7 +115,7 @@ class LatencyTable:
         for call in self.calls:
             sizes = call.full[:, None] - call.counts @ removed.T
             layers += self.grids[call.grid].at(sizes[0], sizes[1])
-            elements += call.positions * sizes[call.axis]
+            elements += call.channel_elements * sizes[call.axis]
         return layers, elements
 
 

@@ -17,10 +17,7 @@ from eagleeye.channels.space import Space
 from eagleeye.channels.steps import Kept
 from eagleeye.errors import StrategyError
 from eagleeye.stored.names import attribute
-
-Conv = nn.modules.conv._ConvNd
-BatchNorm = nn.modules.batchnorm._BatchNorm
-InstanceNorm = nn.modules.instancenorm._InstanceNorm
+from eagleeye.torch_layers import BatchNorm, ConvNd, InstanceNorm
 
 
 def build_thin(model: nn.Module, space: Space, chosen: Sequence[npt.NDArray[np.bool_]]) -> fx.GraphModule:
@@ -116,8 +113,8 @@ def set_sizes(thin: nn.Module, full: nn.Module) -> None:
         thin: A layer whose tensors were cut.
         full: The layer they were cut from.
     """
-    if isinstance(thin, Conv):
-        assert isinstance(full, Conv)
+    if isinstance(thin, ConvNd):
+        assert isinstance(full, ConvNd)
         rows, columns = thin.weight.shape[:2]
         whole = full.groups == 1 or groups_stay(full)
         thin.groups = full.groups if whole else full.groups * rows // len(full.weight)

@@ -10,10 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from eagleeye.channels.ties import FIXED, Ids, Ties, along, spread, varying_axes
-
-Conv = nn.modules.conv._ConvNd
-BatchNorm = nn.modules.batchnorm._BatchNorm
-_TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+from eagleeye.torch_layers import CONVOLUTIONS, TRANSPOSED, BatchNorm, ConvNd, InstanceNorm
 
 
 @dataclass(frozen=True)
@@ -60,9 +57,9 @@ def _incoming(ties: Ties, call: LayerCall, axis: int) -> Ids:
 def convolution(ties: Ties, call: LayerCall) -> Tensor | None:
     """A convolution: dense ones cut the chain of channels, grouped ones lose whole groups or keep them equal-sized."""
     layer = call.layer
-    assert isinstance(layer, Conv)
+    assert isinstance(layer, ConvNd)
     axis = call.labels.dim() - len(layer.kernel_size) - 1
-    rows, columns = (1, 0) if isinstance(layer, _TRANSPOSED) else (0, 1)
+    rows, columns = (1, 0) if isinstance(layer, TRANSPOSED) else (0, 1)
     # A tensor that is no parameter (a fixed blur) has no filters to choose from: it follows its input.
     role = "filter" if layer.weight.requires_grad or not call.names else "fixed filter"
     if call.names and layer.groups not in (1, layer.in_channels) and not groups_stay(layer):
@@ -86,7 +83,7 @@ def convolution(ties: Ties, call: LayerCall) -> Tensor | None:
     return spread(filters, axis, call.shape)
 
 
-def groups_stay(layer: Conv) -> bool:
+def groups_stay(layer: ConvNd) -> bool:
     """Whether a grouped convolution keeps its groups and each loses as many channels; else whole groups go.
 
     Whatever leaves more to choose from: few groups of many channels stay, many groups of few channels go.
@@ -208,11 +205,11 @@ def rule_for(layer: nn.Module) -> LayerRule | None:
     """The rule of a layer's class, or None where none is known."""
     if nn.utils.parametrize.is_parametrized(layer):
         return None
-    if isinstance(layer, _TRANSPOSED) or type(layer) in (nn.Conv1d, nn.Conv2d, nn.Conv3d):
+    if isinstance(layer, TRANSPOSED) or type(layer) in CONVOLUTIONS:
         return convolution
     if type(layer) is nn.Linear:
         return linear
-    if isinstance(layer, (BatchNorm, nn.modules.instancenorm._InstanceNorm)):
+    if isinstance(layer, (BatchNorm, InstanceNorm)):
         return channelwise_norm
     for kind, rule in ((nn.LayerNorm, layer_norm), (nn.GroupNorm, group_norm), (nn.PReLU, prelu)):
         if type(layer) is kind:

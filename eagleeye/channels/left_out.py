@@ -6,14 +6,13 @@ import operator
 from collections.abc import Iterator, Mapping
 
 import numpy as np
-from torch import Tensor, fx, nn
+from torch import Tensor, fx
 
 from eagleeye.channels.groups import Grouping
 from eagleeye.channels.propagate import Labelled, module_of
 from eagleeye.channels.ties import FIXED, Axis, Ids
 from eagleeye.channels.tracer import VALUE
-
-Conv = nn.modules.conv._ConvNd
+from eagleeye.torch_layers import ConvNd
 
 
 def left_out(net: Labelled, axes: Mapping[tuple[str, int], Axis], grouping: Grouping) -> tuple[str, ...]:
@@ -53,7 +52,7 @@ def _unfollowed(net: Labelled) -> Iterator[str]:
 def _uncalled(net: Labelled) -> Iterator[str]:
     used = {id(tensor) for node in net.graph.nodes for tensor in _weights(net, node)}
     for name, layer in net.root.named_modules():
-        if isinstance(layer, Conv) and id(layer.weight) not in used:
+        if isinstance(layer, ConvNd) and id(layer.weight) not in used:
             yield f"{name}: it is never called in evaluation mode, and no part of the pruned network"
 
 

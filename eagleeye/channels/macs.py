@@ -16,8 +16,8 @@ from eagleeye.channels.functional import CONVOLUTIONS
 from eagleeye.channels.lift import CONSTANT, Lifted
 from eagleeye.channels.tracer import VALUE
 from eagleeye.modes import evaluating
+from eagleeye.torch_layers import TRANSPOSED, ConvNd
 
-Conv = nn.modules.conv._ConvNd
 _PRODUCTS: frozenset[Any] = frozenset({
     *CONVOLUTIONS, F.linear, F.bilinear, F.scaled_dot_product_attention, F.multi_head_attention_forward,
     operator.matmul, torch.matmul, torch.linalg.matmul, torch.linalg.multi_dot, torch.chain_matmul, torch.inner,
@@ -56,31 +56,31 @@ def mac_calls(
     for node in graph.nodes:
         name = str(node.target)
         layer = layers[name] if node.op == "call_module" else None
-        if isinstance(layer, Conv):
-            outer = layer.in_channels if layer.transposed else layer.out_channels
-            yield MacCall(f"{name}.weight", _per_input(node, _positions(node, layer.transposed, outer), batch))
-        elif isinstance(layer, nn.Linear):
-            yield MacCall(f"{name}.weight", _per_input(node, _positions(node, False, layer.out_features), batch))
-        elif node in functions and issubclass(functions[node].kind, (Conv, nn.Linear)):
-            transposed, outer = _shape_of(functions[node])
-            weight = functions[node].tensors["weight"]
-            yield MacCall(weight, _per_input(node, _positions(node, transposed, outer), batch))
+        if (applied := _applied(node, layer, functions.get(node))) is not None:
+            weight, positions = applied
+            yield MacCall(weight, _per_input(node, positions, batch))
         elif _multiplies(node, layer):
             yield MacCall("", _per_input(node, _counted(node, layer), batch))
 
 
-def _shape_of(lifted: Lifted) -> tuple[bool, int]:
-    """Whether a function convolves transposed, and with how many channels on the side whose positions count."""
-    if issubclass(lifted.kind, nn.Linear):
-        return False, int(lifted.settings["out_features"])
-    transposed = issubclass(lifted.kind, nn.modules.conv._ConvTransposeNd)
-    return transposed, int(lifted.settings["in_channels" if transposed else "out_channels"])
+def _applied(node: fx.Node, layer: nn.Module | None, function: Lifted | None) -> tuple[str, int] | None:
+    """The weight of a convolution or linear layer, and how often each of its elements is multiplied by something."""
+    if isinstance(layer, (ConvNd, nn.Linear)):
+        kind, settings, weight = type(layer), vars(layer), f"{node.target}.weight"
+    elif function is not None and issubclass(function.kind, (ConvNd, nn.Linear)):
+        kind, settings, weight = function.kind, function.settings, function.tensors["weight"]
+    else:
+        return None
+    if issubclass(kind, nn.Linear):
+        return weight, _values(node) // settings["out_features"]
+    # A transposed convolution takes its weight to every position of its input.
+    if issubclass(kind, TRANSPOSED):
+        return weight, _values(node.all_input_nodes[0]) // settings["in_channels"]
+    return weight, _values(node) // settings["out_channels"]
 
 
-def _positions(node: fx.Node, transposed: bool, channels: int) -> int:
-    """How often every element of the weight is multiplied by something."""
-    value: Tensor = (node.all_input_nodes[0] if transposed else node).meta[VALUE]
-    return value.numel() // channels
+def _values(node: fx.Node) -> int:
+    return int(node.meta[VALUE].numel())
 
 
 def _multiplies(node: fx.Node, layer: nn.Module | None) -> bool:

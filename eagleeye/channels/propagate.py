@@ -14,11 +14,12 @@ from torch import Tensor, fx, nn
 from eagleeye.channels import tensor_rules as rules
 from eagleeye.channels.aliases import WRITTEN
 from eagleeye.channels.functional import CONVOLUTIONS
-from eagleeye.channels.layer_rules import Conv, LayerCall, fixed_labels, rule_for
+from eagleeye.channels.layer_rules import LayerCall, fixed_labels, rule_for
 from eagleeye.channels.lift import CONSTANT, Lifted, lift
 from eagleeye.channels.ties import Ties, along, spread, varying_axes
 from eagleeye.channels.tracer import VALUE
 from eagleeye.stored.records import is_record
+from eagleeye.torch_layers import ConvNd
 
 
 @dataclass
@@ -179,7 +180,7 @@ def _function(net: Labelled, node: fx.Node) -> Tensor | None:
     """A function that multiplies with parameters: a layer without a module."""
     lifted = net.functions[node]
     layer, label = lifted.build(net.root), net.labels[node.all_input_nodes[0]]
-    rule = rule_for(layer) if isinstance(layer, (Conv, nn.Linear, nn.PReLU)) else None
+    rule = rule_for(layer) if isinstance(layer, (ConvNd, nn.Linear, nn.PReLU)) else None
     if rule is None or not isinstance(label, Tensor):
         return None
     return rule(net.ties, LayerCall(node.name, layer, label, node.meta[VALUE].shape, lifted.tensors))

@@ -7,8 +7,9 @@ from torch import Tensor, fx, nn
 
 from eagleeye.batchnorm import batch_norm_layers
 from eagleeye.engine.fold import find_pairs, fold, weight_of, without_norms
+from eagleeye.torch_layers import ConvNd
 
-LOW_PRECISION = (nn.Linear, nn.modules.conv._ConvNd)
+LOW_PRECISION = (nn.Linear, ConvNd)
 
 
 class Adaptable:

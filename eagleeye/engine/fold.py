@@ -10,10 +10,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
-from eagleeye.bn_average import BatchNorm
-
-Conv = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
-ConvNd = nn.modules.conv._ConvNd
+from eagleeye.torch_layers import CONVOLUTIONS, BatchNorm, ConvNd
 
 
 class Pair(NamedTuple):
@@ -36,7 +33,9 @@ def find_pairs(network: fx.GraphModule) -> list[Pair]:
     pairs = []
     for node in network.graph.nodes:
         source = node.args[0] if node.args else None
-        if not (isinstance(source, fx.Node) and _is(network, node, (BatchNorm,)) and _is(network, source, Conv)):
+        if not (
+            isinstance(source, fx.Node) and _is(network, node, (BatchNorm,)) and _is(network, source, CONVOLUTIONS)
+        ):
             continue
         norm = network.get_submodule(node.target)
         if len(source.users) == 1 and calls[node.target] == calls[source.target] == 1 and norm.running_mean is not None:

@@ -15,8 +15,7 @@ from eagleeye.errors import ConfigError
 from eagleeye.importance.aggregate import Scores, total
 from eagleeye.importance.ranked import ranked
 from eagleeye.importance.rows import Rows, channel_rows, filter_axes
-
-BatchNorm = nn.modules.batchnorm._BatchNorm
+from eagleeye.torch_layers import BatchNorm
 
 
 def l1_norm(model: nn.Module, space: Space) -> list[Scores]:

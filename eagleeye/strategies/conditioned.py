@@ -16,9 +16,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from eagleeye.strategies.shell import Shell
-
-Rates = npt.NDArray[np.float64]
+from eagleeye.strategies.shell import RateVectors, Shell
 
 CHAINS = 256
 """Independent chains in a block; each one gives one draw."""
@@ -33,7 +31,7 @@ _TRIES = 16
 class Chains:
     """Independent chains of rate vectors that move towards a budget's shell, and then within it."""
 
-    def __init__(self, shell: Shell, rng: np.random.Generator, rates: Rates) -> None:
+    def __init__(self, shell: Shell, rng: np.random.Generator, rates: RateVectors) -> None:
         """Start the chains.
 
         Args:
@@ -90,7 +88,7 @@ class Chains:
             low, high = np.where(below, drawn, low[missed]), np.where(below, high[missed], drawn)
 
 
-def draw(shell: Shell, seed: np.random.SeedSequence) -> tuple[Rates, int]:
+def draw(shell: Shell, seed: np.random.SeedSequence) -> tuple[RateVectors, int]:
     """Draw a block of rate vectors from the budget's shell.
 
     Every chain starts at a uniform draw from the whole cube, moves towards the shell, and once there makes

@@ -7,16 +7,13 @@ import math
 from collections.abc import Iterator
 
 import numpy as np
-import numpy.typing as npt
 
 from eagleeye.errors import StrategyError
 from eagleeye.strategies.collect import MAX_DRAWS, Drawn, Scored, collect
 from eagleeye.strategies.conditioned import Chains
-from eagleeye.strategies.shell import Shell
+from eagleeye.strategies.shell import RateVectors, Shell
 from eagleeye.strategies.strategy import Strategy
 from eagleeye.strategies.uniform import uniform
-
-Rates = npt.NDArray[np.float64]
 
 PARENTS = 10
 """The best-scored strategies, which have offspring."""
@@ -63,7 +60,7 @@ def evolve(shell: Shell, scored: Scored = (), *, count: int, seed: int, max_draw
     return collect(shell, _children(shell, parents, rng), [strategy for strategy, _ in scored], count, max_draws)
 
 
-def _children(shell: Shell, parents: Rates, rng: np.random.Generator) -> Iterator[Drawn]:
+def _children(shell: Shell, parents: RateVectors, rng: np.random.Generator) -> Iterator[Drawn]:
     groups = parents.shape[1]
     for _ in itertools.count():
         children = np.concatenate([_crossed(parents, rng), _mutated(parents, shell.max_rate, rng)])
@@ -73,18 +70,18 @@ def _children(shell: Shell, parents: Rates, rng: np.random.Generator) -> Iterato
         yield family.rates, family.drawn
 
 
-def _crossed(parents: Rates, rng: np.random.Generator) -> Rates:
+def _crossed(parents: RateVectors, rng: np.random.Generator) -> RateVectors:
     couples = parents[rng.integers(len(parents), size=(2, _BLOCK // 2))]
     from_first = rng.random(couples.shape[1:]) < 0.5
-    crossed: Rates = np.where(from_first, couples[0], couples[1])
+    crossed: RateVectors = np.where(from_first, couples[0], couples[1])
     return crossed
 
 
-def _mutated(parents: Rates, max_rate: float, rng: np.random.Generator) -> Rates:
+def _mutated(parents: RateVectors, max_rate: float, rng: np.random.Generator) -> RateVectors:
     chosen = parents[rng.integers(len(parents), size=_BLOCK // 2)]
     anew = rng.random(chosen.shape) < MUTATION
     anew[np.arange(len(chosen)), rng.integers(chosen.shape[1], size=len(chosen))] = True
-    mutated: Rates = np.where(anew, rng.uniform(0.0, max_rate, size=chosen.shape), chosen)
+    mutated: RateVectors = np.where(anew, rng.uniform(0.0, max_rate, size=chosen.shape), chosen)
     return mutated
 
 

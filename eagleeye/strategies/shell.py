@@ -14,6 +14,8 @@ from eagleeye.errors import BudgetError, ConfigError
 from eagleeye.strategies.budget import Budget
 from eagleeye.strategies.strategy import Strategy
 
+RateVectors = npt.NDArray[np.float64]
+"""Rates of many strategies, shape (B, G)."""
 Latency = Callable[[npt.NDArray[np.int64]], npt.NDArray[np.float64]]
 """Milliseconds of many thin networks, shape (B,), from their widths, shape (B, G). Any other cost that does not grow
 when channels go can take its place."""
@@ -57,7 +59,7 @@ class Shell:
                 " eagleeye.latency_profile.profile and pass its `predict` as latency"
             )
 
-    def widths(self, rates: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+    def widths(self, rates: RateVectors) -> npt.NDArray[np.int64]:
         """The widths that rates leave, both of shape (B, G)."""
         return self.space.widths(rates, self.multiple)
 
@@ -82,7 +84,7 @@ class Shell:
         costs = self._costs(widths)
         return np.stack([(costs[target.name] - target.value) / target.full for target in self.targets])
 
-    def excess(self, rates: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    def excess(self, rates: RateVectors) -> npt.NDArray[np.float64]:
         """How far outside the shell rate vectors lie.
 
         Args:

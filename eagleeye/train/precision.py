@@ -8,8 +8,7 @@ from torch import nn
 from torch.utils.hooks import RemovableHandle
 
 from eagleeye.kernels import multiplies_bfloat16
-
-_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+from eagleeye.torch_layers import CONVOLUTIONS
 
 
 def autocast_type(device: torch.device) -> torch.dtype | None:
@@ -46,7 +45,7 @@ def spare_slow_layers(model: nn.Module, device: torch.device) -> list[RemovableH
 
 
 def _is_slow(module: nn.Module) -> bool:
-    if not isinstance(module, _CONVOLUTIONS) or not module.groups == module.in_channels > 1:
+    if not isinstance(module, CONVOLUTIONS) or not module.groups == module.in_channels > 1:
         return False
     return max(module.stride) > 1 or max(module.kernel_size) > 3
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from eagleeye.latency_table import Grid, LatencyTable, LayerCall, read, write
+from eagleeye.latency_table import Grid, LatencyTable, LatencyTerm, read, write
 
 KEY = {"device": "a processor", "threads": 1, "batch": [1, 3, 8, 8]}
 
@@ -18,8 +18,8 @@ def table() -> LatencyTable:
     rows, columns = np.array([1.0, 3.0, 6.0]), np.array([2.0, 10.0])
     second = Grid(rows, columns, rows[:, None] * columns[None, :])
     calls = (
-        LayerCall(0, np.array([10.0, 4.0]), np.array([[1.0, 0.0], [0.0, 0.0]]), 0, 5.0),
-        LayerCall(1, np.array([6.0, 10.0]), np.array([[0.0, 1.0], [1.0, 0.0]]), 0, 5.0),
+        LatencyTerm(0, np.array([10.0, 4.0]), np.array([[1.0, 0.0], [0.0, 0.0]]), 0, 5.0),
+        LatencyTerm(1, np.array([6.0, 10.0]), np.array([[0.0, 1.0], [1.0, 0.0]]), 0, 5.0),
     )
     return LatencyTable(KEY, (10, 6), (first, second), calls, (0.5, 2.0, 0.01))
 
