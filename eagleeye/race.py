@@ -6,13 +6,15 @@ outlives the process: what is on record is not scored again, so that a race that
 
 from __future__ import annotations
 
+import bisect
+import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from eagleeye.entry import Entry, Scored
 from eagleeye.errors import EvaluationError
-from eagleeye.racing import Rung, Scores, survivors
+from eagleeye.racing import Rung, Scores, Standing, places, survivors
 from eagleeye.strategies import Sampler, Shell, Strategy, evolve
 from eagleeye.strategies.collect import MAX_DRAWS
 
@@ -27,7 +29,7 @@ class Record(Protocol):
         """Calibration images of a rung before this one, and the BN statistics it ended with; None: there are none."""
 
     def keep(self, entry: Entry, scores: Scores, statistics: bytes | None) -> None:
-        """Remember what an entry's evaluation found; without statistics where there is no rung to come.
+        """Remember what an entry's evaluation found; without statistics where there is nothing to go on to.
 
         Called from several threads.
         """
@@ -124,7 +126,9 @@ def race(
         BudgetError: There are not enough candidates to breed within the budget.
         EvaluationError: A candidate cannot be scored, or not be put on record.
     """
-    drawn = _breed(strategies, rungs, work, record, by, references, generations)
+    later = generations.sizes if generations else ()
+    course = _Course(rungs, work, record, by, places(len(strategies) + sum(later) + len(references)))
+    drawn = [*strategies, *(_bred(course, strategies, references, generations) if generations else ())]
     running = [*drawn, *references]
     if not running:
         raise EvaluationError("race: there are no candidates; give some, or generations to breed")
@@ -134,7 +138,7 @@ def race(
         # However early they were out, references are to be compared with the winner, on all images.
         last = [*references, *outside] if number == len(rungs) else []
         field = running + [strategy for strategy in last if strategy.id not in racing]
-        found = _heat(f"{number}/{len(rungs)}", rung, rungs[-1], field, work, record)
+        found = course.run(f"{number}/{len(rungs)}", rung, field)
         results |= {each.id: Result(each, rung, found[each.id], each.id in racing) for each in field}
         chosen = set(survivors({strategy.id: found[strategy.id].standing(by) for strategy in running}))
         record.drop([strategy for strategy in field if strategy.id not in chosen])
@@ -142,40 +146,58 @@ def race(
     return [results[strategy.id] for strategy in (*drawn, *references, *outside)]
 
 
-def _breed(
-    first: Sequence[Strategy],
-    rungs: Sequence[Rung],
-    work: Work,
-    record: Record,
-    by: str,
-    references: Sequence[Strategy],
-    generations: Generations | None,
+def _bred(
+    course: _Course, first: Sequence[Strategy], references: Sequence[Strategy], generations: Generations
 ) -> list[Strategy]:
-    """The candidates of all generations; each is proposed after the ones before have run the first rung."""
-    drawn = list(first)
-    if generations is None:
-        return drawn
+    """Candidates of all generations but the first; each is proposed after the ones before have run the first rung."""
     shell, more = generations.shell, {"seed": generations.seed, "max_draws": generations.max_draws}
+    bred: list[Strategy] = []
     for number, size in enumerate(generations.sizes, start=1):
-        field = [*drawn, *references]
-        title = f"generation {number}/{len(generations.sizes) + 1}"
-        found = _heat(title, rungs[0], rungs[-1], field, work, record)
-        scored = [(strategy, found[strategy.id].standing(by).merits[0]) for strategy in field]
-        drawn += generations.propose(shell, scored, count=size, **more)
-    return drawn
+        field = [*first, *bred, *references]
+        found = course.run(f"generation {number}/{len(generations.sizes) + 1}", course.rungs[0], field)
+        scored = [(strategy, found[strategy.id].standing(course.by).merits[0]) for strategy in field]
+        bred += generations.propose(shell, scored, count=size, **more)
+    return bred
 
 
-def _heat(
-    title: str, rung: Rung, last: Rung, strategies: Sequence[Strategy], work: Work, record: Record
-) -> dict[str, Scores]:
-    known = record.known(rung, strategies)
-    missing = [strategy for strategy in strategies if strategy.id not in known]
+@dataclass(frozen=True)
+class _Course:
+    """What the heats of a race have in common."""
 
-    def keep(entry: Entry, found: Scored) -> None:
-        record.keep(entry, found.scores, None if rung == last else found.statistics)
+    rungs: Sequence[Rung]
+    work: Work
+    record: Record
+    by: str
+    places: int
+    """How many candidates can go on from the first rung at most."""
 
-    work(Heat(title, rung, strategies, known, _Entries(record, rung, missing)), keep)
-    return record.known(rung, strategies)
+    def run(self, title: str, rung: Rung, strategies: Sequence[Strategy]) -> dict[str, Scores]:
+        known = self.record.known(rung, strategies)
+        missing = [strategy for strategy in strategies if strategy.id not in known]
+        contenders = _Contenders(self.places if rung != self.rungs[-1] else 0)
+        for name, scores in known.items():
+            contenders.admit(name, scores.standing(self.by))
+
+        def keep(entry: Entry, found: Scored) -> None:
+            hopeful = contenders.admit(found.id, found.scores.standing(self.by))
+            self.record.keep(entry, found.scores, found.statistics if hopeful else None)
+
+        self.work(Heat(title, rung, strategies, known, _Entries(self.record, rung, missing)), keep)
+        return self.record.known(rung, strategies)
+
+
+class _Contenders:
+    """The best of a rung so far: who is not among them will not go on, so that its statistics need not be kept."""
+
+    def __init__(self, places: int) -> None:
+        self._places, self._best, self._lock = places, list[tuple[float, float, str]](), threading.Lock()
+
+    def admit(self, name: str, standing: Standing) -> bool:
+        first, second = standing.merits
+        with self._lock:
+            bisect.insort(self._best, (-first, -second, name))
+            del self._best[self._places :]
+            return (-first, -second, name) in self._best
 
 
 class _Entries(Sequence[Entry]):

@@ -116,8 +116,35 @@ def test_who_may_still_win_goes_on_from_where_it_stopped_and_nothing_is_left_beh
     assert best[0] in {each.widths[0] for each in last.strategies}
     begun = {entry.strategy.id: entry.begun for entry in crew.entries if entry.rung == LAST}
     assert begun == {name: (FIRST.calibration, name.encode()) for name in begun}
+    assert set(record.states) <= set(begun)
     assert {each.strategy.id for each in results if each.rung == LAST} == set(begun)
     assert all(result.competes for result in results)
+
+
+@given(order=st.permutations(range(40)), bred=st.sampled_from([[], [20, 20]]))
+def test_statistics_are_kept_of_those_alone_that_can_go_on(order: list[int], bred: list[int]) -> None:
+    kept: list[str] = []
+
+    class Watched(Remembered):
+        def keep(self, entry: Entry, scores: Scores, statistics: bytes | None) -> None:
+            kept.extend([entry.strategy.id] if statistics is not None else [])
+            super().keep(entry, scores, statistics)
+
+    crew, drawn = Crew(), [candidate(n) for n in order]
+    generations = Generations(None, bred, propose) if bred else None
+    results = race(drawn, BOTH, crew, Watched(), by="accuracy", generations=generations)
+    accuracy = {each.strategy.id: shown(each.strategy, FIRST).values["accuracy"] for each in results}
+    scored = [entry.strategy.id for entry in crew.entries if entry.rung == FIRST]
+    # Whoever is among the best so far when it is scored, and nobody else.
+    places = len(results) // 8
+    wanted = [
+        name
+        for place, name in enumerate(scored)
+        if name in sorted(scored[: place + 1], key=lambda each: (-accuracy[each], each))[:places]
+    ]
+    assert kept == wanted
+    assert len(kept) < len(scored)
+    assert all(entry.begun for entry in crew.entries if entry.rung == LAST)
 
 
 def test_references_run_the_last_rung_and_those_outside_it_alone() -> None:

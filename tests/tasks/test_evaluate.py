@@ -138,10 +138,8 @@ def test_scores_on_record_are_the_means_of_what_is_kept_image_by_image(search: S
         found = book.known(scoring_key(search.params), Rung(16, 100))
     assert len(found) == 7
     for scores in found.values():
-        values = scores.values
-        merits = values["accuracy"], -values["loss"], values["agreement"], -values["divergence"]
-        for name, merit in zip(SCORERS, merits, strict=True):
-            standing = scores.standing(name)
+        for name, scorer in SCORERS.items():
+            standing, merit = scores.standing(name), scorer.sign * scores.values[name]
             assert standing.merits[0] == merit
             mean = standing.evidence.values.astype(np.float64).mean()
             assert mean == pytest.approx(abs(merit), rel=1e-3, abs=1e-6)
