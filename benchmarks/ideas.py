@@ -11,26 +11,31 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
-import torch
-from torch import Tensor, fx
+from torch import Tensor, fx, nn
 
 import eagleeye
 from benchmarks.finetuning import RECIPE, Bench, add, augmentation, largest_rate, read
+from benchmarks.folded import compare
 from benchmarks.regression import WAYS, refit
-from benchmarks.subjects import Subject, names
+from benchmarks.ridges import by_error, with_ridge
+from benchmarks.sensitivity import fisher, hessian
+from benchmarks.subjects import MEASURED, Subject, names
 from eagleeye.data import Batches
 from eagleeye.importance import Criterion
+from eagleeye.importance.aggregate import Scores
 from eagleeye.prune import choose
+from eagleeye.reconstruction.reconstruction import RIDGE
 from eagleeye.strategies import Shell, Strategy, even_filled
 from eagleeye.train import Recipe
 
 RESULTS = Path(__file__).parent / "results" / "ideas.csv"
 REFITS = ("channels", *WAYS)
 """Ways of refitting; the first and the last are the library's."""
-FITTED = 0.25
-"""The budget at which networks are fine-tuned."""
+SEARCHED = 0.25
+"""The budget at which the choice of a search of a hundred is among the networks."""
 Make = Callable[[Strategy], fx.GraphModule]
 
 
@@ -60,7 +65,7 @@ def strategies(subject: Subject, budget: float) -> list[Strategy]:
     """
     shell = Shell(subject.space, eagleeye.Budget(macs=budget), 1.0)
     found = [one for one in eagleeye.starters(shell, subject.reconstruction.errors) if one.id == "allocated-1.25"]
-    if budget == FITTED and subject.name == "cifar10_resnet20":
+    if budget == SEARCHED and subject.name == "cifar10_resnet20":
         drawn = subject.candidates(100, budget, largest_rate(budget))
         found.append(next(one for one in drawn if one.id == "s0026"))
     return [even_filled(shell), *found]
@@ -85,13 +90,22 @@ def refitted(subject: Subject, strategy: Strategy, way: str, criterion: Criterio
     return thin
 
 
-def calibration(subject: Subject, start: int = 0, stop: int = 512) -> Tensor:
+def calibration(subject: Subject, count: int = MEASURED) -> Tensor:
     """Some of the calibration images, normalised."""
     batches = Batches(subject.calibration, subject.preprocess, batch_size=128, device="cpu", labelled=False)
-    return torch.cat(list(batches))[start:stop]
+    return batches.part(0, count)
 
 
-def told(bench: Bench, budget: float, strategy: Strategy, way: str, make: Make, options: argparse.Namespace) -> None:
+def told(
+    bench: Bench,
+    budget: float,
+    strategy: Strategy,
+    way: str,
+    make: Make,
+    options: argparse.Namespace,
+    *,
+    fitted: bool = True,
+) -> None:
     """Print a candidate's score and, where fits are asked for, what fine-tuning makes of it."""
     began = time.process_time()
     network = make(strategy)
@@ -99,7 +113,8 @@ def told(bench: Bench, budget: float, strategy: Strategy, way: str, make: Make, 
     start = bench.begin(budget, network, strategy.id)
     line = f"| {budget:.1%} | {strategy.id} | {way} | {start.facts['score']:.1%} | {seconds:.1f} s |"
     tests = []
-    for seed in range(options.seeds if budget == FITTED and strategy.id in options.fitted else 0):
+    fitted = fitted and strategy.id in options.fitted
+    for seed in range(options.seeds if fitted else 0):
         recipe = Recipe(2, batch_size=128, lr=0.01, augment=augmentation(bench.subject.name), seed=seed)
         row = start.facts | {"way": way, **{name: getattr(recipe, name) for name in (*RECIPE, "seed")}}
         key = ("subject", "budget", "candidate", "way", "seed", "images")
@@ -112,7 +127,55 @@ def told(bench: Bench, budget: float, strategy: Strategy, way: str, make: Make, 
     print(line, " ".join(tests), "|", flush=True)
 
 
-TABLES = {"refits": refits}
+def criteria(bench: Bench, options: argparse.Namespace) -> None:
+    """Other orders of the channels, the even network refitted once and in turn."""
+    subject = bench.subject
+    orders = {"obs": subject.reconstruction.order, **{name: partial(fixed, scores) for name, scores in _asked(subject)}}
+    for budget in options.macs:
+        strategy = strategies(subject, budget)[0]
+        for name, order in orders.items():
+            for way in options.ways:
+                make = partial(refitted, subject, way=way, criterion=order)
+                told(bench, budget, strategy, way if name == "obs" else f"{name}, {way}", make, options)
+
+
+def _asked(subject: Subject) -> list[tuple[str, list[Scores]]]:
+    """Criteria that ask the labelled loss, on the images that the library measures."""
+    images, labels = calibration(subject), subject.calibration.labels[:MEASURED]
+    return [
+        ("fisher", fisher(subject.reconstruction, images, labels)),
+        ("hessian", hessian(subject.network, subject.space, images, labels)),
+    ]
+
+
+def fixed(scores: list[Scores], _model: nn.Module, _space: eagleeye.Space) -> list[Scores]:
+    """A criterion that knows its scores."""
+    return scores
+
+
+def ridge(bench: Bench, options: argparse.Namespace) -> None:
+    """The ridge chosen by the error on other images: half of them are fitted to, the others tell, then all are used."""
+    subject = bench.subject
+    for count in (128, 512, 1667):
+        images = calibration(subject, count)
+        parts = [eagleeye.reconstruct(subject.network, subject.space, [one]) for one in (images, *images.chunk(2))]
+        for budget in options.macs:
+            for strategy in strategies(subject, budget):
+                chosen, best = by_error(parts[1], parts[2], strategy)
+                fits = {f"ridge {RIDGE:g}": RIDGE, f"ridge {best:g}, by error": best, "by each layer's": chosen}
+                for name, wanted in fits.items():
+                    make = partial(with_ridge, subject, parts[0], wanted)
+                    told(bench, budget, strategy, f"{count} images, {name}", make, options, fitted=False)
+
+
+def folded(bench: Bench, options: argparse.Namespace) -> None:
+    """The same candidates with batch normalisation and with it folded into the convolutions."""
+    for budget in options.macs:
+        table = compare(bench.subject, budget)
+        print(f"{budget:.1%} of the MACs\n{table.to_string(float_format=lambda value: f'{value:.3f}')}", flush=True)
+
+
+TABLES = {"refits": refits, "criteria": criteria, "ridge": ridge, "folded": folded}
 
 
 def _options() -> argparse.Namespace:
@@ -121,7 +184,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--macs", type=float, nargs="+", default=[0.25, 0.125], help="budgets, fractions of the MACs")
     parser.add_argument("--tables", nargs="+", choices=list(TABLES), default=list(TABLES))
     parser.add_argument("--ways", nargs="+", choices=REFITS, default=REFITS, help="of refitting")
-    parser.add_argument("--seeds", type=int, default=2, help="fits of each network at 25 %% of the MACs")
+    parser.add_argument("--seeds", type=int, default=2, help="fits of each of those; 0: scores alone")
     parser.add_argument("--fitted", nargs="*", default=["even-filled", "s0026"], help="which networks are fine-tuned")
     parser.add_argument("--images", type=int, default=15000, help="training images of a fit")
     options = parser.parse_args()
