@@ -10,7 +10,6 @@ from prefect.client.schemas.objects import State
 from prefect.logging import get_run_logger
 from prefect.states import Completed
 
-import flows.forked  # noqa: F401 - processes that a flow forks are to end well
 from eagleeye.errors import ConfigError, EagleEyeError
 from flows.own_log import write_to_own_log
 from flows.prefect_context import DELAYS, FlowContext, failed, may_pass

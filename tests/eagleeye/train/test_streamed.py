@@ -1,3 +1,5 @@
+import os
+
 import pytest
 import torch
 
@@ -45,10 +47,27 @@ def test_a_random_crop_without_a_size_is_refused(squares, preprocess):
         collect(data, Recipe(epochs=1, augment="resized_crop"))
 
 
+class Damaged:
+    """Images of which one is none."""
+
+    def __init__(self, images):
+        self.images, self.classes, self.labels = images, images.classes, images.labels
+
+    def __len__(self):
+        return len(self.images)
+
+    def encoded(self, row):
+        return b"not an image" if row == 7 else self.images.encoded(row)
+
+
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_corrupt_image_is_named_without_a_workers_traceback(squares, preprocess, workers):
-    good = squares.encoded
-    squares.encoded = lambda row: b"not an image" if row == 7 else good(row)
-    data = StreamedData(squares, range(64), preprocess, "cpu", workers=workers)
+    data = StreamedData(Damaged(squares), range(64), preprocess, "cpu", workers=workers)
     with pytest.raises(DataError, match=r"^[^\n]*row 7[^\n]*$"):
         collect(data, Recipe(epochs=1))
+
+
+def test_processes_inherit_nothing_of_this_one(squares, preprocess, monkeypatch):
+    monkeypatch.setattr(os, "fork", lambda: pytest.fail("forked"))
+    data = StreamedData(squares, range(64), preprocess, "cpu", workers=1)
+    assert collect(data, Recipe(epochs=1))
