@@ -3,6 +3,7 @@
 import itertools
 import os
 import socket
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -12,9 +13,6 @@ from safetensors import SafetensorError
 from eagleeye.errors import ArtifactError
 
 _NUMBER = itertools.count()
-# The only way to read it is to set it.
-_UMASK = os.umask(0o077)
-os.umask(_UMASK)
 
 
 @contextmanager
@@ -44,10 +42,11 @@ def written_whole(path: str | Path) -> Iterator[Path]:
         raise _cannot_write(final, error) from error
     temporary = final.with_name(f"{_prefix(final)}{os.getpid()}-{next(_NUMBER)}.part{final.suffix}")
     try:
+        usual = _usual_mode(temporary)
         yield temporary
         _synchronise(temporary)
         # Some writers make files for the owner alone.
-        temporary.chmod(0o666 & ~_UMASK)
+        temporary.chmod(usual)
         temporary.replace(final)
         # The name itself, too, should survive a power cut; some file systems cannot promise that.
         with suppress(OSError):
@@ -59,6 +58,14 @@ def written_whole(path: str | Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def _usual_mode(path: Path) -> int:
+    """The permissions that a new file gets here: what the process and the folder allow."""
+    path.touch()
+    mode = stat.S_IMODE(path.stat().st_mode)
+    path.unlink()
+    return mode
 
 
 def _prefix(final: Path) -> str:

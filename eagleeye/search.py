@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pandas as pd
 import torch
 
-from eagleeye.engine import Engine
+from eagleeye.engine import Engine, keep_freed_memory
 from eagleeye.entry import Entry, score_entry
 from eagleeye.errors import ConfigError
 from eagleeye.race import Generations, Heat, Keep, Result, Work, race
@@ -72,6 +72,8 @@ def search(
 ) -> pd.DataFrame:
     """Score candidates and rank them.
 
+    On a CPU, the process keeps the memory it frees from then on (`eagleeye.engine.keep_freed_memory`).
+
     Args:
         engine: Scores them.
         strategies: The candidates.
@@ -94,6 +96,8 @@ def search(
         EvaluationError: A candidate cannot be scored, or there is none.
     """
     check_score(score)
+    if engine.parent.device.type == "cpu":
+        keep_freed_memory()
     memory = Memory(engine) if memory is None else memory
     if memory.engine is not engine:
         raise ConfigError("memory: it is of another engine, whose scores are no use here; make one with Memory(engine)")

@@ -14,7 +14,7 @@ from eagleeye.batchnorm import adapt_batch_norm, batch_norm_layers
 from eagleeye.channels import Space
 from eagleeye.cores import one_thread
 from eagleeye.data import Batches, decode_to
-from eagleeye.engine import GPU_LANES, Engine, Method, choose_precision
+from eagleeye.engine import GPU_LANES, Engine, Method, choose_precision, keep_freed_memory
 from eagleeye.errors import ConfigError
 from eagleeye.prune import prune
 from eagleeye.racing import Rung, plan
@@ -134,6 +134,8 @@ def _open(settings: str, key: str) -> Bench:
             " files or the arithmetic of the device differ; install the same version, and set evaluate.device and"
             " evaluate.precision to what all machines have"
         )
+    if device.type == "cpu":
+        keep_freed_memory()
     network = load_network(params).to(device)
     space = trace_network(params, network)
     shape, size = preprocess(params), wanted.batch_size

@@ -16,7 +16,7 @@ from eagleeye.batchnorm import adapt_batch_norm
 from eagleeye.channels.space import Space
 from eagleeye.cores import usable_cores
 from eagleeye.data import Batches
-from eagleeye.engine.memory import choose_chunk, keep_freed_memory
+from eagleeye.engine.memory import choose_chunk
 from eagleeye.engine.method import Method, Outcome, best_method
 from eagleeye.engine.parent import Parent
 from eagleeye.engine.precision import choose_precision
@@ -34,6 +34,9 @@ Part = TypeVar("Part")
 
 class Engine:
     """Evaluates candidates; any number of threads may call `score` at a time.
+
+    On a CPU, whoever owns the process calls `keep_freed_memory` before, as `search` does: small networks take a tenth
+    less time.
 
     Args:
         model: The trained network on its device, left untouched; it takes a tensor of images and returns logits. One
@@ -74,8 +77,6 @@ class Engine:
         self._weights = torch.float32 if self.dtype == self.parent.precision else self.dtype
         self._check_network()
         self.lanes = lanes or (usable_cores() if self.parent.device.type == "cpu" else GPU_LANES)
-        if self.parent.device.type == "cpu":
-            keep_freed_memory()
         self._start = self._set_apart()
         self._full_outputs: Tensor | None = None
         self._comparing = threading.Lock()

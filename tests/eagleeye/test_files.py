@@ -3,6 +3,7 @@
 import os
 import resource
 import signal
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -125,3 +126,16 @@ def test_files_have_the_usual_permissions_whatever_the_writer_gives(tmp_path: Pa
     with written_whole(tmp_path / "table") as beside:
         beside.touch(mode=0o600)
     assert (tmp_path / "table").stat().st_mode == (tmp_path / "usual").stat().st_mode
+
+
+def test_permissions_are_what_the_process_allows_when_it_writes(tmp_path: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        with written_whole(tmp_path / "own") as beside:
+            beside.touch()
+        assert os.umask(0o027) == 0o077
+        with written_whole(tmp_path / "shared") as beside:
+            beside.touch()
+    finally:
+        os.umask(before)
+    assert [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("own", "shared")] == [0o600, 0o640]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import pandas as pd
@@ -163,6 +164,13 @@ def test_the_first_generation_may_be_drawn_by_the_search(setting: Setting) -> No
 def test_a_memory_serves_one_engine(setting: Setting) -> None:
     with pytest.raises(ConfigError, match="memory: it is of another engine"):
         search(engine_of(setting), setting.strategies, memory=Memory(engine_of(setting)))
+
+
+def test_a_search_on_a_cpu_lets_the_process_keep_its_memory(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept: list[bool] = []
+    monkeypatch.setattr(sys.modules["eagleeye.search"], "keep_freed_memory", lambda: kept.append(True))
+    race(setting, 1, Rung(8, 20))
+    assert kept == [True]
 
 
 def test_a_score_of_another_name_is_refused_before_anything_is_scored(setting: Setting) -> None:
