@@ -67,7 +67,7 @@ def _own_processes() -> BaseContext:
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
     # Imported once, in the server that workers are forked from, instead of in every one of them in every epoch.
-    context.set_forkserver_preload(["__main__", __name__])
+    context.set_forkserver_preload(["__main__", __name__, "torchvision.transforms.v2"])
     return context
 
 
