@@ -38,6 +38,12 @@ def save(network: nn.Module, path: str | Path, metadata: Mapping[str, str] | Non
 
     Raises:
         ArtifactError: It is no traced network, holds something that cannot be described, or cannot be written.
+
+    Example:
+        >>> thin = eagleeye.prune(network, space, [0.5] * len(space.groups))
+        >>> eagleeye.save(thin, "pruned.safetensors", {"mean": "0.5"})
+        >>> eagleeye.read_metadata("pruned.safetensors")
+        {'mean': '0.5'}
     """
     network = unwrapped(network)
     if not isinstance(network, fx.GraphModule):
@@ -99,6 +105,13 @@ def load(path: str | Path) -> fx.GraphModule:
 
     Raises:
         ArtifactError: The file is missing, damaged, no such file, or not to be trusted.
+
+    Example:
+        >>> thin = eagleeye.prune(network, space, [0.5] * len(space.groups))
+        >>> eagleeye.save(thin, "pruned.safetensors")
+        >>> image = torch.rand(1, 3, 32, 32)
+        >>> torch.equal(eagleeye.load("pruned.safetensors")(image), thin.eval()(image))
+        True
     """
     content, tensors = _read(Path(path))
     if _digest({k: v for k, v in content.items() if k != "sha256"}, tensors) != content.get("sha256"):

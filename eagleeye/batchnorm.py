@@ -30,10 +30,25 @@ def adapt_batch_norm(
 ) -> None:
     """Re-estimate the statistics of every batch-normalisation layer; all parameters stay frozen.
 
-    Only these layers run in training mode, so dropout and the like stay off. With `mode="reset"` the outdated
-    statistics are dropped and the new ones are the average over the batches, each weighted by its images; with
-    `mode="paper"` they are the published exponential average (momentum 0.1), started from the outdated ones. A layer
-    that a forward pass calls several times averages over all its calls; one that is never called keeps what it has.
+    Only these layers run in training mode, so dropout and the like stay off. A layer that a forward pass calls several
+    times averages over all its calls; one that is never called keeps what it has.
+
+    With `mode="reset"` the outdated statistics are dropped, and the new ones are averages over the calls b, each
+    weighted by its images N_b::
+
+        mean = Σ N_b m_b / Σ N_b        variance = Σ N_b s²_b / Σ N_b
+
+    m_b and s²_b are the mean and the sample variance (divisor n_b - 1) of the n_b values that a channel has in a call.
+    This is a variance *within* batches. For calls of n values each it is exactly n / (n - 1) · (σ² - v), where σ² is
+    the variance of all values together and v that of the batch means. Values that are independent have v = σ² / n on
+    average, and the estimate has no bias. Values of one image are alike, so that v is about τ² / N for N images per
+    batch whose own means have the variance τ², and the estimate is too small by that: the larger the batches, the
+    less. Networks were trained with variances within batches, too. `update_bn_stats` in fvcore (precise BN, "the true
+    average of per-batch mean/variance"; Wu and Johnson, arXiv:2105.07576, section 3) is the same estimator, but for
+    batches that count alike whatever their size and layers of which the last call counts alone.
+
+    With `mode="paper"` statistics x become 0.9 x + 0.1 x_b batch by batch, starting from the outdated ones (Li et al.,
+    ECCV 2020): of them 0.9^100, a share of 0.00003, is left after the published 100 iterations.
 
     Args:
         model: The pruned network; its running means and variances change, nothing else.
@@ -49,6 +64,10 @@ def adapt_batch_norm(
         ConfigError: Unknown mode, or `seen` in another mode than `reset`.
         EvaluationError: The network has no such layer or calls none, there are no usable batches, or after `seen`
             images a layer is called more or less often. Statistics are then as before.
+
+    Example:
+        >>> thin = eagleeye.prune(network, space, [0.5] * len(space.groups))
+        >>> eagleeye.adapt_batch_norm(thin, [torch.rand(8, 3, 32, 32) for _ in range(2)])
     """
     if mode not in ("reset", "paper"):
         raise ConfigError(f"mode: '{mode}' is unknown; allowed are 'reset' and 'paper'")

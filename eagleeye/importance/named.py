@@ -37,13 +37,14 @@ def criterion(name: str, *, aggregate: str = "sum", seed: int = 0, batches: Labe
     Args:
         name: How much a filter matters:
 
-            - `l1`: sum of its absolute weights; `l2`: its Euclidean norm;
-            - `bn_scale`: absolute scale (gamma) of the batch normalisations that the group's channels pass;
-            - `geometric_median`: sum of its distances to all other filters of the convolution;
+            - `l1`: sum of its absolute weights (Li et al., ICLR 2017); `l2`: its Euclidean norm;
+            - `bn_scale`: absolute scale (gamma) of the batch normalisations that the group's channels pass (Liu et al.,
+              ICCV 2017);
+            - `geometric_median`: sum of its distances to all other filters of the convolution (He et al., CVPR 2019);
             - `taylor`: sum of |weight x gradient|, the gradient that of the mean cross-entropy over `batches` in
-              evaluation mode;
+              evaluation mode (after Molchanov et al., CVPR 2019);
             - `obs`: what its removal costs the layers that read it, once they are refitted to what is left, measured on
-              `batches` (the `order` of `eagleeye.reconstruct`);
+              `batches` (the `order` of `eagleeye.reconstruct`; Hassibi and Stork, NIPS 1992);
             - `random`: a draw from [0, 1) for each channel;
             - `package.module:function` for your own. That is called as `function(model, space)` and returns one
               array of numbers for each of `space.groups`, in the order of the first convolution's filters, the
@@ -62,6 +63,12 @@ def criterion(name: str, *, aggregate: str = "sum", seed: int = 0, batches: Labe
 
     Raises:
         ConfigError: A name is unknown, there is no such function, `seed` is negative, or `batches` are missing.
+
+    Example:
+        >>> l2 = eagleeye.criterion("l2", aggregate="mean")
+        >>> [len(scores) for scores in l2(network, space)] == list(space.channels)
+        True
+        >>> thin = eagleeye.prune(network, space, [0.5] * len(space.groups), criterion=l2)
     """
     _check_known("aggregate", aggregate, AGGREGATES)
     if (":" in name or name in ("obs", "random")) and aggregate != "sum":

@@ -35,6 +35,13 @@ def allocate(shell: Shell, errors: Errors, *, name: str = "allocated") -> Strate
     Raises:
         StrategyError: The errors do not fit the groups.
         BudgetError: The budget is out of reach.
+
+    Example:
+        >>> shell = eagleeye.Shell(space, eagleeye.Budget(macs=0.5), max_rate=0.7)
+        >>> errors = [np.arange(channels) / channels for channels in space.channels]  # or those of `reconstruct`
+        >>> strategy = eagleeye.allocate(shell, errors)
+        >>> 0.49 < strategy.macs / space.full_cost.macs <= 0.5
+        True
     """
     _check(shell, errors)
     full = np.asarray(shell.space.channels, dtype=np.int64)

@@ -19,6 +19,11 @@ def even(space: Space, budget: Budget, *, multiple: int = 1, latency: Latency | 
 
     Returns:
         A strategy with the id `even`. Widths are whole numbers, so it can miss the tolerance.
+
+    Example:
+        >>> strategy = eagleeye.even(space, eagleeye.Budget(macs=0.5))
+        >>> strategy.rates[0], strategy.widths[-1], strategy.macs
+        (0.3125, 44, 19261880)
     """
     shell = Shell(space, budget, max_rate=1.0, multiple=multiple, latency=latency)
     steps = sorted({k / n for n in set(space.channels) for k in range(n)})

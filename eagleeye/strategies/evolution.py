@@ -46,6 +46,13 @@ def evolve(shell: Shell, scored: Scored = (), *, count: int, seed: int, max_draw
         ConfigError: `count` is out of range.
         StrategyError: A score is not a number, or a strategy is not one of this network.
         BudgetError: The budget is out of reach, or too rare for `max_draws`.
+
+    Example:
+        >>> shell = eagleeye.Shell(space, eagleeye.Budget(macs=0.5), max_rate=0.7)
+        >>> first = eagleeye.evolve(shell, count=2, seed=0)
+        >>> scored = list(zip(first, [0.3, 0.4]))  # by whatever tells good candidates
+        >>> [strategy.id for strategy in eagleeye.evolve(shell, scored, count=2, seed=0)]
+        ['s0002', 's0003']
     """
     _check(shell, scored)
     if not scored:

@@ -56,6 +56,11 @@ def sampler(name: str) -> Sampler:
 
     Raises:
         ConfigError: The name is unknown, or there is no such function.
+
+    Example:
+        >>> shell = eagleeye.Shell(space, eagleeye.Budget(macs=0.5), max_rate=0.7)
+        >>> [strategy.id for strategy in eagleeye.sampler("uniform")(shell, count=2, seed=0)]
+        ['s0000', 's0001']
     """
     if ":" in name:
         return partial(_own, name, resolve(name, ConfigError))

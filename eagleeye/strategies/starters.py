@@ -30,6 +30,12 @@ def starters(shell: Shell, errors: Errors) -> list[Strategy]:
     Raises:
         StrategyError: The errors do not fit the groups.
         BudgetError: The budget is out of reach.
+
+    Example:
+        >>> shell = eagleeye.Shell(space, eagleeye.Budget(macs=0.5), max_rate=0.7)
+        >>> errors = [(np.arange(channels) / channels) ** 2 for channels in space.channels]
+        >>> [strategy.id for strategy in eagleeye.starters(shell, errors)]
+        ['even-filled', 'allocated-1', 'allocated-1.25', 'allocated-1.5', 'allocated-2']
     """
     found = [even_filled(shell)]
     found += [allocate(shell, [error**power for error in errors], name=f"allocated-{power:g}") for power in POWERS]

@@ -59,6 +59,13 @@ def sample(
     Raises:
         ConfigError: A value out of range.
         BudgetError: The budget is out of reach, or too rare for `max_draws`.
+
+    Example:
+        >>> strategies = eagleeye.sample(space, eagleeye.Budget(macs=0.5), count=2, max_rate=0.7, seed=0)
+        >>> [strategy.id for strategy in strategies]
+        ['s0000', 's0001']
+        >>> all(abs(strategy.macs / space.full_cost.macs - 0.5) <= 0.005 for strategy in strategies)
+        True
     """
     shell = Shell(space, budget, max_rate, multiple, latency)
     return uniform(shell, count=count, seed=seed, max_draws=max_draws)

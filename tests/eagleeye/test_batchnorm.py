@@ -130,3 +130,17 @@ def test_batches_of_several_inputs() -> None:
         network = Two()
         eagleeye.adapt_batch_norm(network, batches)
         torch.testing.assert_close(network.norm.running_mean.double(), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_the_variance_is_that_within_batches() -> None:
+    generator = torch.Generator().manual_seed(0)
+    # Images differ in their brightness: the values of one are alike.
+    images = torch.randn(24, 1, 1, 1, generator=generator) + torch.randn(24, 2, 3, 3, generator=generator)
+    layer = nn.BatchNorm2d(2)
+    eagleeye.adapt_batch_norm(nn.Sequential(layer), images.split(6))
+    values = images.transpose(0, 1).double()
+    between = torch.stack([batch.double().mean((0, 2, 3)) for batch in images.split(6)]).var(0, correction=0)
+    count = 6 * 3 * 3
+    wanted = count / (count - 1) * (values.flatten(1).var(1, correction=0) - between)
+    torch.testing.assert_close(layer.running_var.double(), wanted, rtol=1e-5, atol=0)
+    assert (between > 5 * values.flatten(1).var(1) / count).all()
