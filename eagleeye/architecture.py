@@ -41,7 +41,9 @@ def describe(network: fx.GraphModule) -> dict[str, Any]:
     Raises:
         ArtifactError: It calls something that cannot be described.
     """
-    nodes, layers, tensors = [], {}, {}
+    nodes = []
+    layers = {}
+    tensors = {}
     used = [str(node.target) for node in network.graph.nodes if node.op in ("call_module", "get_attr")]
     for node in network.graph.nodes:
         if is_record(node.target):
@@ -98,7 +100,9 @@ def describe_node(node: fx.Node) -> list[Any]:
     Raises:
         ArtifactError: It calls something that cannot be stored, or with what cannot be.
     """
-    target, args, kwargs = _target(node), node.args, dict(node.kwargs)
+    target = _target(node)
+    args = node.args
+    kwargs = dict(node.kwargs)
     if node.target is torch.empty:
         # What stands for it does not take it.
         kwargs.pop("memory_format", None)
@@ -161,7 +165,8 @@ def rebuild(description: Any, name: str, shapes: Shapes) -> fx.GraphModule:
         if (op == "output") != (position == len(nodes) - 1):
             raise ArtifactError("the last step, and no other, must be the output")
         called = _callable(op, target, args, kwargs, parts)
-        args, kwargs = constructed(graph, args), constructed(graph, kwargs)
+        args = constructed(graph, args)
+        kwargs = constructed(graph, kwargs)
         known[node_name] = graph.create_node(op, called, args, kwargs, node_name)
     try:
         graph.lint()
@@ -178,7 +183,9 @@ def rebuild(description: Any, name: str, shapes: Shapes) -> fx.GraphModule:
 
 def _sections(description: Any) -> tuple[list[Any], dict[str, Any], dict[str, Any]]:
     given = description if isinstance(description, dict) else {}
-    nodes, layers, tensors = given.get("nodes"), given.get("layers"), given.get("tensors")
+    nodes = given.get("nodes")
+    layers = given.get("layers")
+    tensors = given.get("tensors")
     if not (isinstance(nodes, list) and isinstance(layers, dict) and isinstance(tensors, dict)):
         raise ArtifactError("it must hold nodes, layers and tensors")
     if not 0 < len(nodes) <= limits.NODES or len(layers) + len(tensors) > len(nodes):
@@ -215,7 +222,8 @@ def _node(entry: Any, known: Mapping[str, fx.Node]) -> tuple[str, str, str, tupl
     if not (isinstance(entry, list) and len(entry) == 5 and all(isinstance(text, str) for text in entry[:3])):
         raise ArtifactError(f"{str(entry)[:60]!r} is no step of a forward pass")
     op, name, target = entry[:3]
-    args, kwargs = decode(entry[3], known), decode(entry[4], known)
+    args = decode(entry[3], known)
+    kwargs = decode(entry[4], known)
     if not isinstance(args, tuple) or not isinstance(kwargs, dict):
         raise ArtifactError(f"step {name[:60]!r} has no arguments")
     if not _NAME.fullmatch(name) or name == "self" or name in known:

@@ -80,7 +80,8 @@ def _described(network: fx.GraphModule) -> dict[str, Any]:
 
 def _require_same(found: fx.GraphModule, network: fx.GraphModule, architecture: Any, path: str | Path) -> None:
     """Compare what was read back with what was to be written: a difference is this package's mistake, or the disk's."""
-    tensors, wanted = found.state_dict(), network.state_dict()
+    tensors = found.state_dict()
+    wanted = network.state_dict()
     same = tensors.keys() == wanted.keys() and all(_identical(tensors[key], wanted[key]) for key in wanted)
     if not same or json.dumps(describe(found)) != json.dumps(architecture):
         raise ArtifactError(f"file '{path}': it reads back as another network: not written; save it again")

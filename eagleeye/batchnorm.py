@@ -139,7 +139,8 @@ def _check_calls(model: nn.Module, averages: list[LayerAverage], expected: list[
 @contextmanager
 def _only_these_train(model: nn.Module, layers: list[BatchNorm]) -> Iterator[None]:
     """Training mode for the given layers alone; modes and momenta come back, after an exception statistics too."""
-    momenta, types = [layer.momentum for layer in layers], [_type_of(layer) for layer in layers]
+    momenta = [layer.momentum for layer in layers]
+    types = [_type_of(layer) for layer in layers]
     statistics = [{key: value.clone() for key, value in layer.named_buffers(recurse=False)} for layer in layers]
     with evaluating(model):
         for layer in layers:

@@ -34,12 +34,15 @@ class LayerAverage:
         """Whether any pass has changed the statistics."""
         self.uncalled = False
         """Whether that happened without a call of the layer."""
-        self._momentum, self._weight, self._images = momentum, weight, 0
+        self._momentum = momentum
+        self._weight = weight
+        self._images = 0
         self._before: list[Tensor] = []
 
     def begin(self, images: int) -> None:
         """A forward pass of so many images begins."""
-        self.calls, self._images = 0, images
+        self.calls = 0
+        self._images = images
         # For code that normalises with the layer's tensors and its momentum, but does not call it.
         self.layer.momentum = self._next_share()
         if not self.used:

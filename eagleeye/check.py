@@ -105,7 +105,8 @@ class NormalisedOverKept(TorchFunctionMode):
         weight = kwargs.get("weight", args[2] if len(args) > 2 else None)
         if func not in (F.layer_norm, F.group_norm) or id(weight) not in self._norms:
             return func(*args, **kwargs)
-        x, bias = args[0], kwargs.get("bias", args[3] if len(args) > 3 else None)
+        x = args[0]
+        bias = kwargs.get("bias", args[3] if len(args) > 3 else None)
         eps = kwargs.get("eps", args[4] if len(args) > 4 else 1e-5)
         axis, stays = self._norms[id(weight)]
         if func is F.layer_norm:

@@ -74,7 +74,8 @@ def _prefix(final: Path) -> str:
 
 
 def _remove_leftovers(final: Path) -> None:
-    prefix, ending = _prefix(final), f".part{final.suffix}"
+    prefix = _prefix(final)
+    ending = f".part{final.suffix}"
     for entry in final.parent.iterdir():
         if entry.name.startswith(prefix) and entry.name.endswith(ending):
             owner = entry.name[len(prefix) : -len(ending)].partition("-")[0]

@@ -36,7 +36,8 @@ def repeatable_kernels() -> Iterator[None]:
     """On a GPU, gradients of convolutions summed in the same order every time; outside, the caller's settings."""
     cudnn = torch.backends.cudnn
     before = cudnn.deterministic, cudnn.benchmark
-    cudnn.deterministic, cudnn.benchmark = True, False
+    cudnn.deterministic = True
+    cudnn.benchmark = False
     try:
         yield
     finally:

@@ -61,16 +61,21 @@ class LayerShape:
         Returns:
             Layer and input, on the device of the full one.
         """
-        weight, bias = self.layer.weight, self.layer.bias
+        weight = self.layer.weight
+        bias = self.layer.bias
         memo: dict[int, Any] = {id(weight): nn.Parameter(weight.detach()[:rows, :columns].clone())}
         if bias is not None:
             memo[id(bias)] = None
         thin = copy.deepcopy(self.layer, memo)
         set_sizes(thin, self.layer)
         if isinstance(thin, nn.Linear):
-            axis, inputs, outputs = -1, thin.in_features, thin.out_features
+            axis = -1
+            inputs = thin.in_features
+            outputs = thin.out_features
         else:
-            axis, inputs, outputs = 1, thin.in_channels, thin.out_channels
+            axis = 1
+            inputs = thin.in_channels
+            outputs = thin.out_channels
         if bias is not None:
             thin.bias = nn.Parameter(bias.detach()[:outputs].clone())
         shape = [*self.inputs]
@@ -81,7 +86,8 @@ class LayerShape:
 class _Repeated(nn.Module):
     def __init__(self, layer: nn.Module, calls: int) -> None:
         super().__init__()
-        self.layer, self.calls = layer, calls
+        self.layer = layer
+        self.calls = calls
 
     def forward(self, batch: Tensor) -> None:
         for _ in range(self.calls):

@@ -37,7 +37,8 @@ class Grid:
         Returns:
             Milliseconds, shape (B,).
         """
-        (above, down), (left, right) = _place(self.rows, rows), _place(self.columns, columns)
+        above, down = _place(self.rows, rows)
+        left, right = _place(self.columns, columns)
         above_next = np.minimum(above + 1, len(self.rows) - 1)
         left_next = np.minimum(left + 1, len(self.columns) - 1)
         table = self.milliseconds
@@ -111,7 +112,8 @@ class LatencyTable:
             The sum of the layers' times, and the number of elements they write, both of shape (B,).
         """
         removed = (np.asarray(self.channels) - widths).astype(np.float64)
-        layers, elements = np.zeros(len(widths)), np.zeros(len(widths))
+        layers = np.zeros(len(widths))
+        elements = np.zeros(len(widths))
         for call in self.calls:
             sizes = call.full[:, None] - call.counts @ removed.T
             layers += self.grids[call.grid].at(sizes[0], sizes[1])

@@ -31,7 +31,8 @@ def build_thin(model: nn.Module, space: Space, chosen: Sequence[npt.NDArray[np.b
     Returns:
         The thin network; parameters are copies.
     """
-    model, kept = plain(model), space.kept(chosen)
+    model = plain(model)
+    kept = space.kept(chosen)
     graph: fx.Graph = copy.deepcopy(space.graph)
     memo: dict[int, Any] = {}
     parts: dict[str, Any] = {}
@@ -119,7 +120,8 @@ def set_sizes(thin: nn.Module, full: nn.Module) -> None:
         whole = full.groups == 1 or groups_stay(full)
         thin.groups = full.groups if whole else full.groups * rows // len(full.weight)
         inputs, filters = (rows, columns * thin.groups) if thin.transposed else (columns * thin.groups, rows)
-        thin.in_channels, thin.out_channels = inputs, filters
+        thin.in_channels = inputs
+        thin.out_channels = filters
     elif isinstance(thin, nn.Linear):
         thin.out_features, thin.in_features = thin.weight.shape
     elif isinstance(thin, (BatchNorm, InstanceNorm)):

@@ -60,7 +60,8 @@ class Guard:
             app: Whom the other requests are handed to.
             own: The names and pages that are not refused.
         """
-        self._app, self._own = app, own
+        self._app = app
+        self._own = own
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or hand it on."""

@@ -98,7 +98,8 @@ class FlowContext:
         """Do the work as one Prefect task per batch; see `tasks.context.Context`."""
         if not items:
             return
-        job, runner = Job(work, items, shared, keep), self._runner(shared, workers)
+        job = Job(work, items, shared, keep)
+        runner = self._runner(shared, workers)
         batches = job.batches(batch, runner.workers)
         threads: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=runner.threads)
         with threads as pool:
@@ -127,7 +128,8 @@ class FlowContext:
     @contextmanager
     def progress(self, title: str, total: int, unit: str, done: int = 0) -> Iterator[Advance]:
         """Show a progress artifact, and a line in the log now and then."""
-        lines, bar = Lines(title, total, unit, done), _Bar(title, total, done)
+        lines = Lines(title, total, unit, done)
+        bar = _Bar(title, total, done)
 
         def advance() -> None:
             bar.advance()
@@ -155,7 +157,9 @@ class _Bar:
     """A progress artifact that is brought up to date every few seconds."""
 
     def __init__(self, title: str, total: int, done: int) -> None:
-        self._total, self._done, self._shown = total, done, time.monotonic()
+        self._total = total
+        self._done = done
+        self._shown = time.monotonic()
         key = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
         artifact = create_progress_artifact(100.0 * done / total, key=key, description=title)
         assert isinstance(artifact, UUID)  # only an async caller gets a coroutine

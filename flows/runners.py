@@ -118,7 +118,10 @@ class _OnRay:
         if not self.workers:
             raise ConfigError(f"the Ray cluster has no {kind}: start a node with one, or change evaluate.device")
         self.threads = WAITING * self.workers
-        self._ray, self._shipment, self._refs, self._lanes = ray, shipment, refs, lanes if gpu else 1
+        self._ray = ray
+        self._shipment = shipment
+        self._refs = refs
+        self._lanes = lanes if gpu else 1
         # Prefect tries again, visibly and after a while; Ray spreads, so that it is elsewhere. The process stays for
         # the next batch: what it has loaded is most of a small batch's time.
         options = {"num_cpus": 1, "max_retries": 0, "max_calls": 0, "scheduling_strategy": "SPREAD"}
@@ -128,7 +131,8 @@ class _OnRay:
         batch.run_by(functools.partial(self._send, batch.job))
 
     def _send(self, job: Job[Any, Any], items: list[Any]) -> list[Any] | None:
-        ray, errors = self._ray, self._ray.exceptions
+        ray = self._ray
+        errors = self._ray.exceptions
         # In a list, a reference is not followed before the work asks for it.
         ref = self._work.remote(job.work, self._shipment, self._refs, items, self._lanes)
         try:

@@ -51,7 +51,8 @@ def take_over() -> bool:
     Returns:
         Whether there was something in the way.
     """
-    found, sockets = processes.servers(), processes.sockets()
+    found = processes.servers()
+    sockets = processes.sockets()
     # Told to end, supervisord would stop its worker, and a worker its flow runs, which do without both.
     processes.kill([each for each in found if processes.is_supervisor(each) or processes.is_worker(each)])
     processes.end(processes.servers(), TO_END)
@@ -72,7 +73,8 @@ def stop_workers() -> None:
 
 def stop() -> None:
     """Stop all that is left, supervisord included."""
-    found, sockets = processes.servers(), processes.sockets()
+    found = processes.servers()
+    sockets = processes.sockets()
     if (asked := _control("shutdown")) is not None and asked.wait() == 0:
         psutil.wait_procs(found, timeout=TO_END)
     processes.end(processes.servers(), TO_END)

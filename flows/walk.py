@@ -45,7 +45,8 @@ def in_project(keys: Mapping[str, str], work: Callable[[Params], str]) -> State[
         The flow's state: failed with one line where the user has something to mend.
     """
     write_to_own_log()
-    logger, root = get_run_logger(), str(Path.cwd())
+    logger = get_run_logger()
+    root = str(Path.cwd())
     if root not in sys.path:  # where package.module:function of the settings is looked up
         sys.path.insert(0, root)
     try:

@@ -90,7 +90,8 @@ class _Compared(fx.Interpreter):
 
     def __init__(self, network: fx.GraphModule, produced: dict[str, list[Tensor]], limit: float) -> None:
         super().__init__(network)
-        self._produced, self._limit = produced, limit
+        self._produced = produced
+        self._limit = limit
         self.unlike: list[fx.Node] = []
         self.unknown: list[fx.Node] = []
         """Operations of lines at which the network computed nothing that could be seen."""

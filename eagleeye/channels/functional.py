@@ -51,7 +51,8 @@ def layer_of(function: Any, settings: dict[str, Any], tensors: dict[str, Tensor]
     Returns:
         The layer's class and its arguments, or None where no layer does the same.
     """
-    weight, bias = tensors["weight"], "bias" in tensors
+    weight = tensors["weight"]
+    bias = "bias" in tensors
     if function in CONVOLUTIONS:
         return CONVOLUTIONS[function], _convolution(function, settings, weight) | {"bias": bias}
     if function is F.linear:
@@ -68,7 +69,8 @@ def layer_of(function: Any, settings: dict[str, Any], tensors: dict[str, Tensor]
 
 def _convolution(function: Any, settings: dict[str, Any], weight: Tensor) -> dict[str, Any]:
     groups = settings.get("groups", 1)
-    rows, columns = weight.shape[0], weight.shape[1] * groups
+    rows = weight.shape[0]
+    columns = weight.shape[1] * groups
     transposed = "output_padding" in ARGUMENTS[function]
     chosen = {k: settings[k] for k in ("stride", "padding", "output_padding", "dilation", "groups") if k in settings}
     inputs, filters = (rows, columns) if transposed else (columns, rows)

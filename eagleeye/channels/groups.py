@@ -61,7 +61,9 @@ def gather(ties: Ties, axes: Mapping[tuple[str, int], Axis], plan: Plan) -> Grou
             order, first = owners[0]
             found.append((order, np.flatnonzero(np.isin(first.ids, roots))[0], first, owners, roots))
     found.sort(key=lambda entry: entry[:2])
-    groups, ids, taken = [], [], set[str]()
+    groups = []
+    ids = []
+    taken = set[str]()
     for _, _, first, owners, roots in found:
         names = tuple(axis.tensor.removesuffix(".weight") for _, axis in owners)
         groups.append(Group(_unused(names[0], taken), len(roots), names))
@@ -84,7 +86,8 @@ def _footprints(axes: Iterable[Axis], plan: Plan) -> dict[int, list[tuple[int, i
 
 def _unused(name: str, taken: set[str]) -> str:
     """A name for a group; a convolution whose filters fall into several groups numbers them."""
-    number, candidate = 1, name
+    number = 1
+    candidate = name
     while candidate in taken:
         number += 1
         candidate = f"{name}#{number}"

@@ -32,7 +32,8 @@ def left_out(net: Labelled, axes: Mapping[tuple[str, int], Axis], grouping: Grou
 
 
 def _sentence(net: Labelled, axis: Axis, grouped: Ids) -> str:
-    name, alone = axis.tensor.removesuffix(".weight"), ~np.isin(axis.ids, grouped)
+    name = axis.tensor.removesuffix(".weight")
+    alone = ~np.isin(axis.ids, grouped)
     if axis.role == "fixed filter":
         stay = f"{alone.sum()} filters stay" if alone.any() else "its filters go with the channels they are applied to"
         return f"{name}: {stay}: the weight is no parameter"

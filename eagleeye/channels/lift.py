@@ -249,7 +249,8 @@ def _free_of_sizes(graph: fx.Graph, node: fx.Node) -> None:
     """Say "as it is" instead of a size where an expansion or a parameter's view repeats the size that is there."""
     if node.op != "call_method" or not isinstance(node.meta[VALUE], Tensor) or not node.all_input_nodes:
         return
-    source, shape = node.all_input_nodes[0].meta[VALUE], node.meta[VALUE].shape
+    source = node.all_input_nodes[0].meta[VALUE]
+    shape = node.meta[VALUE].shape
     if node.target == "expand":
         missing = len(shape) - source.dim()
         sizes: Any = node.args[1] if isinstance(node.args[1], (tuple, list)) else node.args[1:]

@@ -66,9 +66,13 @@ def mac_calls(
 def _applied(node: fx.Node, layer: nn.Module | None, function: Lifted | None) -> tuple[str, int] | None:
     """The weight of a convolution or linear layer, and how often each of its elements is multiplied by something."""
     if isinstance(layer, (ConvNd, nn.Linear)):
-        kind, settings, weight = type(layer), vars(layer), f"{node.target}.weight"
+        kind = type(layer)
+        settings = vars(layer)
+        weight = f"{node.target}.weight"
     elif function is not None and issubclass(function.kind, (ConvNd, nn.Linear)):
-        kind, settings, weight = function.kind, function.settings, function.tensors["weight"]
+        kind = function.kind
+        settings = function.settings
+        weight = function.tensors["weight"]
     else:
         return None
     if issubclass(kind, nn.Linear):

@@ -57,7 +57,8 @@ def _near(size: int, share: float) -> int:
 
 def _of_shape(tensor: Tensor, shape: tuple[int, ...]) -> Tensor:
     """Random values in the range of a tensor's, so that a network takes them wherever it takes the tensor."""
-    low, high = float(tensor.min()), float(tensor.max())
+    low = float(tensor.min())
+    high = float(tensor.max())
     if not tensor.is_floating_point():
         return torch.randint(int(low), int(high) + 1, shape, device=tensor.device).to(tensor.dtype)
     if low == high:

@@ -168,7 +168,8 @@ def _why_unfollowed(net: Labelled, node: fx.Node) -> str:
 
 def _layer(net: Labelled, node: fx.Node) -> Tensor | None:
     name = str(node.target)
-    layer, value = net.layer(node), node.meta[VALUE]
+    layer = net.layer(node)
+    value = node.meta[VALUE]
     inputs = _tensors(net, node)
     rule = rule_for(layer)
     if rule is None or len(inputs) != 1 or not isinstance(value, Tensor):
@@ -179,7 +180,8 @@ def _layer(net: Labelled, node: fx.Node) -> Tensor | None:
 def _function(net: Labelled, node: fx.Node) -> Tensor | None:
     """A function that multiplies with parameters: a layer without a module."""
     lifted = net.functions[node]
-    layer, label = lifted.build(net.root), net.labels[node.all_input_nodes[0]]
+    layer = lifted.build(net.root)
+    label = net.labels[node.all_input_nodes[0]]
     rule = rule_for(layer) if isinstance(layer, (ConvNd, nn.Linear, nn.PReLU)) else None
     if rule is None or not isinstance(label, Tensor):
         return None
@@ -194,7 +196,9 @@ def _flattened(layer: nn.Module, inputs: list[Tensor], value: Any) -> Tensor | N
 
 
 def _operation(net: Labelled, node: fx.Node) -> Any:
-    inputs, value, target = _tensors(net, node), node.meta[VALUE], node.target
+    inputs = _tensors(net, node)
+    value = node.meta[VALUE]
+    target = node.target
     if not inputs or target in rules.MAKING:
         return _fixed(value)
     if node in net.functions:

@@ -38,11 +38,13 @@ class _Converting(type):
 
 
 class _Int(metaclass=_Converting):
-    plain, record = int, torch.sym_int
+    plain = int
+    record = torch.sym_int
 
 
 class _Float(metaclass=_Converting):
-    plain, record = float, torch.sym_float
+    plain = float
+    record = torch.sym_float
 
 
 def _extreme(plain: Callable[..., Any], record: Callable[[Any, Any], Any]) -> Callable[..., Any]:

@@ -105,7 +105,8 @@ def _all_fixed(net: Labelled, node: fx.Node) -> bool:
 
 
 def _valid_for_any_width(net: Labelled, node: fx.Node, failed: set[fx.Node]) -> bool:
-    labels, sources = net.labels[node], [s for s in node.all_input_nodes if net.labels[s] is not None]
+    labels = net.labels[node]
+    sources = [s for s in node.all_input_nodes if net.labels[s] is not None]
     if not all(_clean(label) for entry in (node, *sources) for label in _tensors(net.labels[entry])):
         return False
     if node.target in rules.PERMUTING:
@@ -177,7 +178,8 @@ def _reshape(net: Labelled, node: fx.Node) -> Replacement | None:
     if node.target not in rules.RESHAPING:
         return None
     source = node.all_input_nodes[0]
-    labels, origin = net.labels[node], net.labels[source]
+    labels = net.labels[node]
+    origin = net.labels[source]
     axes = varying_axes(labels)
     if not (_clean(labels) and _clean(origin) and len(axes) == 1 and axes[0] > 0):
         return None
@@ -204,7 +206,8 @@ def _select(net: Labelled, node: fx.Node, aliases: Aliases) -> Replacement | Non
 
 def _as_it_shares(step: SelectStep, chain: list[fx.Node], aliases: Aliases) -> SelectStep | None:
     """The step with memory shared as in the network where somebody writes to it: a view stays a view, a copy a copy."""
-    node, source = chain[0], chain[-1]
+    node = chain[0]
+    source = chain[-1]
     if not (aliases.written(node) or aliases.written(source)):
         return step
     if aliases.shared(node, source):
@@ -214,8 +217,10 @@ def _as_it_shares(step: SelectStep, chain: list[fx.Node], aliases: Aliases) -> S
 
 
 def _picked(net: Labelled, chain: list[fx.Node]) -> SelectStep | None:
-    node, source = chain[0], chain[-1]
-    origin, labels = net.labels[source], net.labels[node]
+    node = chain[0]
+    source = chain[-1]
+    origin = net.labels[source]
+    labels = net.labels[node]
     if not isinstance(origin, Tensor) or not _clean(origin) or origin.dim() != labels.dim():
         return None
     axes = varying_axes(origin)

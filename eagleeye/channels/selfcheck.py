@@ -152,10 +152,14 @@ def _confirm(twins: _Twins, inputs: Inputs, own: list[Tensor], when: str) -> Non
             f"network {type(twins.model).__name__}: it gives another output each time for the same input, so that its"
             " recording cannot be compared with it; take what varies out of forward()"
         )
-    exact, doubles = _doubled(twins), tuple(t.double() if t.is_floating_point() else t for t in inputs)
+    exact = _doubled(twins)
+    doubles = tuple(t.double() if t.is_floating_point() else t for t in inputs)
     limit = _EXACT
     if exact is None or isinstance(own64 := exact.own(doubles), Exception):
-        exact, doubles, own64, limit = twins, inputs, own, _COARSE
+        exact = twins
+        doubles = inputs
+        own64 = own
+        limit = _COARSE
     other = exact.other(doubles)
     difference = float("inf") if isinstance(other, Exception) else deviation(other, own64)
     if difference > limit:

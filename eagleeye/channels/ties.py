@@ -97,7 +97,8 @@ class Ties:
         return np.asarray(found[inverse]).reshape(array.shape)
 
     def _union(self, a: int, b: int, reason: str) -> None:
-        root_a, root_b = self.find(a), self.find(b)
+        root_a = self.find(a)
+        root_b = self.find(b)
         if root_a != root_b:
             if reason and FIXED in (root_a, root_b):
                 self.reasons[max(root_a, root_b)] = reason

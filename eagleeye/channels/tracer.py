@@ -82,7 +82,8 @@ class _ExampleTracer(fx.Tracer):
 
     def create_proxy(self, kind: str, target: Any, args: Any, kwargs: Any, *rest: Any, **named: Any) -> fx.Proxy:
         if kind == "call_method" and target.startswith("__"):
-            kind, (target, args) = "call_function", _as_operator(target, args)
+            kind = "call_function"
+            target, args = _as_operator(target, args)
         return super().create_proxy(kind, target, args, kwargs, *rest, **named)
 
     def call_module(
@@ -134,7 +135,8 @@ class _ExampleTracer(fx.Tracer):
         args, kwargs = fx.node.map_arg((node.args, node.kwargs), lambda n: n.meta[VALUE])
         given = tensors_in((args, kwargs))
         before = [(version_of(tensor), tensor.shape) for tensor in given]
-        running, self.running_example = self.running_example, True
+        running = self.running_example
+        self.running_example = True
         try:
             value = self._run(node, args, kwargs)
         finally:

@@ -107,7 +107,8 @@ def _shared_by_class(kind: type) -> list[Any]:
 
 
 def _restore(kept: _Kept) -> bool:
-    tensor, memory = kept.tensor, kept.memory
+    tensor = kept.tensor
+    memory = kept.memory
     moved = tensor.data_ptr() != memory.data_ptr() or tensor.shape != memory.shape or tensor.dtype != memory.dtype
     if moved:
         tensor.data = memory

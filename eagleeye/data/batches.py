@@ -79,7 +79,8 @@ class Batches(Generic[Item]):
         if not len(images):
             raise DataError("there are no images to make batches of")
         preprocess.check_pixels(images.pixels)
-        self.batch_size, self.labelled = batch_size, labelled
+        self.batch_size = batch_size
+        self.labelled = labelled
         self.labels = images.labels.to(device)
         # With its index, as in cuda:0.
         self.device = self.labels.device
@@ -105,7 +106,8 @@ class Batches(Generic[Item]):
         if count < 1:
             raise ConfigError(f"at least 1 image is needed for batches; got {count}")
         part = copy.copy(self)
-        part.pixels, part.labels = self.pixels[:count], self.labels[:count]
+        part.pixels = self.pixels[:count]
+        part.labels = self.labels[:count]
         return part
 
     def in_precision(self, dtype: torch.dtype) -> "Batches[Item]":

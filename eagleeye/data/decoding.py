@@ -136,7 +136,8 @@ def _decode_one(images: ImageSet, row: int, data: bytes, preprocess: Preprocess)
 
 
 def _resized(picture: Picture, preprocess: Preprocess, images: ImageSet, row: int) -> Picture:
-    size, resize = preprocess.size, preprocess.resize
+    size = preprocess.size
+    resize = preprocess.resize
     width, height = sides(picture)
     if resize is None and (size is None or (width, height) == (size, size)):
         return picture

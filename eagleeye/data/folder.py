@@ -29,7 +29,8 @@ class FolderImages:
 
     def __init__(self, samples: list[tuple[str, int]], classes: tuple[str, ...], remarks: tuple[str, ...] = ()) -> None:
         self.paths = [path for path, _ in samples]
-        self.classes, self.remarks = classes, remarks
+        self.classes = classes
+        self.remarks = remarks
         self.labels = np.array([label for _, label in samples], dtype=np.int64)
 
     def __len__(self) -> int:
@@ -66,7 +67,8 @@ def open_folders(train: str | Path, test: str | Path) -> tuple[FolderImages, Fol
     Raises:
         DataError: A folder is missing, a class has no images, or the two have different classes.
     """
-    first, second = _listed(Path(train).expanduser()), _listed(Path(test).expanduser())
+    first = _listed(Path(train).expanduser())
+    second = _listed(Path(test).expanduser())
     if first.classes != second.classes:
         odd = sorted(set(first.classes) ^ set(second.classes))
         side = train if odd[0] in second.classes else test
@@ -80,7 +82,8 @@ def _listed(folder: Path) -> FolderImages:
 
     if not folder.is_dir():
         raise DataError(f"{folder} is not a folder: give the one that holds a sub-folder per class")
-    classes, endings = class_names(folder), ", ".join(IMG_EXTENSIONS)
+    classes = class_names(folder)
+    endings = ", ".join(IMG_EXTENSIONS)
     if not classes:
         raise DataError(f"{folder} has no sub-folders: needed is one per class, with its images inside")
     samples: list[tuple[str, int]] = []

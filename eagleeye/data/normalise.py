@@ -43,6 +43,7 @@ class Normaliser:
         count, channels, height, width = pixels.shape
         # Whole rows of pixels as one axis: an innermost axis of three channels would leave the vector units idle.
         rows = pixels.permute(0, 2, 3, 1).reshape(count * height, width * channels)
-        scale, shift = self.scale.repeat(width), self.shift.repeat(width)
+        scale = self.scale.repeat(width)
+        shift = self.shift.repeat(width)
         inputs = rows.to(torch.float32, memory_format=torch.contiguous_format).mul_(scale).add_(shift).to(self.dtype)
         return inputs.view(count, height, width, channels).permute(0, 3, 1, 2)

@@ -179,7 +179,8 @@ def _checked_metadata(path: Path, image_column: str, label_column: str) -> pq.Fi
                 raise DataError(
                     f"{path} has no column {column!r}, only {', '.join(schema.names)}: set {option} to the right one"
                 )
-        image, label = schema.field(image_column).type, schema.field(label_column).type
+        image = schema.field(image_column).type
+        label = schema.field(label_column).type
         if not pa.types.is_struct(image) or image.get_field_index("bytes") < 0:
             raise DataError(
                 f"{path}: column {image_column!r} is {image}; needed is struct<bytes: binary, path: string>"

@@ -29,7 +29,10 @@ class PictureImages:
     labels: Labels
 
     def __init__(self, dataset: Any, classes: tuple[str, ...], labels: Labels, name: str) -> None:
-        self.dataset, self.classes, self.labels, self.name = dataset, classes, labels, name
+        self.dataset = dataset
+        self.classes = classes
+        self.labels = labels
+        self.name = name
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -45,7 +45,8 @@ def decode_to(
         ArtifactError: The file cannot be written, or not be read again.
         DataError: As in `decode`.
     """
-    file, wanted = Path(path), checked_rows(images, rows)
+    file = Path(path)
+    wanted = checked_rows(images, rows)
     pixels = _opened(file, len(wanted), preprocess)
     if pixels is None:
         _write(file, images, wanted, preprocess)

@@ -49,7 +49,8 @@ def open_torchvision(
         sides: tuple[bool | str, bool | str] = (True, False)
     elif "split" in known:
         division = "split"
-        first, last = _TRAIN_SPLITS.get(name, "train"), _TEST_SPLITS.get(name, "test")
+        first = _TRAIN_SPLITS.get(name, "train")
+        last = _TEST_SPLITS.get(name, "test")
         sides = (train_split or first, test_split or last)
     else:
         raise DataError(

@@ -22,7 +22,8 @@ class Adaptable:
     """
 
     def __init__(self, network: fx.GraphModule, dtype: torch.dtype) -> None:
-        self.network, self.dtype = network, dtype
+        self.network = network
+        self.dtype = dtype
         self.pairs = find_pairs(network)
         # Weights of the convolutions to fold in their full precision, so that they are rounded once only.
         self.exact = {pair.conv: weight_of(network, pair.conv).data for pair in self.pairs}
@@ -35,7 +36,8 @@ class Adaptable:
     def fold(self) -> fx.GraphModule:
         """The network for prediction, its present statistics folded into the convolutions."""
         for pair in self.pairs:
-            conv, norm = self.network.get_submodule(pair.conv), self.network.get_submodule(pair.norm)
+            conv = self.network.get_submodule(pair.conv)
+            norm = self.network.get_submodule(pair.norm)
             exact = self.exact[pair.conv]
             weight = exact.to(torch.promote_types(exact.dtype, torch.float32))
             fold(conv, norm, weight, self.folded.get_submodule(pair.conv))

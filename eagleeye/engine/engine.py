@@ -72,7 +72,8 @@ class Engine:
         self.whole = self.parent = Parent(model, space, criterion=method.criterion, refit=method.refit)
         self.calibration = calibration.in_precision(self.parent.precision)
         self.sub_validation = sub_validation.in_precision(self.parent.precision)
-        self.method, self.say = method, say
+        self.method = method
+        self.say = say
         self.dtype = choose_precision(method.precision, self.parent.device, self.parent.precision)
         self._weights = torch.float32 if self.dtype == self.parent.precision else self.dtype
         self._check_network()
@@ -118,8 +119,10 @@ class Engine:
             EvaluationError: The network cannot be scored.
         """
         widths = strategy.widths if isinstance(strategy, Strategy) else strategy
-        wanted, look = len(self.calibration.labels), len(self.sub_validation.labels)
-        wanted, look = min(calibration or wanted, wanted), min(sub_validation or look, look)
+        wanted = len(self.calibration.labels)
+        look = len(self.sub_validation.labels)
+        wanted = min(calibration or wanted, wanted)
+        look = min(sub_validation or look, look)
         full = self.full_outputs(look)
         with self._lane() as slot:
             slot.fill(widths)

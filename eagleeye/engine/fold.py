@@ -54,7 +54,8 @@ def without_norms(network: fx.GraphModule, pairs: list[Pair]) -> fx.GraphModule:
         A network that shares all other modules and tensors with the given one.
     """
     graph: fx.Graph = copy.deepcopy(network.graph)
-    norms, convs = {pair.norm for pair in pairs}, {pair.conv for pair in pairs}
+    norms = {pair.norm for pair in pairs}
+    convs = {pair.conv for pair in pairs}
     for node in list(graph.nodes):
         if node.op == "call_module" and node.target in norms:
             node.replace_all_uses_with(node.args[0])
@@ -76,11 +77,14 @@ def fold(conv: nn.Module, norm: nn.Module, weight: Tensor, target: nn.Module) ->
     """
     assert isinstance(conv, ConvNd) and isinstance(target, ConvNd) and isinstance(norm, BatchNorm)
     assert target.bias is not None and norm.running_mean is not None and norm.running_var is not None
-    target.groups, target.in_channels, target.out_channels = conv.groups, conv.in_channels, conv.out_channels
+    target.groups = conv.groups
+    target.in_channels = conv.in_channels
+    target.out_channels = conv.out_channels
     scaled, shift = fuse_conv_bn_weights(
         weight, conv.bias, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias
     )
-    target.weight.data, target.bias.data = scaled.data.to(conv.weight.dtype), shift.data.to(conv.weight.dtype)
+    target.weight.data = scaled.data.to(conv.weight.dtype)
+    target.bias.data = shift.data.to(conv.weight.dtype)
 
 
 def weight_of(network: nn.Module, name: str = "") -> Tensor:
@@ -97,7 +101,8 @@ def weight_of(network: nn.Module, name: str = "") -> Tensor:
 
 def _with_bias(conv: nn.Module) -> nn.Module:
     target = copy.copy(conv)
-    target._parameters, target._buffers = dict(conv._parameters), dict(conv._buffers)
+    target._parameters = dict(conv._parameters)
+    target._buffers = dict(conv._buffers)
     weight = weight_of(conv)
     target.weight = nn.Parameter(torch.empty_like(weight), requires_grad=False)
     target.bias = nn.Parameter(weight.new_empty(len(weight)), requires_grad=False)

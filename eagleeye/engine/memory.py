@@ -9,7 +9,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, fx, nn
 
-LARGEST, SMALLEST = 512, 8
+LARGEST = 512
+SMALLEST = 8
 ALIVE = 4
 """Activations in use at a time: a layer's input and output, and the other branch of a residual block."""
 CPU_CACHE = 16 * 2**20
@@ -17,7 +18,9 @@ CPU_CACHE = 16 * 2**20
 GPU_SHARE = 0.1
 """Share of a GPU's memory for the activations of one candidate of several at a time."""
 
-_MMAP_THRESHOLD, _TRIM_THRESHOLD, _TOP_PAD = -3, -1, -2
+_MMAP_THRESHOLD = -3
+_TRIM_THRESHOLD = -1
+_TOP_PAD = -2
 """Numbers of glibc's parameters, from malloc.h."""
 
 _CACHE_SIZE = Path("/sys/devices/system/cpu/cpu0/cache/index3/size")

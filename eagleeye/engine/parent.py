@@ -71,7 +71,8 @@ class Parent:
     ) -> None:
         model = plain(model)
         check_fits(model, space)
-        self.space, self.precision = space, precision_of(model)
+        self.space = space
+        self.precision = precision_of(model)
         everything = [np.ones(group.channels, dtype=bool) for group in space.groups]
         self.full = build_thin(model, space, everything).eval()
         """The trained network in the candidates' form, with nothing removed, from where candidates differ."""

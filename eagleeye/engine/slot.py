@@ -40,7 +40,8 @@ class Slot(Adaptable):
             StrategyError: The widths do not fit the space.
         """
         kept = self.parent.kept(widths)
-        indices, refitted = self.parent.indices(kept), self.parent.refitted(kept)
+        indices = self.parent.indices(kept)
+        refitted = self.parent.refitted(kept)
         for cut, target in zip(self.parent.cuts, self._targets, strict=True):
             tensor = refitted[cut.name] if cut.name in refitted else cut.of(indices)
             if cut.name in self._folded_weights:

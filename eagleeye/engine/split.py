@@ -31,7 +31,8 @@ def split(network: fx.GraphModule, differs: Callable[[fx.Node], bool]) -> Halves
     if sum(node.op == "placeholder" for node in nodes) != 1:
         return None
     place = _last_common(nodes, differs)
-    start, rest = set(nodes[: place + 1]), set(nodes[place + 1 :])
+    start = set(nodes[: place + 1])
+    rest = set(nodes[place + 1 :])
     layers = [{node.target for node in half if node.op == "call_module"} for half in (start, rest)]
     if not layers[0] or layers[0] & layers[1]:
         return None
@@ -51,7 +52,8 @@ def _last_common(nodes: list[fx.Node], differs: Callable[[fx.Node], bool]) -> in
 
 
 def _start(network: fx.GraphModule, nodes: list[fx.Node]) -> fx.GraphModule:
-    graph, copies = fx.Graph(), dict[fx.Node, fx.Node]()
+    graph = fx.Graph()
+    copies = dict[fx.Node, fx.Node]()
     for node in nodes:
         copies[node] = graph.node_copy(node, copies.__getitem__)
     graph.output(copies[nodes[-1]])

@@ -38,7 +38,8 @@ class Start:
         sub_validation: Batches[tuple[Tensor, Tensor]],
     ) -> None:
         self._layers = Adaptable(layers, dtype)
-        self._calibration, self._sub_validation = calibration, sub_validation
+        self._calibration = calibration
+        self._sub_validation = sub_validation
         self._statistics = {0: self._layers.statistics()}
         self._batches: dict[tuple[int, int], Tensor] = {}
         self._parts: dict[tuple[int, int, int], Tensor] = {}
@@ -80,7 +81,8 @@ class Start:
         with self._lock:
             self._calibration = calibration
             self._statistics = {0: self._statistics[0]}
-            self._batches, self._parts = {}, {}
+            self._batches = {}
+            self._parts = {}
 
     def _recalibrate(self, stop: int) -> None:
         """Run calibration images through the layers as far as that has not been done."""
@@ -103,7 +105,8 @@ class Start:
         return self._finished(outputs[0])
 
     def _places(self, stop: int) -> list[tuple[int, int]]:
-        size, stop = self._calibration.batch_size, min(stop, len(self._calibration.labels))
+        size = self._calibration.batch_size
+        stop = min(stop, len(self._calibration.labels))
         return [(start, min(start + size, stop)) for start in range(0, stop, size)]
 
     def _finished(self, activations: Tensor) -> Tensor:

@@ -34,9 +34,11 @@ def channel_rows(space: Space, axes: Iterable[Axis], value: Callable[[str], Tens
     Returns:
         Per group, for every given axis that carries its channels: the rows, in the order of the group's channels.
     """
-    group, channel = np.full(space.id_count, -1), np.zeros(space.id_count, dtype=np.int64)
+    group = np.full(space.id_count, -1)
+    channel = np.zeros(space.id_count, dtype=np.int64)
     for number, ids in enumerate(space.ids):
-        group[ids], channel[ids] = number, np.arange(len(ids))
+        group[ids] = number
+        channel[ids] = np.arange(len(ids))
     found: list[list[Rows]] = [[] for _ in space.groups]
     for axis in axes:
         slices = value(axis.tensor).detach().double().movedim(axis.axis, 0).cpu().numpy()

@@ -34,7 +34,8 @@ def load_checkpoint(model: nn.Module, path: str | Path, *, say: Callable[[str], 
             weights of which none is likelier than the others.
     """
     path = Path(path)
-    stored, wanted = read_stored(path), model.state_dict()
+    stored = read_stored(path)
+    wanted = model.state_dict()
     ignored = _AUXILIARY if getattr(model, "aux_logits", True) is False else ()
     found = find_weights(_mapping(stored, path), wanted, ignored)
     if not found:

@@ -52,7 +52,8 @@ class MobileNetV1(nn.Module):
         stem, *widths = (int(width * channels) for channels in (32, *(channels for channels, _ in _BLOCKS)))
         self.conv1 = nn.Conv2d(in_channels, stem, 3, stride=stem_stride, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(stem)
-        inputs, strides = (stem, *widths), [stride for _, stride in _BLOCKS]
+        inputs = (stem, *widths)
+        strides = [stride for _, stride in _BLOCKS]
         self.layers = nn.Sequential(*(SeparableBlock(*one) for one in zip(inputs, widths, strides, strict=False)))
         self.linear = nn.Linear(widths[-1], num_classes)
         for module in self.modules():

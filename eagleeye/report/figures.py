@@ -184,9 +184,11 @@ def fine_tuning(data: ReportData, theme: Theme) -> Figure:
 
 def _edges(values: np.ndarray) -> np.ndarray:
     """Bin edges that suit all series together: between 12 and 40 bins, however few or equal the scores are."""
-    low, high = float(values.min()), float(values.max())
+    low = float(values.min())
+    high = float(values.max())
     if high - low < 0.5:
-        low, high = low - 0.25, high + 0.25
+        low = low - 0.25
+        high = high + 0.25
     count = int(np.clip(2 * math.sqrt(len(values)), 12, 40))
     return np.linspace(low, high, count + 1)
 

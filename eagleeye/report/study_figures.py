@@ -90,7 +90,8 @@ def histograms(data: StudyData, theme: Theme) -> Figure:
         ("test_accuracy", "After fine-tuning", theme.third),
     ]
     values = 100 * data.drawn[[name for name, _, _ in series]].to_numpy(dtype=float)
-    low, high = float(values.min()), float(values.max())
+    low = float(values.min())
+    high = float(values.max())
     margin = max(0.02 * (high - low), 0.5)
     edges = np.linspace(low - margin, high + margin, 51).tolist()
     for each, (name, title, colour) in zip(axes, series, strict=True):

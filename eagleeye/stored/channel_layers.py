@@ -15,7 +15,8 @@ class ChannelPad(nn.Module):
 
     def __init__(self, amounts: list[int], value: float = 0.0) -> None:
         super().__init__()
-        self.amounts, self.value = list(amounts), value
+        self.amounts = list(amounts)
+        self.value = value
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, ...) to (N, C + before + after, ...)."""
@@ -31,7 +32,9 @@ class ChannelSlice(nn.Module):
 
     def __init__(self, axis: int, start: int, stop: int) -> None:
         super().__init__()
-        self.axis, self.start, self.stop = axis, start, stop
+        self.axis = axis
+        self.start = start
+        self.stop = stop
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, ...) to (N, stop - start, ...) for axis 1."""

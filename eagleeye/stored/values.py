@@ -49,7 +49,8 @@ def _encode_kind(value: Any) -> dict[str, Any]:
     if isinstance(value, fx.Node):
         return encode(plain(value)) if is_record(value.target) else {"node": value.name}
     if is_namedtuple(value):
-        name, fields = type(value).__name__, getattr(value, "_fields", ())
+        name = type(value).__name__
+        fields = getattr(value, "_fields", ())
         named(name, fields)
         return {"record": [name, list(fields), [encode(item) for item in value]]}
     if isinstance(value, tuple):

@@ -47,7 +47,8 @@ def allocate(shell: Shell, errors: Errors, *, name: str = "allocated") -> Strate
     full = np.asarray(shell.space.channels, dtype=np.int64)
 
     def saved(widths: Widths, changed: Widths, cost: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        before, after = full - widths, full - changed.diagonal()
+        before = full - widths
+        after = full - changed.diagonal()
         differences = [error[b] - error[a] for error, b, a in zip(errors, before, after, strict=True)]
         return np.asarray(differences) / cost
 

@@ -54,7 +54,8 @@ def collect(
                 found.setdefault(widths, vector)
         if len(found) >= count:
             break
-        total, idle = total + drawn, idle + drawn if len(found) == before else 0
+        total = total + drawn
+        idle = idle + drawn if len(found) == before else 0
         if idle >= max_draws:
             together = (
                 "" if found or len(shell.targets) == 1 else " (each target is within reach, perhaps not all at once)"

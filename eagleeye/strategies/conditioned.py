@@ -39,7 +39,9 @@ class Chains:
             rng: Decides on every move.
             rates: Where the chains start, shape (chains, G), each in [0, max_rate].
         """
-        self.shell, self.rng, self.rates = shell, rng, rates
+        self.shell = shell
+        self.rng = rng
+        self.rates = rates
         self.excess = shell.excess(rates)
         self.drawn = len(rates)
         """Vectors costed so far."""
@@ -57,7 +59,8 @@ class Chains:
                 break
             self.move(outside, size)
         arrived = self.excess == 0
-        self.rates, self.excess = self.rates[arrived], self.excess[arrived]
+        self.rates = self.rates[arrived]
+        self.excess = self.excess[arrived]
 
     def walk(self, moves: int) -> None:
         """Make so many moves with every chain; those in the shell stay in it."""
@@ -70,7 +73,8 @@ class Chains:
         size = min(size, groups)
         chosen = self.rng.random((len(chains), groups)).argpartition(size - 1, axis=1)[:, :size]
         present = np.take_along_axis(self.rates[chains], chosen, axis=1)
-        low, high = np.zeros_like(present), np.full_like(present, self.shell.max_rate)
+        low = np.zeros_like(present)
+        high = np.full_like(present, self.shell.max_rate)
         for _ in range(_TRIES):
             drawn = self.rng.uniform(low, high)
             proposed = self.rates[chains]
@@ -81,11 +85,15 @@ class Chains:
             self.rates[chains[accepted]] = proposed[accepted]
             self.excess[chains[accepted]] = excess[accepted]
             missed = ~accepted
-            chains, chosen, present, drawn = chains[missed], chosen[missed], present[missed], drawn[missed]
+            chains = chains[missed]
+            chosen = chosen[missed]
+            present = present[missed]
+            drawn = drawn[missed]
             if not len(chains):
                 return
             below = drawn < present
-            low, high = np.where(below, drawn, low[missed]), np.where(below, high[missed], drawn)
+            low = np.where(below, drawn, low[missed])
+            high = np.where(below, high[missed], drawn)
 
 
 def draw(shell: Shell, seed: np.random.SeedSequence) -> tuple[RateVectors, int]:

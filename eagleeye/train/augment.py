@@ -58,14 +58,17 @@ def apply(pixels: torch.Tensor, changes: torch.Tensor) -> torch.Tensor:
         return pixels
     count, channels, height, width = pixels.shape
     changes = changes.to(pixels.device, non_blocking=True)
-    down, right, mirror = changes[:, :1], changes[:, 1:2], changes[:, 2:]
+    down = changes[:, :1]
+    right = changes[:, 1:2]
+    mirror = changes[:, 2:]
     rows = torch.arange(height, device=pixels.device) - down
     columns = torch.arange(width, device=pixels.device) - right
     columns = torch.where(mirror == 1, columns.flip(1), columns)
     # In a border of one black pixel: what would come from outside comes from there.
     framed = pixels.new_zeros(count, height + 2, width + 2, channels)
     framed[:, 1:-1, 1:-1] = pixels.permute(0, 2, 3, 1)
-    rows, columns = rows.clamp(-1, height) + 1, columns.clamp(-1, width) + 1
+    rows = rows.clamp(-1, height) + 1
+    columns = columns.clamp(-1, width) + 1
     image = torch.arange(count, device=pixels.device)[:, None, None]
     places = (image * (height + 2) + rows[:, :, None]) * (width + 2) + columns[:, None, :]
     # By whole pixels: three indices for every byte take four times as long.

@@ -37,7 +37,9 @@ class Objective:
             )
         if share == 0 and teacher is not None:
             raise ConfigError("there is a teacher, but distillation is 0: set it above 0, or give no teacher")
-        self.share, self.temperature, self.teacher = share, recipe.temperature, teacher
+        self.share = share
+        self.temperature = recipe.temperature
+        self.teacher = teacher
         self.cross_entropy = nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing)
         if teacher is not None:
             teacher.to(device).to(memory_format=torch.channels_last)

@@ -35,7 +35,10 @@ class Run:
     ) -> None:
         self.objective = Objective(recipe, teacher, device)
         self.model = model.to(device).to(memory_format=torch.channels_last)
-        self.data, self.recipe, self.device, self.share = data, recipe, device, share
+        self.data = data
+        self.recipe = recipe
+        self.device = device
+        self.share = share
         self.highest_label = int(data.labels.max())
         self.optimizer = torch.optim.SGD(
             model.parameters(),
@@ -59,7 +62,9 @@ class Run:
         if self.device.type == "cuda":
             torch.cuda.manual_seed(augment.generator(self.recipe.seed, epoch, self.share.rank).initial_seed())
         steps = self.data.steps(self.recipe, self.share)
-        total, images, start = torch.zeros((), device=self.device), 0, time.perf_counter()
+        total = torch.zeros((), device=self.device)
+        images = 0
+        start = time.perf_counter()
         self.parallel.train()
         for step, (x, y) in enumerate(self.data.batches(self.recipe, epoch, self.share)):
             done = epoch * steps + step
@@ -137,7 +142,8 @@ class Run:
 
     def restore(self, state: State) -> None:
         """Continue from a snapshot of the same recipe and network."""
-        recorded, wanted = state.get("recipe", {}), asdict(self.recipe)
+        recorded = state.get("recipe", {})
+        wanted = asdict(self.recipe)
         changed = [name for name in wanted if recorded.get(name) != wanted[name]]
         if changed:
             name = changed[0]
@@ -156,7 +162,8 @@ class Run:
                 f"the training state does not fit the network ({reason}): remove it to start again"
             ) from error
         self.scaler.load_state_dict(state["scaler"])
-        self.epoch, self.history = state["epoch"], [dict(row) for row in state["history"]]
+        self.epoch = state["epoch"]
+        self.history = [dict(row) for row in state["history"]]
         self.best = {key: state[f"best_{key}"] for key in ("epoch", "accuracy", "loss", "model")}
 
     def load_best(self) -> None:

@@ -38,7 +38,8 @@ class StreamedData(TrainData):
             device: Where the batches go.
             workers: Decoding processes; 0 decodes in this one. By default one per CPU core, at most 8.
         """
-        self.images, self.preprocess = images, preprocess
+        self.images = images
+        self.preprocess = preprocess
         self.rows = np.asarray(rows, dtype=np.int64)
         self.workers = min(8, usable_cores()) if workers is None else workers
         super().__init__(torch.from_numpy(np.asarray(images.labels)[self.rows]), preprocess, device)
@@ -75,8 +76,11 @@ class _Decoder(Dataset[Batch | DataError]):
     """Runs in the workers: a list of positions becomes decoded pixels and labels."""
 
     def __init__(self, images: ImageSet, rows: np.ndarray, preprocess: Preprocess, recipe: Recipe, epoch: int) -> None:
-        self.images, self.rows, self.preprocess = images, rows, preprocess
-        self.recipe, self.epoch = recipe, epoch
+        self.images = images
+        self.rows = rows
+        self.preprocess = preprocess
+        self.recipe = recipe
+        self.epoch = epoch
 
     def __getitem__(self, positions: list[int]) -> Batch | DataError:
         try:
