@@ -42,8 +42,6 @@ def save(network: nn.Module, path: str | Path, metadata: Mapping[str, str] | Non
     Example:
         >>> thin = eagleeye.prune(network, space, [0.5] * len(space.groups))
         >>> eagleeye.save(thin, "pruned.safetensors", {"mean": "0.5"})
-        >>> eagleeye.read_metadata("pruned.safetensors")
-        {'mean': '0.5'}
     """
     network = unwrapped(network)
     if not isinstance(network, fx.GraphModule):
@@ -151,6 +149,12 @@ def read_metadata(path: str | Path) -> dict[str, str]:
 
     Raises:
         ArtifactError: As for `load`; the weights are not checked.
+
+    Example:
+        >>> thin = eagleeye.prune(network, space, [0.5] * len(space.groups))
+        >>> eagleeye.save(thin, "pruned.safetensors", {"mean": "0.5"})
+        >>> eagleeye.read_metadata("pruned.safetensors")
+        {'mean': '0.5'}
     """
     metadata = _read(Path(path))[0].get("metadata")
     if not isinstance(metadata, dict) or not all(isinstance(text, str) for text in metadata.values()):

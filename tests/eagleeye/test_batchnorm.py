@@ -134,8 +134,8 @@ def test_batches_of_several_inputs() -> None:
 
 def test_the_variance_is_that_within_batches() -> None:
     generator = torch.Generator().manual_seed(0)
-    # Images differ in their brightness: the values of one are alike.
-    images = torch.randn(24, 1, 1, 1, generator=generator) + torch.randn(24, 2, 3, 3, generator=generator)
+    # Images differ in their brightness, so that the values of one are alike.
+    images = torch.linspace(-1, 1, 24).reshape(-1, 1, 1, 1) + torch.randn(24, 2, 3, 3, generator=generator)
     layer = nn.BatchNorm2d(2)
     eagleeye.adapt_batch_norm(nn.Sequential(layer), images.split(6))
     values = images.transpose(0, 1).double()
