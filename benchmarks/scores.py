@@ -28,7 +28,7 @@ from benchmarks.ways import BATCH
 from eagleeye.batchnorm import adapt_batch_norm
 from eagleeye.correlation import FEWEST, regret
 from eagleeye.data import Batches
-from eagleeye.engine.precision import choose_precision
+from eagleeye.engine import choose_precision
 from eagleeye.files import written_whole
 from eagleeye.scores import SCORERS
 from eagleeye.strategies import Shell, Strategy

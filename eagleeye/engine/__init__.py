@@ -2,7 +2,6 @@
 
 from eagleeye.engine.engine import GPU_LANES, Engine
 from eagleeye.engine.memory import keep_freed_memory
-from eagleeye.engine.method import Method, Outcome
-from eagleeye.engine.precision import choose_precision
+from eagleeye.engine.method import Method, Outcome, choose_precision
 
 __all__ = ["GPU_LANES", "Engine", "Method", "Outcome", "choose_precision", "keep_freed_memory"]

@@ -17,9 +17,8 @@ from eagleeye.channels.space import Space
 from eagleeye.cores import usable_cores
 from eagleeye.data import Batches
 from eagleeye.engine.memory import choose_chunk
-from eagleeye.engine.method import Method, Outcome, best_method
+from eagleeye.engine.method import Method, Outcome, best_method, choose_precision
 from eagleeye.engine.parent import Parent
-from eagleeye.engine.precision import choose_precision
 from eagleeye.engine.slot import Slot
 from eagleeye.engine.start import Start, fits
 from eagleeye.errors import ConfigError, EvaluationError

@@ -6,14 +6,19 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from torch import Tensor, nn
 
 from eagleeye.channels.space import Space
 from eagleeye.cores import one_thread
 from eagleeye.data import Batches
+from eagleeye.errors import ConfigError
 from eagleeye.evaluate import Predictions, Score
 from eagleeye.importance import Criterion, l1_norm
+from eagleeye.kernels import multiplies_bfloat16
 from eagleeye.reconstruction import Reconstruction, reconstruct
+
+PRECISIONS = ("auto", "float32", "bfloat16")
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,31 @@ def best_method(model: nn.Module, space: Space, calibration: Batches[Tensor]) ->
     with one_thread():
         found = reconstruct(model, space, calibration.first(MEASURED))
     return Method(criterion=found.order, refit=found)
+
+
+def choose_precision(name: str, device: torch.device | str, own: torch.dtype = torch.float32) -> torch.dtype:
+    """The precision that a setting names.
+
+    Args:
+        name: `float32`, `bfloat16`, or `auto`: bfloat16 where the device multiplies it natively.
+        device: Where the networks run.
+        own: The precision of the network's weights; one that is not float32 is kept.
+
+    Returns:
+        `torch.float32`, `torch.bfloat16` or the network's own.
+
+    Raises:
+        ConfigError: Unknown name, or another precision than that of a network that is not float32.
+    """
+    if name not in PRECISIONS:
+        raise ConfigError(f"precision: '{name}' is unknown; allowed are {', '.join(PRECISIONS)}")
+    if own != torch.float32:
+        if name not in ("auto", kind := str(own).removeprefix("torch.")):
+            raise ConfigError(f"precision: '{name}', but the network's weights are {kind}: leave 'auto', or convert it")
+        return own
+    if name == "float32" or (name == "auto" and not multiplies_bfloat16(torch.device(device))):
+        return torch.float32
+    return torch.bfloat16
 
 
 @dataclass(frozen=True)

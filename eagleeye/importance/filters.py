@@ -12,13 +12,11 @@ from torch import nn
 from eagleeye.channels.space import Space
 from eagleeye.channels.ties import Axis
 from eagleeye.errors import ConfigError
-from eagleeye.importance.aggregate import Scores, total
-from eagleeye.importance.ranked import ranked
-from eagleeye.importance.rows import Rows, channel_rows, filter_axes
+from eagleeye.importance.ranked import Importance, Rows, channel_rows, filter_axes, ranked, total
 from eagleeye.torch_layers import BatchNorm
 
 
-def l1_norm(model: nn.Module, space: Space) -> list[Scores]:
+def l1_norm(model: nn.Module, space: Space) -> list[Importance]:
     """L1 norm of the filters (method, step 2); of tied filters, the sum of their norms.
 
     Args:
@@ -60,17 +58,17 @@ def scale_rows(model: nn.Module, space: Space) -> list[list[Rows]]:
     return found
 
 
-def l1(rows: Rows) -> Scores:
+def l1(rows: Rows) -> Importance:
     """Sum of absolute values (Li et al., Pruning Filters for Efficient ConvNets, ICLR 2017)."""
     return np.asarray(np.abs(rows).sum(axis=1))
 
 
-def l2(rows: Rows) -> Scores:
+def l2(rows: Rows) -> Importance:
     """Euclidean norm (He et al., Soft Filter Pruning, IJCAI 2018)."""
     return np.asarray(np.sqrt((rows * rows).sum(axis=1)))
 
 
-def geometric_median(rows: Rows) -> Scores:
+def geometric_median(rows: Rows) -> Importance:
     """Sum of the distances to all other rows: small where others can stand in (He et al., FPGM, CVPR 2019, eq. 6)."""
     # By differences: the usual way by products loses near neighbours to rounding and depends on the threads.
     pairs = F.pdist(torch.from_numpy(rows)).numpy()

@@ -12,14 +12,13 @@ from torch import Tensor, nn
 from eagleeye.channels.groups import Group
 from eagleeye.channels.space import Space
 from eagleeye.errors import ConfigError, EagleEyeError, StrategyError, none_of
-from eagleeye.importance.aggregate import AGGREGATES, Aggregate, Scores
 from eagleeye.importance.filters import filter_rows, geometric_median, l1, l2, scale_rows
-from eagleeye.importance.ranked import Criterion, RowsOf, Score, ranked
+from eagleeye.importance.ranked import AGGREGATES, Aggregate, Criterion, Importance, RowScore, RowsOf, ranked
 from eagleeye.importance.taylor import LabelledBatches, taylor_rows
 from eagleeye.reconstruction import reconstruct
 from eagleeye.references import described, resolve
 
-_OF_WEIGHTS: dict[str, tuple[RowsOf, Score]] = {
+_OF_WEIGHTS: dict[str, tuple[RowsOf, RowScore]] = {
     "l1": (filter_rows, l1),
     "l2": (filter_rows, l2),
     "bn_scale": (scale_rows, l1),
@@ -91,11 +90,11 @@ def _built_in(name: str, join: Aggregate, seed: int, batches: LabelledBatches | 
     return partial(ranked, *_OF_WEIGHTS[name], join)
 
 
-def _obs(batches: LabelledBatches, model: nn.Module, space: Space) -> list[Scores]:
+def _obs(batches: LabelledBatches, model: nn.Module, space: Space) -> list[Importance]:
     return reconstruct(model, space, (inputs for inputs, _ in batches)).order(model, space)
 
 
-def _random(seed: int, model: nn.Module, space: Space) -> list[Scores]:
+def _random(seed: int, model: nn.Module, space: Space) -> list[Importance]:
     rng = np.random.default_rng(seed)
     return [rng.random(group.channels) for group in space.groups]
 
@@ -109,7 +108,7 @@ def _own(name: str, function: Callable[..., Any], model: nn.Module, space: Space
         raise StrategyError(f"criterion {name} failed: {described(cause)}") from cause
 
 
-def _checked(name: str, score: Callable[[nn.Module, Space], Any], model: nn.Module, space: Space) -> list[Scores]:
+def _checked(name: str, score: Callable[[nn.Module, Space], Any], model: nn.Module, space: Space) -> list[Importance]:
     found = score(model, space)
     try:
         count = len(found)
@@ -123,7 +122,7 @@ def _checked(name: str, score: Callable[[nn.Module, Space], Any], model: nn.Modu
     return [_array(name, group, scores) for group, scores in zip(space.groups, found, strict=True)]
 
 
-def _array(name: str, group: Group, scores: Any) -> Scores:
+def _array(name: str, group: Group, scores: Any) -> Importance:
     try:
         array = np.array(scores.detach().double().cpu() if isinstance(scores, Tensor) else scores, dtype=np.float64)
     except (TypeError, ValueError) as cause:

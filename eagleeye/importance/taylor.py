@@ -13,7 +13,7 @@ from torch.func import functional_call
 from eagleeye.channels.space import Space
 from eagleeye.errors import EvaluationError
 from eagleeye.evaluate import check_outputs
-from eagleeye.importance.rows import Rows, channel_rows, filter_axes
+from eagleeye.importance.ranked import Rows, channel_rows, filter_axes
 from eagleeye.inputs import precision_of, to_precision
 from eagleeye.kernels import repeatable_kernels
 from eagleeye.modes import evaluating

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import eagleeye
 from eagleeye.importance import criterion
-from eagleeye.importance.aggregate import AGGREGATES
+from eagleeye.importance.ranked import AGGREGATES
 from tests.eagleeye.networks import Residual, lively
 
 LAYERS = [np.array([1.0, 2.0, 6.0]), np.array([30.0, 10.0, 20.0])]

@@ -1,4 +1,4 @@
-"""Which precision a setting names."""
+"""How candidates are evaluated: which precision a setting names."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from eagleeye import kernels
-from eagleeye.engine import choose_precision, precision
+from eagleeye.engine import choose_precision, method
 from eagleeye.errors import ConfigError
 
 
@@ -41,7 +41,7 @@ def test_auto_takes_32_bits_where_onednn_is_not_to_use_what_is_native() -> None:
 def test_another_name_is_refused() -> None:
     with pytest.raises(ConfigError, match="'half' is unknown; allowed are auto, float32, bfloat16"):
         choose_precision("half", "cpu")
-    assert precision.PRECISIONS[0] == "auto"
+    assert method.PRECISIONS[0] == "auto"
 
 
 @pytest.mark.parametrize("own", [torch.float64, torch.float16, torch.bfloat16])
