@@ -36,7 +36,8 @@ class StreamedData(TrainData):
             rows: Row numbers of the training images.
             preprocess: Size, mean and standard deviation of the network's input.
             device: Where the batches go.
-            workers: Decoding processes; 0 decodes in this one. By default one per CPU core, at most 8.
+            workers: Decoding processes; 0 decodes in this one. By default one per CPU core, at most 8. They import the
+                script that is running: what it does stands behind `if __name__ == "__main__":`.
         """
         self.images = images
         self.preprocess = preprocess
