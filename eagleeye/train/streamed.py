@@ -1,6 +1,8 @@
 """Training images that are decoded while training."""
 
 import multiprocessing
+import os
+import threading
 from collections.abc import Iterator, Sequence
 from multiprocessing.context import BaseContext
 
@@ -52,6 +54,7 @@ class StreamedData(TrainData):
             batch_size=None,
             num_workers=self.workers,
             multiprocessing_context=_own_processes() if self.workers else None,
+            worker_init_fn=_end_with_parent,
             pin_memory=self.device.type == "cuda",
             # Without its own generator the loader would draw from the global one and shift dropout masks.
             generator=augment.generator(recipe.seed, epoch),
@@ -71,6 +74,18 @@ def _own_processes() -> BaseContext:
     # Imported once, in the server that workers are forked from, instead of in every one of them in every epoch.
     context.set_forkserver_preload(["__main__", __name__, "torchvision.transforms.v2"])
     return context
+
+
+def _end_with_parent(_worker: int) -> None:
+    """End a worker with the process that waits for it: torch's own watch is for the one it was forked from."""
+    parent = multiprocessing.parent_process()
+
+    def watch() -> None:
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 class _Decoder(Dataset[Batch | DataError]):

@@ -1,5 +1,8 @@
 import os
+import subprocess
+import sys
 
+import psutil
 import pytest
 import torch
 
@@ -71,3 +74,27 @@ def test_processes_inherit_nothing_of_this_one(squares, preprocess, monkeypatch)
     monkeypatch.setattr(os, "fork", lambda: pytest.fail("forked"))
     data = StreamedData(squares, range(64), preprocess, "cpu", workers=1)
     assert collect(data, Recipe(epochs=1))
+
+
+@pytest.mark.slow
+def test_processes_end_with_one_that_is_killed():
+    code = """
+import time
+import torch
+from eagleeye.data import Preprocess
+from eagleeye.train import Recipe, StreamedData
+from tests.eagleeye.train.conftest import Squares
+data = StreamedData(Squares(64), range(64), Preprocess(size=None, resize=None), "cpu", workers=2)
+batches = data._load(list(torch.arange(64).split(1)), Recipe(epochs=1), 0)
+next(batches)
+print("runs", flush=True)
+time.sleep(100)
+"""
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "runs\n"
+    helpers = psutil.Process(process.pid).children(recursive=True)
+    assert len(helpers) >= 3
+    process.kill()
+    process.wait()
+    assert psutil.wait_procs(helpers, timeout=30)[1] == []
