@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import sys
 import threading
 from collections.abc import Iterator, Sequence
 from multiprocessing.context import BaseContext
@@ -71,8 +72,10 @@ def _own_processes() -> BaseContext:
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    # Imported once, in the server that workers are forked from, instead of in every one of them in every epoch.
-    context.set_forkserver_preload(["__main__", __name__, "torchvision.transforms.v2"])
+    # Imported once, in the server that workers are forked from, instead of in every one of them in every epoch. They
+    # import the program, too, where it was started by its module's name.
+    program = getattr(sys.modules["__main__"], "__spec__", None)
+    context.set_forkserver_preload([__name__, "torchvision.transforms.v2", *([program.name] if program else [])])
     return context
 
 
