@@ -25,7 +25,7 @@ from benchmarks.sensitivity import fisher, hessian
 from benchmarks.subjects import MEASURED, Subject, names
 from eagleeye.data import Batches
 from eagleeye.importance import Criterion
-from eagleeye.importance.aggregate import Scores
+from eagleeye.importance.ranked import Importance
 from eagleeye.prune import choose
 from eagleeye.reconstruction.reconstruction import RIDGE
 from eagleeye.strategies import Shell, Strategy, even_filled
@@ -139,7 +139,7 @@ def criteria(bench: Bench, options: argparse.Namespace) -> None:
                 told(bench, budget, strategy, way if name == "obs" else f"{name}, {way}", make, options)
 
 
-def _asked(subject: Subject) -> list[tuple[str, list[Scores]]]:
+def _asked(subject: Subject) -> list[tuple[str, list[Importance]]]:
     """Criteria that ask the labelled loss, on the images that the library measures."""
     images, labels = calibration(subject), subject.calibration.labels[:MEASURED]
     return [
@@ -148,7 +148,7 @@ def _asked(subject: Subject) -> list[tuple[str, list[Scores]]]:
     ]
 
 
-def fixed(scores: list[Scores], _model: nn.Module, _space: eagleeye.Space) -> list[Scores]:
+def fixed(scores: list[Importance], _model: nn.Module, _space: eagleeye.Space) -> list[Importance]:
     """A criterion that knows its scores."""
     return scores
 

@@ -11,8 +11,7 @@ from torch import Tensor, fx, nn
 from torch.func import functional_call, grad, vmap
 
 from eagleeye.channels.space import Space
-from eagleeye.importance.aggregate import Scores
-from eagleeye.importance.rows import channel_rows
+from eagleeye.importance.ranked import Importance, channel_rows
 from eagleeye.reconstruction import Reconstruction
 
 AT_A_TIME = 32
@@ -39,7 +38,7 @@ class _Masked(fx.Interpreter):
         return layer(x * self.factors[:, ids].reshape(*x.shape[:2], *[1] * (x.dim() - 2)))
 
 
-def fisher(found: Reconstruction, inputs: Tensor, labels: Tensor) -> list[Scores]:
+def fisher(found: Reconstruction, inputs: Tensor, labels: Tensor) -> list[Importance]:
     """Squared gradients of activations (Theis et al., 2018; of coupled layers, Liu et al., ICML 2021).
 
     Args:
@@ -60,7 +59,7 @@ def fisher(found: Reconstruction, inputs: Tensor, labels: Tensor) -> list[Scores
     return [mean[ids] for ids in found.space.ids]
 
 
-def hessian(model: nn.Module, space: Space, inputs: Tensor, labels: Tensor) -> list[Scores]:
+def hessian(model: nn.Module, space: Space, inputs: Tensor, labels: Tensor) -> list[Importance]:
     """Weights squared times squared gradients, all that goes with a channel (GroupHessianImportance of Torch-Pruning).
 
     Args:
