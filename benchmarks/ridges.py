@@ -48,7 +48,11 @@ def _error(held: Reconstruction, consumer: Consumer, moments: Moments, weight: T
     full = full if 0 not in axes else full[torch.from_numpy(kept[axes[0]])]
     change = full.clone()
     change[:, torch.from_numpy(kept[axes[1]])] -= weight.double()
-    squares = [torch.einsum("oc...,cd,od...->", one, moments.second[0], one) for one in (change, full)]
+    # Moments are in the order of the channels' ids.
+    places = torch.from_numpy(consumer.blocks[0].places[:, 0])
+    squares = [
+        torch.einsum("oc...,cd,od...->", one, moments.second[0], one) for one in (change[:, places], full[:, places])
+    ]
     return float(squares[0] / squares[1])
 
 

@@ -17,6 +17,7 @@ from benchmarks.ridges import RIDGES, by_error, with_ridge
 from benchmarks.sensitivity import fisher, hessian
 from benchmarks.subjects import IMAGENET, Subject
 from eagleeye.data import open_source
+from eagleeye.models import build
 from eagleeye.prune import choose
 from eagleeye.reconstruction import Reconstruction
 from eagleeye.strategies import Budget, Shell, even_filled
@@ -119,6 +120,16 @@ def test_the_ridge_is_that_of_the_least_error_on_other_images() -> None:
     ends = [with_ridge(subject, found, RIDGES[place], strategy) for place in (0, -1)]
     assert torch.equal(mixed.get_submodule("1.0").weight, ends[1].get_submodule("1.0").weight)
     assert torch.equal(mixed.get_submodule("2.0").weight, ends[0].get_submodule("2.0").weight)
+
+
+def test_on_the_same_images_the_least_ridge_errs_least_wherever_channels_are() -> None:
+    torch.manual_seed(0)
+    network = networks.lively(build("cifar_resnet20", num_classes=10)).eval()
+    images = torch.randn(16, 3, 16, 16)
+    space = eagleeye.trace(network, images[:1])
+    found = eagleeye.reconstruct(network, space, [images])
+    each, joint = by_error(found, found, even_filled(Shell(space, Budget(macs=0.3), 1.0)))
+    assert (set(each.values()), joint) == ({RIDGES[0]}, RIDGES[0])
 
 
 def test_folded_networks_compute_the_same_without_normalisation() -> None:
