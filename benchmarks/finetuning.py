@@ -145,7 +145,15 @@ class Bench:
         best = eagleeye.search(Raced(subject, precision="float32").engine, strategies)["id"].iloc[0]
         return next(entry for entry in strategies if entry.id == best)
 
-    def start(self, budget: float, strategy: eagleeye.Strategy, candidate: str, *, refitted: bool = False) -> Start:
+    def start(
+        self,
+        budget: float,
+        strategy: eagleeye.Strategy,
+        candidate: str,
+        *,
+        refitted: bool = False,
+        in_turn: bool = False,
+    ) -> Start:
         """A candidate, recalibrated.
 
         Args:
@@ -153,12 +161,14 @@ class Bench:
             strategy: How to prune.
             candidate: What to call it.
             refitted: Whether channels go by second-order importance and layers are refitted; else by L1 norm.
+            in_turn: Whether they are refitted once more, one after another.
         """
         subject = self.subject
         subject.network.to("cpu")
+        images = subject.measured if in_turn else None
         found = subject.reconstruction if refitted else None
         order = eagleeye.criterion("l1") if found is None else found.order
-        network = eagleeye.prune(subject.network, subject.space, strategy, criterion=order, refit=found)
+        network = eagleeye.prune(subject.network, subject.space, strategy, criterion=order, refit=found, in_turn=images)
         return self.begin(budget, network, candidate)
 
     def begin(self, budget: float, network: nn.Module, candidate: str) -> Start:

@@ -2,10 +2,11 @@
 
 At each budget the evenly pruned network, the best of five random ones, the choice of the published protocol, that of
 this project's race, the second and third of that race, and the choice of an evolutionary search are fine-tuned alike,
-and tested. Filters go by L1 norm, in the ways called refitted by second-order importance, and layers are refitted
-(docs/refitting.md). A fit is a row of the results as soon as it is known: the command may
-be stopped and started again, and other numbers of candidates are added to what is there. Networks that another tool
-has pruned (benchmarks/rivals.py) are recalibrated and fitted in the same way, where they are asked for.
+and tested. Filters go by L1 norm, in the ways called refitted by second-order importance, and layers are refitted, of
+those called in turn once more before they are fine-tuned (docs/refitting.md). A fit is a row of the results as soon as
+it is known: the command may be stopped and started again, and other numbers of candidates are added to what is there.
+Networks that another tool has pruned (benchmarks/rivals.py) are recalibrated and fitted in the same way, where they
+are asked for.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ from eagleeye.train import Recipe
 RESULTS = Path(__file__).parent / "results" / "outcomes.csv"
 BENCHED = 0.5
 """The budget of `make bench`, a fraction of the MACs."""
+_CHOSEN: dict[tuple[str, float, int, int], Strategy] = {}
+"""By this project's refitted search, of which two ways make something."""
 GENERATIONS = 10
 BRED_UP_TO = 0.95
 """The largest rate where allocated widths have offspring: they may have lost more than uniform draws at that budget."""
@@ -82,8 +85,12 @@ def _allocated(subject: Subject, budget: float, _count: int, _draw: int) -> Stra
 
 
 def _raced_refitted(subject: Subject, budget: float, count: int, draw: int) -> Strategy:
-    strategies = _starters(subject, budget) + subject.candidates(count, budget, largest_rate(budget), draw)
-    return _named(strategies, eagleeye.search(Raced(subject, refitted=True).engine, strategies)["id"].iloc[0])
+    found = _CHOSEN.get((subject.name, budget, count, draw))
+    if found is None:
+        strategies = _starters(subject, budget) + subject.candidates(count, budget, largest_rate(budget), draw)
+        found = _named(strategies, eagleeye.search(Raced(subject, refitted=True).engine, strategies)["id"].iloc[0])
+        _CHOSEN[subject.name, budget, count, draw] = found
+    return found
 
 
 def _evolution_refitted(subject: Subject, budget: float, count: int, draw: int) -> Strategy:
@@ -116,13 +123,15 @@ CHOICES: dict[str, Callable[[Subject, float, int, int], Strategy]] = {
     "allocated, refitted": _allocated,
     "this project, refitted": _raced_refitted,
     "evolution, refitted": _evolution_refitted,
+    "even, refitted in turn": _even_refitted,
+    "this project, refitted in turn": _raced_refitted,
 }
 """Given the subject, the budget, a number of candidates and the seed of the draws, each chooses one."""
 
 
 def tried(choice: str, options: argparse.Namespace) -> int:
     """From how many candidates a choice is made."""
-    alone = {"evenly pruned": 1, "even, refitted": 1, "allocated, refitted": 5}
+    alone = {"evenly pruned": 1, "even, refitted": 1, "even, refitted in turn": 1, "allocated, refitted": 5}
     own = {**alone, **dict.fromkeys(RIVALS, 1), "best of 5 random": 5, "published protocol": options.published}
     return own.get(choice, options.candidates)
 
@@ -153,7 +162,13 @@ def _fit(bench: Bench, budget: float, choice: str, options: argparse.Namespace) 
         start = bench.begin(budget, RIVALS[choice](bench.subject, budget), f"pruned of {count}")
     else:
         strategy = CHOICES[choice](bench.subject, budget, count, options.draw)
-        start = bench.start(budget, strategy, f"{strategy.id} of {count}", refitted=choice.endswith("refitted"))
+        start = bench.start(
+            budget,
+            strategy,
+            f"{strategy.id} of {count}",
+            refitted="refitted" in choice,
+            in_turn=choice.endswith("in turn"),
+        )
     seconds, facts = time.perf_counter() - began, start.facts
     told = f"{facts['candidate']}, {facts['score']:.2%} before fine-tuning, {facts['macs_fraction']:.2%} of the MACs"
     print(f"{budget:.0%} of the MACs, {way}: {told}, made in {seconds:.0f} s", flush=True)

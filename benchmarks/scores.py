@@ -24,7 +24,7 @@ from torch import Tensor, nn
 import eagleeye
 from benchmarks.finetuning import RECIPE, Bench, add, augmentation, read
 from benchmarks.subjects import Subject, names
-from benchmarks.ways import BATCH
+from benchmarks.ways import BATCH, SEEN, Published
 from eagleeye.batchnorm import adapt_batch_norm
 from eagleeye.correlation import FEWEST, regret
 from eagleeye.data import Batches
@@ -52,7 +52,8 @@ def main() -> None:
     """Score and fit what is missing, then compare."""
     options = _options()
     bench = Bench(options)
-    full = _outputs(bench.subject, bench.subject.network)
+    with _arithmetic():
+        full = _outputs(bench.subject, bench.subject.network)
     for budget in options.macs:
         for strategy in candidates(bench.subject, budget, options.drawn):
             _score(bench.subject, full, budget, strategy, options)
@@ -84,9 +85,12 @@ def _rate(budget: float) -> float:
 def _score(subject: Subject, full: Tensor, budget: float, strategy: Strategy, options: argparse.Namespace) -> None:
     place = {"subject": subject.name, "budget": budget, "candidate": strategy.id}
     known = read(options.results)
-    if any(all(row[key] == str(value) for key, value in place.items()) for row in known):
+    seen = {int(row["calibration"]) for row in known if all(row[key] == str(value) for key, value in place.items())}
+    rows = [] if seen - {SEEN} else [place | row for row in looks(subject, full, strategy, options.calibration)]
+    if options.published and SEEN not in seen:
+        rows += [place | row for row in published(subject, full, strategy)]
+    if not rows:
         return
-    rows = [place | row for row in looks(subject, full, strategy, options.calibration)]
     with written_whole(options.results) as beside, beside.open("w", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS)
         writer.writeheader()
@@ -105,27 +109,52 @@ def looks(subject: Subject, full: Tensor, strategy: Strategy, calibration: list[
     Yields:
         Per number of calibration images and block of sub-validation images, their means.
     """
-    found, shape = subject.reconstruction, subject.preprocess
-    network = eagleeye.prune(subject.network, subject.space, strategy, criterion=found.order, refit=found)
-    images = Batches(subject.calibration, shape, batch_size=BATCH, device="cpu", labelled=False)
-    labels, seen = subject.sub_validation.labels, 0
+    network, seen = _refitted(subject, strategy), 0
+    images = Batches(subject.calibration, subject.preprocess, batch_size=BATCH, device="cpu", labelled=False)
     for count in calibration:
         with _arithmetic():
             adapt_batch_norm(network, images.between(seen, min(count, len(subject.rows[0]))), seen=seen)
-        seen, logits = count, _outputs(subject, network)
-        columns = (
-            *(scorer.measure(logits, full if scorer.compares else labels) for scorer in SCORERS.values()),
-            (logits - full).square().sum(dim=1) / full.square().sum(dim=1),
-        )
-        for block in range(len(labels) // BLOCK):
-            part = slice(block * BLOCK, (block + 1) * BLOCK)
-            means = [f"{float(column[part].double().mean()):.6g}" for column in columns]
-            yield {"calibration": count, "block": block} | dict(zip(BY, means, strict=True))
+            logits = _outputs(subject, network)
+        seen = count
+        yield from _blocks(subject, full, logits, count)
+
+
+def published(subject: Subject, full: Tensor, strategy: Strategy) -> Iterator[dict[str, Any]]:
+    """All scores of the same network by the published protocol: augmented images, moving averages, float32.
+
+    Args:
+        subject: What it is pruned from.
+        full: The unpruned network's logits for all sub-validation images.
+        strategy: How.
+
+    Yields:
+        Per block of sub-validation images, their means.
+    """
+    network = _refitted(subject, strategy)
+    Published(subject).adapt(network)
+    yield from _blocks(subject, full, _outputs(subject, network), SEEN)
+
+
+def _refitted(subject: Subject, strategy: Strategy) -> nn.Module:
+    found = subject.reconstruction
+    return eagleeye.prune(subject.network, subject.space, strategy, criterion=found.order, refit=found)
+
+
+def _blocks(subject: Subject, full: Tensor, logits: Tensor, count: int) -> Iterator[dict[str, Any]]:
+    labels = subject.sub_validation.labels
+    columns = (
+        *(scorer.measure(logits, full if scorer.compares else labels) for scorer in SCORERS.values()),
+        (logits - full).square().sum(dim=1) / full.square().sum(dim=1),
+    )
+    for block in range(len(labels) // BLOCK):
+        part = slice(block * BLOCK, (block + 1) * BLOCK)
+        means = [f"{float(column[part].double().mean()):.6g}" for column in columns]
+        yield {"calibration": count, "block": block} | dict(zip(BY, means, strict=True))
 
 
 def _outputs(subject: Subject, network: nn.Module) -> Tensor:
     batches = Batches(subject.sub_validation, subject.preprocess, batch_size=BATCH, device="cpu", labelled=True)
-    with torch.inference_mode(), _arithmetic():
+    with torch.inference_mode():
         return torch.cat([network.eval()(inputs).float() for inputs, _ in batches])
 
 
@@ -171,7 +200,8 @@ def summary(results: Path, budget: float) -> pd.DataFrame:
         {row["candidate"]: float(row["test_accuracy"]) for row in tested if float(row["budget"]) == budget}
     )
     table = table[table["budget"] == budget]
-    last = table[table["calibration"] == table["calibration"].max()]
+    ours = table[table["calibration"] != SEEN]
+    last = ours[ours["calibration"] == ours["calibration"].max()]
     top1 = last.pivot(index="candidate", columns="block", values="accuracy")
     rows = []
     for (calibration, group), count in product(table.groupby("calibration"), COUNTS):
@@ -212,6 +242,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--macs", type=float, nargs="+", default=[0.25, 0.5], help="budgets, fractions of the MACs")
     parser.add_argument("--drawn", type=int, default=8, help=f"drawn candidates beside the starters, up to {DRAWN}")
     parser.add_argument("--calibration", type=int, nargs="+", default=[256, 1667], help="images, growing")
+    parser.add_argument("--published", action="store_true", help="also score them by the published protocol")
     parser.add_argument("--no-fits", action="store_true", help="only score")
     parser.add_argument("--epochs", type=int, default=1)
     parser.add_argument("--images", type=int, default=15000, help="training images")

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 import eagleeye
 from eagleeye.data import Batches, Images, ImageSet, Preprocess, decode, draw_subset, open_source
@@ -59,8 +60,13 @@ class Subject:
     @cached_property
     def reconstruction(self) -> Reconstruction:
         """What the network's layers read on some calibration images."""
-        batches = Batches(self.calibration, self.preprocess, batch_size=128, device="cpu", labelled=False)
-        return eagleeye.reconstruct(self.network, self.space, batches.first(MEASURED))
+        return eagleeye.reconstruct(self.network, self.space, self.measured.split(128))
+
+    @cached_property
+    def measured(self) -> Tensor:
+        """The calibration images on which they are measured, normalised."""
+        batches: Any = Batches(self.calibration, self.preprocess, batch_size=128, device="cpu", labelled=False)
+        return torch.cat(list(batches.first(MEASURED)))
 
     def candidates(
         self, count: int, macs: float = 0.5, max_rate: float = 0.7, seed: int = 0
@@ -99,7 +105,7 @@ def _separable(images: ImageSet, held: list[int]) -> nn.Module:
     torch.manual_seed(0)
     network = build("mobilenet_v1_cifar", num_classes=10, width=0.25)
     if not path.is_file():
-        recipe = Recipe(epochs=4, lr=0.1, mixed_precision=False)  # float32 is as fast for layers this narrow
+        recipe = Recipe(epochs=30, lr=0.1, mixed_precision=False)  # float32 is as fast for layers this narrow
         rows = np.setdiff1d(np.arange(len(images)), held)
         data = open_training(images, rows.tolist(), IMAGENET, recipe, device=torch.device("cpu"))
         validation = Batches(decode(images, held, IMAGENET), IMAGENET, batch_size=128, device="cpu", labelled=True)

@@ -23,6 +23,8 @@ from eagleeye.search import FIRST
 
 BATCH = 128
 ITERATIONS = 100
+SEEN = ITERATIONS * BATCH
+"""Augmented images that a candidate's statistics are estimated on by the published protocol."""
 LOADERS = 2
 
 Row = dict[str, Any]
@@ -56,7 +58,7 @@ class Published:
         varied = [v2.RandomCrop(side, padding=side // 8), v2.RandomHorizontalFlip()]
         rows = subject.rows[0] + subject.rows[1]
         calibration = Encoded(subject, rows, v2.Compose([*resize, *varied, *tensor]))
-        sampler = RandomSampler(calibration, replacement=True, num_samples=ITERATIONS * BATCH)
+        sampler = RandomSampler(calibration, replacement=True, num_samples=SEEN)
         options: dict[str, Any] = {"batch_size": BATCH, "num_workers": LOADERS, "persistent_workers": True}
         self.calibration = DataLoader(calibration, sampler=sampler, **options)
         self.sub_validation = DataLoader(Encoded(subject, subject.rows[1], v2.Compose([*resize, *tensor])), **options)
@@ -65,16 +67,21 @@ class Published:
         """Score one candidate after another."""
         return [self._score(strategy) for strategy in strategies]
 
-    def _score(self, strategy: eagleeye.Strategy) -> Row:
-        started = time.perf_counter()
-        thin = eagleeye.prune(self.subject.network, self.subject.space, strategy)
+    def adapt(self, thin: nn.Module) -> None:
+        """Move a candidate's statistics from the full network's; leaves it in evaluation mode."""
         with torch.no_grad():
             thin.train()
             for inputs, _ in self.calibration:
                 thin(inputs)
-            thin.eval()
+        thin.eval()
+
+    def _score(self, strategy: eagleeye.Strategy) -> Row:
+        started = time.perf_counter()
+        thin = eagleeye.prune(self.subject.network, self.subject.space, strategy)
+        self.adapt(thin)
+        with torch.no_grad():
             right = sum(int((thin(inputs).argmax(1) == labels).sum()) for inputs, labels in self.sub_validation)
-        images = ITERATIONS * BATCH + len(self.subject.rows[1])
+        images = SEEN + len(self.subject.rows[1])
         seconds = time.perf_counter() - started
         return _row(strategy, right / len(self.subject.rows[1]), images, seconds)
 
