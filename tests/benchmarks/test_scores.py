@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -88,3 +89,21 @@ def test_a_row_is_the_mean_over_a_block_of_images(monkeypatch: pytest.MonkeyPatc
         assert row["accuracy"] == pytest.approx(float(right))
         error = (torch.linalg.vector_norm(outputs - wanted, dim=1) / torch.linalg.vector_norm(wanted, dim=1)) ** 2
         assert row["output error"] == pytest.approx(float(error.double().mean()), rel=1e-4)
+
+
+@pytest.mark.slow
+def test_the_published_protocol_scores_the_same_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    subject = open_subject("digits_resnet20")
+    strategy, *_ = candidates(subject, 0.5, 1)
+    monkeypatch.setattr(scores, "BLOCK", 200)
+    monkeypatch.setattr(scores, "Published", lambda _: SimpleNamespace(adapt=lambda network: network.eval()))
+    rows = list(scores.published(subject, torch.zeros(400, 10), strategy))
+    assert [(row["calibration"], row["block"]) for row in rows] == [(scores.SEEN, 0), (scores.SEEN, 1)]
+    measured = subject.reconstruction
+    thin = eagleeye.prune(subject.network, subject.space, strategy, criterion=measured.order, refit=measured)
+    images, labels = (subject.sub_validation.pixels / 255 - 0.305) / 0.376, subject.sub_validation.labels
+    with torch.no_grad():
+        right = thin.eval()(images).argmax(1) == labels
+    assert [float(row["accuracy"]) for row in rows] == pytest.approx(
+        [float(half.double().mean()) for half in right.split(200)]
+    )
