@@ -11,9 +11,7 @@ from torch import Tensor, fx, nn
 from eagleeye.channels.space import Space
 from eagleeye.channels.ties import FIXED, Axis, Ids
 from eagleeye.stored.names import attribute
-
-Conv = nn.modules.conv._ConvNd
-BatchNorm = nn.modules.batchnorm._BatchNorm
+from eagleeye.torch_layers import BatchNorm, ConvNd
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,11 +87,11 @@ def find_consumers(space: Space, network: fx.GraphModule) -> tuple[tuple[Consume
     return tuple(found), tuple(others)
 
 
-def _called(network: fx.GraphModule, name: str) -> Conv | nn.Linear | None:
+def _called(network: fx.GraphModule, name: str) -> ConvNd | nn.Linear | None:
     for node in network.graph.nodes:
         if node.op == "call_module" and node.target == name:
             module = network.get_submodule(name)
-            return module if isinstance(module, (Conv, nn.Linear)) else None
+            return module if isinstance(module, (ConvNd, nn.Linear)) else None
     return None
 
 
@@ -106,14 +104,14 @@ def _owners(network: nn.Module) -> dict[int, list[str]]:
     return names
 
 
-def _consumer(network: fx.GraphModule, layer: str, module: Conv | nn.Linear, axis: Axis) -> Consumer:
+def _consumer(network: fx.GraphModule, layer: str, module: ConvNd | nn.Linear, axis: Axis) -> Consumer:
     calls = [node for node in network.graph.nodes if node.op == "call_module" and node.target == layer]
     return Consumer(
         layer=layer,
         tensor=axis.tensor,
         axis=axis.axis,
-        groups=module.groups if isinstance(module, Conv) else 1,
-        spatial=len(module.kernel_size) if isinstance(module, Conv) else 0,
+        groups=module.groups if isinstance(module, ConvNd) else 1,
+        spatial=len(module.kernel_size) if isinstance(module, ConvNd) else 0,
         blocks=_blocks(axis.ids),
         has_bias=module.bias is not None,
         centred=module.bias is not None or all(_is_batch_norm(network, user) for node in calls for user in node.users),

@@ -21,11 +21,12 @@ from eagleeye.channels.ties import Ids
 from eagleeye.errors import EvaluationError
 from eagleeye.inputs import Inputs, precision_of, to_precision
 from eagleeye.modes import evaluating
-from eagleeye.reconstruction.consumers import BatchNorm, Consumer
+from eagleeye.reconstruction.consumers import Consumer
 from eagleeye.reconstruction.moments import positional
 from eagleeye.reconstruction.regression import Sums, by_position, is_plain, patches
 from eagleeye.running import explained
 from eagleeye.structures import mapped
+from eagleeye.torch_layers import BatchNorm
 
 AT_A_TIME = 64
 """Images whose patches are in memory at a time."""

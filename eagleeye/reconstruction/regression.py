@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from eagleeye.reconstruction.consumers import Conv
+from eagleeye.torch_layers import CONVOLUTIONS, ConvNd
 
 ROUNDING = 1e-12
 """Damping where all inputs are constant."""
@@ -65,7 +65,7 @@ class Sums:
 
 def is_plain(layer: nn.Module) -> bool:
     """Whether each output of a layer is a sum over a patch of its input."""
-    return isinstance(layer, (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d))
+    return isinstance(layer, (nn.Linear, *CONVOLUTIONS))
 
 
 def patches(layer: nn.Module, x: Tensor, groups: int = 1) -> Tensor:
@@ -80,7 +80,7 @@ def patches(layer: nn.Module, x: Tensor, groups: int = 1) -> Tensor:
         Shape (positions, groups, inputs), inputs in the order of a flattened weight, at least float32.
     """
     x = x if x.dtype == torch.float64 else x.float()
-    if not isinstance(layer, Conv):
+    if not isinstance(layer, ConvNd):
         return x.flatten(0, -2)[:, None]
     mode = "constant" if layer.padding_mode == "zeros" else layer.padding_mode
     x = F.pad(x, layer._reversed_padding_repeated_twice, mode=mode)
