@@ -21,6 +21,8 @@ from eagleeye.reconstruction import reconstruct
 from eagleeye.search import Memory, search
 from eagleeye.strategies import Budget, Shell, Strategy, allocate, even, evolve, sample, sampler, starters
 
+__version__ = "0.1.0"
+
 __all__ = [
     "Budget",
     "Cost",

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import chain, islice, repeat
+from typing import Any
 
 import torch
 from torch import nn
+from torch.utils.data import Dataset
 
 from eagleeye.bn_average import LayerAverage, calls_per_pass, told_of_calls
 from eagleeye.errors import ConfigError, EvaluationError
+from eagleeye.given import streamed
 from eagleeye.inputs import Inputs
 from eagleeye.modes import evaluating
 from eagleeye.running import images_in, run
@@ -22,7 +25,7 @@ PAPER_ITERATIONS = 100
 
 def adapt_batch_norm(
     model: nn.Module,
-    batches: Iterable[Inputs],
+    batches: Iterable[Inputs] | Dataset[Any],
     *,
     mode: str = "reset",
     iterations: int | None = None,
@@ -53,7 +56,8 @@ def adapt_batch_norm(
     Args:
         model: The pruned network; its running means and variances change, nothing else.
         batches: Normalised float tensors (n, C, H, W) without labels, or whatever else the network takes, as in
-            `eagleeye.inputs`. `paper` needs it to be iterable repeatedly.
+            `eagleeye.inputs`; or a DataLoader, a map-style data set or a tensor of images, whose labels, if any, are
+            left aside. `paper` needs it to be iterable repeatedly.
         mode: `reset` or `paper`.
         iterations: Batches to use, starting over when they run out; `None` means all of them once (`reset`) or
             100 iterations (`paper`).
@@ -80,6 +84,7 @@ def adapt_batch_norm(
             " batch normalisation has nothing to adapt; score it as it is (vanilla)"
         )
     wanted = PAPER_ITERATIONS if mode == "paper" and iterations is None else iterations
+    batches = streamed(batches, model, labelled=False)
     cycled = batches if wanted is None else islice(chain.from_iterable(repeat(batches)), wanted)
     with torch.no_grad(), _only_these_train(model, layers):
         _run(model, layers, cycled, mode, seen)

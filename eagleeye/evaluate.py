@@ -10,8 +10,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
+from torch.utils.data import Dataset
 
 from eagleeye.errors import EvaluationError
+from eagleeye.given import streamed
 from eagleeye.inputs import Inputs
 from eagleeye.modes import evaluating
 from eagleeye.running import run
@@ -49,13 +51,14 @@ class Predictions:
         return {name: float(column.mean()) for name, column in self.columns.items()}
 
 
-def evaluate(model: nn.Module, labelled_batches: Iterable[tuple[Inputs, Tensor]]) -> Score:
+def evaluate(model: nn.Module, labelled_batches: Iterable[tuple[Inputs, Tensor]] | Dataset[Any]) -> Score:
     """Top-1 accuracy and mean cross-entropy in evaluation mode.
 
     Args:
         model: A classifier with outputs (n, classes); left as it was.
         labelled_batches: Pairs of normalised float tensors (n, C, H, W), or whatever else the network takes, as in
-            `eagleeye.inputs`, and int64 labels (n,).
+            `eagleeye.inputs`, and int64 labels (n,); or a DataLoader or map-style data set of such pairs, or one pair
+            of all images and labels.
 
     Returns:
         The score, over all images alike whatever the batches.
@@ -67,7 +70,7 @@ def evaluate(model: nn.Module, labelled_batches: Iterable[tuple[Inputs, Tensor]]
 
 
 def predict(
-    model: nn.Module, labelled_batches: Iterable[tuple[Inputs, Tensor]], *, full: Tensor | None = None
+    model: nn.Module, labelled_batches: Iterable[tuple[Inputs, Tensor]] | Dataset[Any], *, full: Tensor | None = None
 ) -> Predictions:
     """Every score of a classifier in evaluation mode, image by image.
 
@@ -87,7 +90,7 @@ def predict(
     found: list[list[Tensor]] = []
     seen = 0
     with evaluating(model), torch.inference_mode():
-        for batch, labels in labelled_batches:
+        for batch, labels in streamed(labelled_batches, model, labelled=True):
             outputs = run(model, batch)
             check_outputs(outputs, labels)
             part = labels if full is None else full[seen : seen + len(labels)]

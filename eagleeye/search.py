@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import pandas as pd
 import torch
 
 from eagleeye.engine import Engine, keep_freed_memory
-from eagleeye.entry import Entry, score_entry
+from eagleeye.entry import Entry, Scored, score_entry
 from eagleeye.errors import ConfigError
 from eagleeye.race import Generations, Heat, Keep, Result, Work, race
 from eagleeye.racing import Rung, Scores, plan
@@ -19,6 +19,8 @@ from eagleeye.strategies import Strategy
 
 FIRST = Rung(calibration=256, sub_validation=1024)
 """Images of the first rung of a race."""
+Told = Callable[[Heat, Scored], None]
+"""Told of an evaluation, and of those that it runs with."""
 
 
 class Memory:
@@ -69,6 +71,7 @@ def search(
     first: Rung | None = FIRST,
     generations: Generations | None = None,
     memory: Memory | None = None,
+    on_candidate: Told | None = None,
 ) -> pd.DataFrame:
     """Score candidates and rank them.
 
@@ -83,19 +86,26 @@ def search(
         generations: More candidates to breed from the scores of those given, if any are, and of one another.
         memory: Candidates that it knows are not scored again, and what is scored now it remembers: give the same one
             to a search after an interruption, to a larger one, or to one by another score.
+        on_candidate: Told of every evaluation when it is on record, on the caller's thread; what it raises ends the
+            search.
 
     Returns:
-        One row per candidate, the winner first: rank, ranked_by, id, rates, widths, macs, params, accuracy, loss,
-        agreement, divergence, calibration_images, images (sub-validation images), score_low, score_high, beats_next, as
-        in `eagleeye.rank.judge`. `engine.network(ranking["widths"][0])` is the winner, and
+        One row per candidate, the winner first: rank, ranked_by, id, rates, widths, macs, params, accuracy and loss
+        (where labels are known), agreement, divergence, calibration_images, images (sub-validation images), score_low,
+        score_high, beats_next, as in `eagleeye.rank.judge`. `engine.network(ranking["widths"][0])` is the winner, and
         `eagleeye.Strategy.of(ranking.iloc[0])` its strategy.
 
     Raises:
         BudgetError: There are not enough candidates to breed within the budget.
-        ConfigError: There is no score of that name, or the memory is of another engine.
+        ConfigError: There is no score of that name, it needs labels that are not known, or the memory is of another
+            engine.
         EvaluationError: A candidate cannot be scored, or there is none.
     """
     check_score(score)
+    known = engine.sub_validation.labels_known
+    if not known and not SCORERS[score].compares:
+        free = " or ".join(name for name, scorer in SCORERS.items() if scorer.compares)
+        raise ConfigError(f"score {score}: it needs labels, and sub_validation has none; choose {free}")
     if engine.parent.device.type == "cpu":
         keep_freed_memory()
     memory = Memory(engine) if memory is None else memory
@@ -103,8 +113,10 @@ def search(
         raise ConfigError("memory: it is of another engine, whose scores are no use here; make one with Memory(engine)")
     everybody = len(strategies) + sum(generations.sizes if generations else ())
     planned = rungs(engine, everybody, first)
-    found = race(strategies, planned, _on_threads(engine), memory, by=score, generations=generations)
-    return judge(rank(pd.DataFrame([_row(result, score) for result in found]), score=score))
+    work = _on_threads(engine, on_candidate or (lambda heat, scored: None))
+    found = race(strategies, planned, work, memory, by=score, generations=generations)
+    ranking = judge(rank(pd.DataFrame([_row(result, score) for result in found]), score=score))
+    return ranking if known else ranking.drop(columns=[name for name in SCORERS if not SCORERS[name].compares])
 
 
 def rungs(engine: Engine, candidates: int, first: Rung | None) -> tuple[Rung, ...]:
@@ -119,19 +131,26 @@ def rungs(engine: Engine, candidates: int, first: Rung | None) -> tuple[Rung, ..
     return plan(candidates, first or last, last, batch_size=engine.calibration.batch_size)
 
 
-def _on_threads(engine: Engine) -> Work:
+def _on_threads(engine: Engine, tell: Told) -> Work:
     def prepare() -> None:
         # Small convolutions gain little from a second core, a second candidate gains all of it.
         if engine.parent.device.type == "cpu":
             torch.set_num_threads(1)
 
     def work(heat: Heat, keep: Keep) -> None:
-        def run(entry: Entry) -> None:
-            keep(entry, score_entry(engine, entry))
+        def run(entry: Entry) -> Scored:
+            scored = score_entry(engine, entry)
+            keep(entry, scored)
+            return scored
 
         with ThreadPoolExecutor(engine.lanes, initializer=prepare) as pool:
-            for _ in pool.map(run, heat.entries):
-                pass
+            try:
+                for scored in pool.map(run, heat.entries):
+                    tell(heat, scored)
+            except BaseException:
+                # Those that nobody has begun with are not worth waiting for.
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
 
     return work
 

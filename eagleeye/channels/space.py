@@ -16,6 +16,7 @@ from eagleeye.channels.lift import Lifted
 from eagleeye.channels.macs import MacCall
 from eagleeye.channels.polynomial import Polynomial, polynomial
 from eagleeye.channels.steps import Kept, Step
+from eagleeye.channels.summary import table
 from eagleeye.channels.ties import Axis, Ids
 from eagleeye.errors import StrategyError
 
@@ -66,6 +67,10 @@ class Space:
     id_count: int
     unstorable: tuple[str, ...]
     """Why a pruned network cannot be saved; a sentence for each operation, none if it can be."""
+
+    def __str__(self) -> str:
+        """The groups as a short table: what is pruned together, how many filters it has, in which layers."""
+        return table(self.groups, self.full_cost.macs, self.full_cost.params, len(self.left_out))
 
     @cached_property
     def channels(self) -> tuple[int, ...]:

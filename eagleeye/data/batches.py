@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from eagleeye.data.images import Images, Preprocess
-from eagleeye.data.normalise import Normaliser
+from eagleeye.data.normalise import Normaliser, Unchanged
 from eagleeye.data.residence import resident, uploaded
 from eagleeye.errors import ConfigError, DataError
 
@@ -24,8 +24,9 @@ class Batches(Generic[Item]):
     `decode_to` made, and are copied batch by batch. On a CPU they are always used where they are.
 
     Args:
-        images: Decoded images (n, channels, h, w).
-        preprocess: Gives mean and std.
+        images: Decoded images (n, channels, h, w); without a preprocess the network's inputs themselves, floating point
+            (n, channels, …).
+        preprocess: Gives mean and std; None: the images are taken as they are.
         batch_size: Images per batch; the last batch may be smaller.
         device: Where the batches are wanted.
         labelled: Whether to yield pairs (inputs, labels) or inputs alone.
@@ -33,20 +34,21 @@ class Batches(Generic[Item]):
 
     Attributes:
         device: Where the batches lie.
+        labels_known: Whether the labels are the images' own; else they are what the unpruned network takes them for.
 
     Yields:
         Inputs (batch_size, channels, h, w), normalised, channels last in memory; int64 labels (batch_size,).
 
     Raises:
         ConfigError: The batch size is below 1, or mean and std are of another number of channels.
-        DataError: There are no images.
+        DataError: There are no images, or whole numbers without a preprocess.
     """
 
     @overload
     def __init__(
         self: "Batches[Tensor]",
         images: Images,
-        preprocess: Preprocess,
+        preprocess: Preprocess | None,
         *,
         batch_size: int,
         device: torch.device | str,
@@ -57,7 +59,7 @@ class Batches(Generic[Item]):
     def __init__(
         self: "Batches[Labelled]",
         images: Images,
-        preprocess: Preprocess,
+        preprocess: Preprocess | None,
         *,
         batch_size: int,
         device: torch.device | str,
@@ -67,7 +69,7 @@ class Batches(Generic[Item]):
     def __init__(
         self,
         images: Images,
-        preprocess: Preprocess,
+        preprocess: Preprocess | None,
         *,
         batch_size: int,
         device: torch.device | str,
@@ -78,14 +80,22 @@ class Batches(Generic[Item]):
             raise ConfigError(f"batch_size must be at least 1; got {batch_size}")
         if not len(images):
             raise DataError("there are no images to make batches of")
-        preprocess.check_pixels(images.pixels)
+        if preprocess is not None:
+            preprocess.check_pixels(images.pixels)
+        elif not images.pixels.is_floating_point():
+            kind = str(images.pixels.dtype).removeprefix("torch.")
+            raise DataError(
+                f"images: {kind} given without a preprocess; bytes need its mean and std, and inputs that are ready for"
+                " the network are floating point"
+            )
         self.batch_size = batch_size
         self.labelled = labelled
         self.labels = images.labels.to(device)
         # With its index, as in cuda:0.
         self.device = self.labels.device
         self.pixels = resident(images.pixels, self.device)
-        self.normalise = Normaliser(preprocess, self.device, dtype)
+        self.normalise = Unchanged(dtype) if preprocess is None else Normaliser(preprocess, self.device, dtype)
+        self.labels_known = True
 
     def __len__(self) -> int:
         """Number of batches."""

@@ -67,8 +67,7 @@ def open_folders(train: str | Path, test: str | Path) -> tuple[FolderImages, Fol
     Raises:
         DataError: A folder is missing, a class has no images, or the two have different classes.
     """
-    first = _listed(Path(train).expanduser())
-    second = _listed(Path(test).expanduser())
+    first, second = open_folder(train), open_folder(test)
     if first.classes != second.classes:
         odd = sorted(set(first.classes) ^ set(second.classes))
         side = train if odd[0] in second.classes else test
@@ -77,7 +76,16 @@ def open_folders(train: str | Path, test: str | Path) -> tuple[FolderImages, Fol
     return first, second
 
 
-def _listed(folder: Path) -> FolderImages:
+def open_folder(folder: str | Path) -> FolderImages:
+    """An image set from one folder of class folders.
+
+    Args:
+        folder: Folder with one sub-folder per class; classes are numbered in alphabetical order.
+
+    Raises:
+        DataError: The folder is missing, or a class has no images.
+    """
+    folder = Path(folder).expanduser()
     from torchvision.datasets.folder import IMG_EXTENSIONS
 
     if not folder.is_dir():

@@ -8,6 +8,32 @@ from torch import Tensor
 from eagleeye.data.images import Preprocess
 
 
+class Unchanged:
+    """Gives images that are a network's inputs already.
+
+    Args:
+        dtype: Type of the results.
+    """
+
+    def __init__(self, dtype: torch.dtype = torch.float32) -> None:
+        self.dtype = dtype
+
+    def of(self, dtype: torch.dtype) -> "Unchanged":
+        """The same with results of another type."""
+        return Unchanged(dtype)
+
+    def __call__(self, pixels: Tensor) -> Tensor:
+        """The network's inputs.
+
+        Args:
+            pixels: Floating point (n, channels, …).
+
+        Returns:
+            A copy: networks may write to it.
+        """
+        return pixels.to(self.dtype, copy=True)
+
+
 class Normaliser:
     """Normalises decoded images on the device where they lie.
 

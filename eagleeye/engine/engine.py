@@ -7,7 +7,7 @@ import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, fx, nn
@@ -23,6 +23,7 @@ from eagleeye.engine.slot import Slot
 from eagleeye.engine.start import Start, fits
 from eagleeye.errors import ConfigError, EvaluationError
 from eagleeye.evaluate import Predictions, check_outputs, predict
+from eagleeye.given import batches_of
 from eagleeye.inputs import Inputs
 from eagleeye.running import is_full, run
 from eagleeye.strategies import Strategy
@@ -42,8 +43,10 @@ class Engine:
             whose weights are float64, float16 or bfloat16 is searched in that precision.
         space: Its search space.
         calibration: Images that re-estimate BN statistics. Their batch size is part of a score: it is the number of
-            images whose statistics are averaged.
-        sub_validation: Images whose labels are predicted; their batch size does not matter.
+            images whose statistics are averaged. `Batches`, or images in any form that `eagleeye.given.collect`
+            takes (a DataLoader, a data set, a tensor), which are all read; labels are left aside.
+        sub_validation: Images whose labels are predicted, likewise; their batch size does not matter. Where they have
+            no labels, the unpruned network's answers stand for them.
         method: How candidates are pruned and evaluated; None: by `best_method`, which takes a pass over 512 images.
         lanes: Candidates that are on the device at a time, each with the memory of one network; None: as many as the
             machine has cores, or 4 on a GPU.
@@ -59,14 +62,15 @@ class Engine:
         self,
         model: nn.Module,
         space: Space,
-        calibration: Batches[Tensor],
-        sub_validation: Batches[tuple[Tensor, Tensor]],
+        calibration: Batches[Tensor] | Any,
+        sub_validation: Batches[tuple[Tensor, Tensor]] | Any,
         *,
         method: Method | None = None,
         lanes: int | None = None,
         say: Callable[[str], None] = lambda line: None,
     ) -> None:
-        _check_batches(calibration, sub_validation)
+        calibration = batches_of(calibration, model, labelled=False, name="calibration")
+        sub_validation = batches_of(sub_validation, model, labelled=True, name="sub_validation")
         method = method or best_method(model, space, calibration)
         self.whole = self.parent = Parent(model, space, criterion=method.criterion, refit=method.refit)
         self.calibration = calibration.in_precision(self.parent.precision)
@@ -304,17 +308,6 @@ class Engine:
     def _arithmetic(self) -> AbstractContextManager[object]:
         # Weights are in the lower precision already; autocast brings the inputs to it wherever a layer needs that.
         return torch.autocast(self.parent.device.type, self.dtype, enabled=self._weights != torch.float32)
-
-
-def _check_batches(calibration: object, sub_validation: object) -> None:
-    for name, batches, labelled in (("calibration", calibration, False), ("sub_validation", sub_validation, True)):
-        if not isinstance(batches, Batches):
-            raise ConfigError(
-                f"{name} is a {type(batches).__name__}; needed is eagleeye.data.Batches: with batches of another kind"
-                " score candidates one at a time, by prune, adapt_batch_norm and evaluate"
-            )
-        if batches.labelled != labelled:
-            raise ConfigError(f"{name}: the batches have labelled={batches.labelled}; needed is labelled={labelled}")
 
 
 def _exact(outputs: Tensor) -> Tensor:

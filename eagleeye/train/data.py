@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import torch
 
 from eagleeye.data import Images, Preprocess
-from eagleeye.data.normalise import Normaliser
+from eagleeye.data.normalise import Normaliser, Unchanged
 from eagleeye.data.residence import resident, uploaded
 from eagleeye.errors import ConfigError
 from eagleeye.train import augment
@@ -24,17 +24,17 @@ Batch = tuple[torch.Tensor, torch.Tensor]
 class TrainData(ABC):
     """Training images of one size, in batches of a random order, augmented and normalised on the device."""
 
-    def __init__(self, labels: torch.Tensor, preprocess: Preprocess, device: str | torch.device) -> None:
+    def __init__(self, labels: torch.Tensor, preprocess: Preprocess | None, device: str | torch.device) -> None:
         """Keep what both kinds share.
 
         Args:
             labels: int64 (n,), one per image.
-            preprocess: Size, mean and standard deviation of the network's input.
+            preprocess: Size, mean and standard deviation of the network's input; None: images are inputs already.
             device: Where the batches go.
         """
         self.labels = labels
         self.device = torch.device(device)
-        self.normalise = Normaliser(preprocess, self.device)
+        self.normalise = Unchanged() if preprocess is None else Normaliser(preprocess, self.device)
 
     def __len__(self) -> int:
         """Number of training images."""
@@ -73,7 +73,7 @@ class TrainData(ABC):
 
     @abstractmethod
     def _load(self, plan: list[torch.Tensor], recipe: Recipe, epoch: int) -> Iterator[Batch]:
-        """Yield uint8 pixels (n, channels, h, w) and labels (n,) on the device, for each int64 (n,) of positions."""
+        """Yield pixels (n, channels, h, w) and labels (n,) on the device, for each int64 (n,) of positions."""
 
 
 class DecodedData(TrainData):

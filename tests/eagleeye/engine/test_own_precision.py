@@ -12,7 +12,7 @@ from torch import nn
 import eagleeye
 from eagleeye.data import Batches, Preprocess
 from eagleeye.engine import Engine, Method
-from eagleeye.errors import ConfigError, EvaluationError
+from eagleeye.errors import EagleEyeError, EvaluationError
 from tests.eagleeye import networks
 from tests.eagleeye.engine.conftest import BATCH, SUB_VALIDATION, Setting, images, make_setting
 
@@ -71,7 +71,8 @@ def test_the_winner_is_saved_and_loaded_in_its_precision(dtype: torch.dtype, tmp
 @pytest.mark.parametrize(("calibration", "sub_validation"), [("images", "labelled"), ("labelled", "labelled")])
 def test_batches_of_another_kind_are_refused(setting: Setting, calibration: str, sub_validation: str) -> None:
     given = {"images": [torch.zeros(2, 3, 12, 12)], "labelled": setting.sub_validation}
-    with pytest.raises(ConfigError, match=r"calibration is a list; needed|calibration: the batches have labelled=True"):
+    said = r"calibration: (a list of batches given; join them|the batches have labelled=True)"
+    with pytest.raises(EagleEyeError, match=said):
         Engine(setting.network, setting.space, given[calibration], given[sub_validation])
 
 

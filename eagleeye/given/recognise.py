@@ -1,0 +1,191 @@
+"""Tell what kind of images a user has given."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import (
+    DataLoader,
+    IterableDataset,
+    RandomSampler,
+    SequentialSampler,
+    SubsetRandomSampler,
+    WeightedRandomSampler,
+)
+from torch.utils.data.distributed import DistributedSampler
+
+from eagleeye.data import Images, ImageSet, Preprocess
+from eagleeye.data.folder import FolderImages, open_folder
+from eagleeye.data.images import Labels
+from eagleeye.data.listing import class_names, pictures_below
+from eagleeye.data.pictures import PictureImages
+from eagleeye.errors import ConfigError, DataError
+from eagleeye.given.collection import Collection, Items, Pictures, Tensors
+from eagleeye.given.labels import checked, labels_in, look_at, numbers
+
+_FORMS = "a DataLoader, a data set with len() and items, a folder of images, a tensor, or a pair (tensor, labels)"
+_ALL = (SequentialSampler, RandomSampler, WeightedRandomSampler, DistributedSampler)
+_NEEDS_SHAPE = (
+    "they need preprocess: size, mean and std as the network was trained with, e.g."
+    " preprocess=eagleeye.data.Preprocess(size=224, resize=256)"
+)
+
+
+def collect(images: Any, preprocess: Preprocess | None = None, name: str = "images") -> Collection:
+    """See images as a collection, whatever form they come in.
+
+    Args:
+        images: A DataLoader (its data set is used in the order of its items, whether it shuffles or not); a map-style
+            data set of images, or of pairs (image, label), an image being a tensor as the network takes it, a PIL image
+            or a uint8 array; a folder of images, with a sub-folder per class or none; a tensor or array of images; or a
+            pair (tensor, labels). Labels are whole numbers.
+        preprocess: How pictures and bytes become inputs.
+        name: What to call them in errors.
+
+    Returns:
+        The collection; nothing but labels, and an item or two, has been read.
+
+    Raises:
+        ConfigError: Pictures or bytes without a preprocess, or inputs with one.
+        DataError: They are of none of these forms, there are none, or their labels are no class numbers.
+    """
+    found = _collection(images, preprocess, name)
+    if not len(found):
+        raise DataError(f"{name}: there are none")
+    if found.labels is not None:
+        found.labels = checked(found.labels, len(found), name)
+    return found
+
+
+def is_pair_of_sets(images: Any) -> bool:
+    """Whether what was given is (calibration, sub_validation), and not (tensor, labels)."""
+    return isinstance(images, tuple | list) and len(images) == 2 and not _is_labelled(images)
+
+
+def _is_labelled(images: Any) -> bool:
+    return _is_array(images[0]) and numbers(images[1]) is not None
+
+
+def _is_array(value: Any) -> bool:
+    return isinstance(value, Tensor | np.ndarray)
+
+
+def _collection(images: Any, preprocess: Preprocess | None, name: str) -> Collection:
+    if isinstance(images, Collection):
+        return images
+    if isinstance(images, str | Path):
+        return _folder(Path(images).expanduser(), preprocess)
+    if isinstance(images, Images):
+        return _tensors(images.pixels, images.labels.cpu().numpy(), preprocess, name)
+    if _is_array(images):
+        return _tensors(images, None, preprocess, name)
+    if isinstance(images, tuple | list) and len(images) == 2 and _is_labelled(images):
+        return _tensors(images[0], numbers(images[1]), preprocess, name)
+    if isinstance(images, DataLoader):
+        return _loader(images, preprocess, name)
+    if isinstance(images, ImageSet):
+        return Pictures(images, True, _shape(preprocess, "encoded images"))
+    if isinstance(images, IterableDataset):
+        raise DataError(_no_numbers(name, images))
+    if hasattr(images, "__getitem__") and hasattr(images, "__len__") and not isinstance(images, Mapping | bytes):
+        return _dataset(images, preprocess, name)
+    if hasattr(images, "__iter__") and not isinstance(images, Mapping | bytes):
+        raise DataError(_no_numbers(name, images))
+    raise DataError(f"{name}: a {type(images).__name__} given; needed is {_FORMS}")
+
+
+def _no_numbers(name: str, images: Any) -> str:
+    return (
+        f"{name}: a {type(images).__name__} gives images one after another, so that none can be found again: give"
+        f" {_FORMS}, e.g. what torch.stack makes of some of its images"
+    )
+
+
+def _shape(preprocess: Preprocess | None, what: str) -> Preprocess:
+    if preprocess is None:
+        raise ConfigError(f"images: {what} are given, and how the network wants them is not known; {_NEEDS_SHAPE}")
+    return preprocess
+
+
+def _tensors(pixels: Any, labels: Labels | None, preprocess: Preprocess | None, name: str) -> Collection:
+    tensor = torch.as_tensor(pixels)
+    if tensor.dim() < 3 or not len(tensor):
+        raise DataError(f"{name}: a tensor of shape {tuple(tensor.shape)} given; needed is (images, channels, h, w)")
+    if tensor.dtype == torch.float64:
+        tensor = tensor.float()
+    return Tensors(tensor, labels, _fitting(tensor, preprocess, name))
+
+
+def _fitting(images: Tensor, preprocess: Preprocess | None, name: str) -> Preprocess | None:
+    """The preprocess, if there is one for bytes, and none for inputs that are ready."""
+    kind = str(images.dtype).removeprefix("torch.")
+    if images.is_floating_point():
+        if preprocess is not None:
+            raise ConfigError(
+                f"{name}: they are {kind} tensors, inputs that are ready for the network and cannot be prepared again;"
+                " leave preprocess out, or give uint8 pixels"
+            )
+        return None
+    if images.dtype != torch.uint8:
+        raise DataError(f"{name}: {kind} tensors given; needed are floating-point inputs, or uint8 pixels")
+    shape = _shape(preprocess, f"{name}: uint8 pixels")
+    sides = tuple(images.shape[-2:])
+    if shape.size is not None and sides != (shape.size, shape.size):
+        raise ConfigError(f"{name}: tensors of {sides[1]}x{sides[0]} pixels given, but preprocess.size is {shape.size}")
+    return Preprocess(size=shape.size, mean=shape.mean, std=shape.std)
+
+
+def _folder(folder: Path, preprocess: Preprocess | None) -> Collection:
+    from torchvision.datasets.folder import IMG_EXTENSIONS
+
+    if not folder.is_dir():
+        raise DataError(f"{folder} is not a folder: give one of images, with a sub-folder per class or none")
+    if class_names(folder):
+        found, labelled = open_folder(folder), True
+    else:
+        files, _ = pictures_below(folder.parent, folder.name, IMG_EXTENSIONS)
+        if not files:
+            raise DataError(f"{folder} holds no image ({', '.join(IMG_EXTENSIONS)}), and no sub-folder of images")
+        found, labelled = FolderImages([(file, 0) for file in files], ("",)), False
+    return Pictures(found, labelled, _shape(preprocess, "files"))
+
+
+def _loader(loader: DataLoader[Any], preprocess: Preprocess | None, name: str) -> Collection:
+    dataset, sampler = loader.dataset, loader.sampler
+    if isinstance(dataset, IterableDataset):
+        raise DataError(_no_numbers(name, dataset))
+    if isinstance(sampler, SubsetRandomSampler):
+        dataset = torch.utils.data.Subset(dataset, sorted(map(int, sampler.indices)))
+    elif not isinstance(sampler, _ALL) or type(loader.batch_sampler).__name__ not in ("BatchSampler", "NoneType"):
+        kind = type(sampler if not isinstance(sampler, _ALL) else loader.batch_sampler).__name__
+        raise DataError(
+            f"{name}: the loader's {kind} chooses images in a way of its own: give the data set itself, or"
+            " torch.utils.data.Subset(data set, the numbers of the images)"
+        )
+    return _dataset(dataset, preprocess, name, collate=loader.collate_fn, workers=loader.num_workers)
+
+
+def _dataset(dataset: Any, preprocess: Preprocess | None, name: str, **loading: Any) -> Collection:
+    if not len(dataset):
+        raise DataError(f"{name}: the data set is empty")
+    image, label = look_at(dataset, 0, name)
+    labels = None if label is None else labels_in(dataset, name)
+    if isinstance(image, Image.Image | np.ndarray):
+        if labels is None:
+            raise DataError(
+                f"{name}: pictures without labels; give a folder of images, or tensors as the network takes them"
+            )
+        shape = _shape(preprocess, f"pictures ({type(image).__name__})")
+        classes = tuple(str(number) for number in range(int(labels.max()) + 1))
+        return Pictures(PictureImages(dataset, classes, labels, name), True, shape)
+    if not isinstance(image, Tensor):
+        raise DataError(f"{name}: item 0 holds a {type(image).__name__}; needed is an image or a pair (image, label)")
+    if isinstance(dataset, list | tuple) and image.dim() > 3:
+        raise DataError(f"{name}: a {type(dataset).__name__} of batches given; join them with torch.cat to one tensor")
+    return Items(dataset, labels, _fitting(image[None], preprocess, name), **loading)
