@@ -26,10 +26,10 @@ from torch import nn
 import eagleeye
 from benchmarks.subjects import Subject, names, open_subject
 from benchmarks.ways import Raced
-from eagleeye.batchnorm import adapt_batch_norm
 from eagleeye.data import Batches, decode
-from eagleeye.evaluate import evaluate
 from eagleeye.files import written_whole
+from eagleeye.scoring.batchnorm import adapt_batch_norm
+from eagleeye.scoring.evaluate import evaluate
 from eagleeye.train import Augment, Recipe, TrainData, open_training, train
 
 RESULTS = Path(__file__).parent / "results" / "finetuning.csv"

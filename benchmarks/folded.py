@@ -16,7 +16,7 @@ from benchmarks.scores import candidates, fits
 from benchmarks.subjects import MEASURED, Subject
 from eagleeye.data import Batches
 from eagleeye.engine import Engine, Method
-from eagleeye.evaluate import evaluate
+from eagleeye.scoring.evaluate import evaluate
 from eagleeye.strategies import Strategy
 
 LOOK, DRAWN = 2048, 8

@@ -13,16 +13,16 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from eagleeye.correlation import Bootstrap, correlate
-from eagleeye.racing import Rung, Scores
-from eagleeye.scores import SCORERS
+from eagleeye.scoring.racing import Rung, Scores
+from eagleeye.scoring.scores import SCORERS
+from eagleeye.study.correlation import Bootstrap, correlate
 from tasks.artifacts import CALIBRATION, RANKING, REFERENCE, SCOREBOOK, STUDIED, SUB_VALIDATION, read_table
-from tasks.bench import scoring_key
-from tasks.candidates import strategies_of
-from tasks.evaluate import on_record
-from tasks.images import open_subset
-from tasks.scorebook import Scorebook
+from tasks.inputs.candidates import strategies_of
+from tasks.inputs.evaluator import scoring_key
+from tasks.inputs.images import open_subset
 from tasks.settings import read_params
+from tasks.stages.evaluate import on_record
+from tasks.state.scorebook import Scorebook
 
 FEWEST = 128
 

@@ -6,8 +6,8 @@ import pandas as pd
 import torch
 
 import eagleeye
-from eagleeye.latency import compare_latency
-from eagleeye.latency_profile import compare, profile
+from eagleeye.latency.measure import compare_latency
+from eagleeye.latency.profile import compare, profile
 from eagleeye.models import build
 
 NETWORKS = ("resnet18", "mobilenet_v2", "resnet50")

@@ -13,7 +13,7 @@ import torch
 from benchmarks.hardware import large_convolution
 from benchmarks.subjects import open_subject
 from benchmarks.ways import Plain, Published, Raced, Row, Way
-from eagleeye.racing import Rung
+from eagleeye.scoring.racing import Rung
 
 FEWER = Rung(256, 512)
 VARIANTS: dict[str, dict[str, Any]] = {

@@ -25,13 +25,13 @@ import eagleeye
 from benchmarks.finetuning import RECIPE, Bench, add, augmentation, read
 from benchmarks.subjects import Subject, names
 from benchmarks.ways import BATCH, SEEN, Published
-from eagleeye.batchnorm import adapt_batch_norm
-from eagleeye.correlation import FEWEST, regret
 from eagleeye.data import Batches
 from eagleeye.engine import choose_precision
 from eagleeye.files import written_whole
-from eagleeye.scores import SCORERS
+from eagleeye.scoring.batchnorm import adapt_batch_norm
+from eagleeye.scoring.scores import SCORERS
 from eagleeye.strategies import Shell, Strategy
+from eagleeye.study.correlation import FEWEST, regret
 from eagleeye.train import Recipe
 
 RESULTS = Path(__file__).parent / "results" / "scores.csv"

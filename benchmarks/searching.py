@@ -22,9 +22,9 @@ from benchmarks.subjects import names, open_subject
 from benchmarks.ways import Raced
 from eagleeye.engine import Engine
 from eagleeye.files import written_whole
-from eagleeye.race import Generations
-from eagleeye.racing import Rung
-from eagleeye.scores import SCORERS
+from eagleeye.scoring.race import Generations
+from eagleeye.scoring.racing import Rung
+from eagleeye.scoring.scores import SCORERS
 from eagleeye.search import FIRST, Memory, rungs
 from eagleeye.strategies import Shell, Strategy, sampler
 

@@ -18,7 +18,7 @@ import eagleeye
 from benchmarks.subjects import Subject
 from eagleeye.data import Batches
 from eagleeye.engine import Engine, Method
-from eagleeye.racing import Rung
+from eagleeye.scoring.racing import Rung
 from eagleeye.search import FIRST
 
 BATCH = 128

@@ -5,19 +5,19 @@ import os
 # ONNX Runtime reports to its maker from the moment it is loaded, unless told before.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
-from eagleeye.artifact import load, read_metadata, save
-from eagleeye.batchnorm import adapt_batch_norm
 from eagleeye.channels import Cost, Costs, Group, Space, trace
 from eagleeye.check import check
 from eagleeye.cost import cost
 from eagleeye.engine import Engine, Method
 from eagleeye.errors import EagleEyeError
-from eagleeye.evaluate import Score, evaluate
 from eagleeye.importance import criterion
 from eagleeye.prune import prune
-from eagleeye.race import Generations
-from eagleeye.rank import rank
 from eagleeye.reconstruction import reconstruct
+from eagleeye.saving.artifact import load, read_metadata, save
+from eagleeye.scoring.batchnorm import adapt_batch_norm
+from eagleeye.scoring.evaluate import Score, evaluate
+from eagleeye.scoring.race import Generations
+from eagleeye.scoring.rank import rank
 from eagleeye.search import Memory, search
 from eagleeye.strategies import Budget, Shell, Strategy, allocate, even, evolve, sample, sampler, starters
 

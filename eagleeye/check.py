@@ -14,12 +14,12 @@ from eagleeye.channels.plain import plain
 from eagleeye.channels.space import Rates, Space
 from eagleeye.channels.ties import Axis
 from eagleeye.channels.untouched import copied
+from eagleeye.forward.inputs import Inputs
+from eagleeye.forward.running import run
+from eagleeye.forward.structures import mapped, tensors
 from eagleeye.importance import Criterion, l1_norm
-from eagleeye.inputs import Inputs
 from eagleeye.prune import choose
-from eagleeye.running import run
 from eagleeye.strategies import Strategy
-from eagleeye.structures import mapped, tensors
 from eagleeye.thin import build_thin
 
 

@@ -7,8 +7,8 @@ from torch import nn
 
 from eagleeye.channels.macs import multiplications
 from eagleeye.channels.space import Cost
-from eagleeye.inputs import Inputs, bind
-from eagleeye.modes import evaluating
+from eagleeye.forward.inputs import Inputs, bind
+from eagleeye.forward.modes import evaluating
 
 
 def cost(model: nn.Module, example_input: Inputs) -> Cost:

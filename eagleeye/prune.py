@@ -13,8 +13,8 @@ from torch import fx, nn
 from eagleeye.channels.plain import plain
 from eagleeye.channels.space import Rates, Space
 from eagleeye.errors import ConfigError
+from eagleeye.forward.inputs import Inputs
 from eagleeye.importance import Criterion, l1_norm
-from eagleeye.inputs import Inputs
 from eagleeye.strategies import Strategy
 from eagleeye.thin import build_thin, check_fits, check_widths
 

@@ -9,12 +9,12 @@ import pandas as pd
 import torch
 
 from eagleeye.engine import Engine, keep_freed_memory
-from eagleeye.entry import Entry, Scored, score_entry
 from eagleeye.errors import ConfigError
-from eagleeye.race import Generations, Heat, Keep, Result, Work, race
-from eagleeye.racing import Rung, Scores, plan
-from eagleeye.rank import judge, rank
-from eagleeye.scores import SCORERS, check_score
+from eagleeye.scoring.entry import Entry, Scored, score_entry
+from eagleeye.scoring.race import Generations, Heat, Keep, Result, Work, race
+from eagleeye.scoring.racing import Rung, Scores, plan
+from eagleeye.scoring.rank import judge, rank
+from eagleeye.scoring.scores import SCORERS, check_score
 from eagleeye.strategies import Strategy
 
 FIRST = Rung(calibration=256, sub_validation=1024)
@@ -41,24 +41,24 @@ class Memory:
         return len(self._scores)
 
     def known(self, rung: Rung, strategies: Sequence[Strategy]) -> dict[str, Scores]:
-        """See `eagleeye.race.Record.known`; widths alone decide."""
+        """See `eagleeye.scoring.race.Record.known`; widths alone decide."""
         found = {strategy.id: self._scores.get((strategy.widths, rung)) for strategy in strategies}
         return {name: scores for name, scores in found.items() if scores is not None}
 
     def statistics(self, strategy: Strategy, rung: Rung) -> tuple[int, bytes] | None:
-        """See `eagleeye.race.Record.statistics`."""
+        """See `eagleeye.scoring.race.Record.statistics`."""
         found = self._statistics.get(strategy.widths)
         return None if found is None or found[0] > rung.calibration else found
 
     def keep(self, entry: Entry, scores: Scores, statistics: bytes | None) -> None:
-        """See `eagleeye.race.Record.keep`."""
+        """See `eagleeye.scoring.race.Record.keep`."""
         widths, rung = entry.strategy.widths, entry.rung
         if statistics is not None:
             self._statistics[widths] = rung.calibration, statistics
         self._scores[widths, rung] = scores
 
     def drop(self, strategies: Iterable[Strategy]) -> None:
-        """See `eagleeye.race.Record.drop`."""
+        """See `eagleeye.scoring.race.Record.drop`."""
         for strategy in strategies:
             self._statistics.pop(strategy.widths, None)
 
@@ -92,8 +92,8 @@ def search(
     Returns:
         One row per candidate, the winner first: rank, ranked_by, id, rates, widths, macs, params, accuracy and loss
         (where labels are known), agreement, divergence, calibration_images, images (sub-validation images), score_low,
-        score_high, beats_next, as in `eagleeye.rank.judge`. `engine.network(ranking["widths"][0])` is the winner, and
-        `eagleeye.Strategy.of(ranking.iloc[0])` its strategy.
+        score_high, beats_next, as in `eagleeye.scoring.rank.judge`. `engine.network(ranking["widths"][0])` is the
+        winner, and `eagleeye.Strategy.of(ranking.iloc[0])` its strategy.
 
     Raises:
         BudgetError: There are not enough candidates to breed within the budget.

@@ -10,8 +10,8 @@ from pydantic import Field
 from flows.walk import SETTINGS, bring_up, in_project, previewed, started
 from tasks.artifacts import COEFFICIENTS, read_table, rows_of
 from tasks.params import Params
+from tasks.run.study_summary import headline, markdown
 from tasks.settings import override, read_params
-from tasks.study_summary import headline, markdown
 
 STUDY = "correlation"
 KEYS = {

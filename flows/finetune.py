@@ -13,10 +13,10 @@ from pydantic import Field
 from eagleeye.errors import ConfigError, EagleEyeError
 from flows.prefect_context import FlowContext, failed
 from flows.walk import RETRIED, SETTINGS, StageError, in_project, started
-from tasks import extra
 from tasks.params import Params
+from tasks.run.walk import current_stages
 from tasks.settings import read_params
-from tasks.stages import current_stages
+from tasks.work import extra
 
 # Which setting of params.yaml's section `finetune` a parameter stands for.
 SETTINGS_OF = {"epochs": "epochs", "learning_rate": "lr", "seed": "seed"}

@@ -9,7 +9,7 @@ from prefect.settings import get_current_settings
 
 from eagleeye.errors import ConfigError
 from flows.guard import own
-from tasks.faults import told_apart
+from tasks.record.faults import told_apart
 from tasks.settings import read_params
 
 MACHINE = "127.0.0.1"
@@ -48,7 +48,7 @@ def prepare_store() -> None:
         TrackingError: The store refuses.
         Unavailable: It does not answer.
     """
-    from tasks.tracking import prepare  # MLflow comes with it, which takes its time
+    from tasks.record.store import prepare  # MLflow comes with it, which takes its time
 
     uri = tracking_uri()
     with told_apart(uri):

@@ -20,10 +20,10 @@ from prefect.tasks import Task
 
 from eagleeye.errors import EagleEyeError
 from flows.runners import Here, Ray, Runner, WorkerLostError
-from tasks.console import Lines
-from tasks.context import Advance, Item, Keep, Row, Work
-from tasks.mapping import Batch, Job
-from tasks.parcel import Parcel
+from tasks.run.console import Lines
+from tasks.run.context import Advance, Item, Keep, Row, Work
+from tasks.run.mapping import Batch, Job
+from tasks.run.shared import Shared
 
 # What may pass by itself: files and connections, a database that is locked, a device that others fill, a lost machine.
 # Everything else (a setting, a damaged file, a defect) would fail in the same way again.
@@ -89,13 +89,13 @@ class FlowContext:
         self,
         work: Work[Item, Row],
         items: Sequence[Item],
-        shared: Parcel,
+        shared: Shared,
         *,
         keep: Keep[Item, Row],
         batch: int = 1,
         workers: int = 1,
     ) -> Iterator[Row]:
-        """Do the work as one Prefect task per batch; see `tasks.context.Context`."""
+        """Do the work as one Prefect task per batch; see `tasks.run.context.Context`."""
         if not items:
             return
         job = Job(work, items, shared, keep)
@@ -111,7 +111,7 @@ class FlowContext:
             ]
             yield from job.rows({future.wrapped_future: future.result for future in futures})
 
-    def _runner(self, shared: Parcel, workers: int) -> Runner:
+    def _runner(self, shared: Shared, workers: int) -> Runner:
         wanted = shared.params.runner
         if wanted.engine == "local":
             return Here(workers)

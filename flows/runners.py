@@ -16,10 +16,10 @@ from typing import Any, Protocol
 from unittest import mock
 
 from eagleeye.errors import ConfigError
-from tasks.context import Work
-from tasks.mapping import SECONDS_BETWEEN_LOOKS, Batch, Job
-from tasks.parcel import Parcel
-from tasks.remote import Shipment, ship, work_on
+from tasks.run.context import Work
+from tasks.run.mapping import SECONDS_BETWEEN_LOOKS, Batch, Job
+from tasks.run.remote import Shipment, ship, work_on
+from tasks.run.shared import Shared
 
 WAITING = 2  # batches per worker that are under way: the next one is there when a worker ends the last
 
@@ -86,7 +86,7 @@ class Ray:
                 ) from error
         self._shipped: dict[str, tuple[Shipment, list[Any]]] = {}
 
-    def serve(self, shared: Parcel, lanes: int, say: Callable[[str], None]) -> Runner:
+    def serve(self, shared: Shared, lanes: int, say: Callable[[str], None]) -> Runner:
         """A runner for one map.
 
         Args:
@@ -112,7 +112,7 @@ class Ray:
 
 class _OnRay:
     def __init__(self, ray: ModuleType, shipment: Shipment, refs: list[Any], lanes: int) -> None:
-        gpu = shipment.parcel.device == "cuda"
+        gpu = shipment.shared.device == "cuda"
         kind = "GPU" if gpu else "CPU"
         self.workers = int(ray.cluster_resources().get(kind, 0))
         if not self.workers:

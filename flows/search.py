@@ -11,7 +11,7 @@ from pydantic import Field
 from flows.walk import bring_up, in_project, previewed, started
 from tasks.artifacts import RANKING, read_table, rows_of
 from tasks.params import Params
-from tasks.summary import headline, markdown
+from tasks.run.summary import headline, markdown
 
 SHOWN = 100
 LAST = "report"

@@ -29,8 +29,8 @@ from flows.pages import (
     tracking_uri,
 )
 from tasks import PROXIED
-from tasks.proxies import LOOPBACK
-from tasks.tracking_text import without_password
+from tasks.record.texts import without_password
+from tasks.run.proxies import LOOPBACK
 
 FOLDER = Path(".prefect")
 PATIENCE = 120.0  # seconds for all of it on a busy machine

@@ -13,12 +13,12 @@ from prefect.states import Completed
 from eagleeye.errors import ConfigError, EagleEyeError
 from flows.own_log import write_to_own_log
 from flows.prefect_context import DELAYS, FlowContext, failed, may_pass
-from tasks.lock import only_run
 from tasks.params import Params
-from tasks.record import tell
-from tasks.request import check_request
+from tasks.record.command import tell
+from tasks.run.lock import only_run
+from tasks.run.request import check_request
+from tasks.run.walk import Outcome, bring_up_to_date, module_of, repair, stage_names
 from tasks.settings import override, preview, read_params
-from tasks.stages import Outcome, bring_up_to_date, mend, module_of, stage_names
 
 SETTINGS = Path("params.yaml")
 # A stage that fails by something that may pass is tried again; what it has done it does not do again.
@@ -51,7 +51,7 @@ def in_project(keys: Mapping[str, str], work: Callable[[Params], str]) -> State[
         sys.path.insert(0, root)
     try:
         with only_run(f"flow run {runtime.flow_run.name}", logger.warning):
-            for line in mend(Path.cwd()):
+            for line in repair(Path.cwd()):
                 logger.warning(line)
             changes = _changes(keys)
             check_request(SETTINGS, changes)

@@ -6,7 +6,7 @@ proxy is asked for what runs on this machine.
 
 import os
 
-from tasks.proxies import spare_loopback
+from tasks.run.proxies import spare_loopback
 
 os.environ.setdefault("DO_NOT_TRACK", "true")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")

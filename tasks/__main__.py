@@ -10,13 +10,13 @@ from pathlib import Path
 from rich.console import Console
 
 from eagleeye.errors import EagleEyeError
-from tasks.console import Terminal
-from tasks.lock import only_run
+from tasks.run.console import Terminal
+from tasks.run.lock import only_run
 from tasks.settings import read_params
 
 STAGES = ("subset", "baseline", "strategies", "evaluate", "rank", "finetune", "report")
 STUDIES = ("correlation",)
-HELPERS = ("record", "mend")
+HELPERS = {"record": "tasks.record.command", "repair": "tasks.run.repair"}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -30,7 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
     """
     parser = argparse.ArgumentParser(prog="python -m tasks", description="Run one stage of the pipeline.")
     told = "what to run; `dvc repro` runs all that is out of date; `record` tells MLflow what is in artifacts/;"
-    told += " `mend` puts aside what a kill has left half-written of DVC's own files"
+    told += " `repair` puts aside what a kill has left half-written of DVC's own files"
     parser.add_argument("stage", choices=(*STAGES, *STUDIES, *HELPERS), help=told)
     parser.add_argument("--drop", action="store_true", help="with record: forget what waits for MLflow instead")
     options = parser.parse_args(arguments)
@@ -40,9 +40,9 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         with _alone(stage):
             if options.drop:
-                importlib.import_module("tasks.record").drop(Terminal())
+                importlib.import_module("tasks.record.command").drop(Terminal())
             else:
-                importlib.import_module(f"tasks.{stage}").run(read_params(Path("params.yaml")), Terminal())
+                importlib.import_module(_module(stage)).run(read_params(Path("params.yaml")), Terminal())
     except EagleEyeError as error:
         line = " ".join(str(error).split())
         Console(stderr=True, highlight=False, soft_wrap=True).print(f"{stage}: {line}", style="red", markup=False)
@@ -51,6 +51,10 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"{stage}: interrupted; run the same command again to continue", file=sys.stderr)
         return 130
     return 0
+
+
+def _module(name: str) -> str:
+    return HELPERS.get(name, f"tasks.stages.{name}")
 
 
 def _alone(stage: str) -> AbstractContextManager[None]:

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 
 from eagleeye.errors import ArtifactError
 from eagleeye.files import written_whole
-from eagleeye.scores import COLUMNS, VANILLA
+from eagleeye.scoring.scores import COLUMNS, VANILLA
 
 # Relative to the project's folder, the working directory of every stage; dvc.yaml lists the same paths as outputs.
 FOLDER = Path("artifacts")
@@ -54,9 +54,6 @@ OUTBOX = CACHE / "outbox.sqlite"
 DECODED = CACHE / "decoded"
 STUDIES = CACHE / "studies"
 LATENCY = CACHE / "latency.json"
-
-# The library's sources: part of what determines a result.
-LIBRARY = Path(__file__).parents[1] / "eagleeye"
 
 _STRINGS = pa.list_(pa.string())
 SCHEMAS = {

@@ -23,7 +23,7 @@ from ruamel.yaml.events import (
 from eagleeye.errors import ConfigError
 from eagleeye.files import written_whole
 from tasks.params import Params
-from tasks.tracking_text import without_passwords
+from tasks.record.texts import without_passwords
 
 SHOWN = 60
 MOST = 3

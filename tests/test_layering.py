@@ -31,7 +31,7 @@ def test_the_library_knows_no_orchestration() -> None:
 
 @pytest.mark.parametrize(
     ("package", "homes"),
-    [("mlflow", ["tasks/tracking.py"]), ("dvc", ["tasks/stages.py"])],
+    [("mlflow", ["tasks/record/store.py"]), ("dvc", ["tasks/run/walk.py"])],
 )
 def test_one_file_knows_it(package: str, homes: list[str]) -> None:
     users = [path.relative_to(ROOT).as_posix() for path in SOURCES if package in packages(path)]
@@ -46,7 +46,8 @@ def test_prefect_is_known_to_flows_alone() -> None:
 def test_the_library_imports_without_orchestration() -> None:
     blocked = "".join(f"sys.modules[{name!r}] = None\n" for name in sorted(ORCHESTRATION))
     code = f"import sys\n{blocked}import eagleeye\nimport eagleeye.data, eagleeye.models, eagleeye.train\n"
-    code += "import eagleeye.report, eagleeye.latency, eagleeye.onnx_export\nprint(eagleeye.prune.__name__)"
+    code += "import eagleeye.report, eagleeye.latency.measure\nimport eagleeye.saving.onnx_export\n"
+    code += "print(eagleeye.prune.__name__)"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False, timeout=120
     )

@@ -13,7 +13,7 @@ from eagleeye.data import decode
 from eagleeye.models import build
 from tasks.__main__ import STAGES
 from tasks.artifacts import PRUNED, RANKING, RESULTS, read_table
-from tasks.images import open_images, preprocess
+from tasks.inputs.images import open_images, preprocess
 from tasks.params import Params
 from tasks.settings import override, read_params
 from tests.tasks.conftest import ROOT, changed, run_stage

@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor, fx
 
 from eagleeye.errors import TraceError
-from eagleeye.structures import parts, rebuilt
+from eagleeye.forward.structures import parts, rebuilt
 
 
 def unfolded(value: Any, name: str, proxy: Callable[[], fx.Proxy]) -> Any:

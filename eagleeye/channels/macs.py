@@ -15,7 +15,7 @@ from torch import Tensor, fx, nn
 from eagleeye.channels.functional import CONVOLUTIONS
 from eagleeye.channels.lift import CONSTANT, Lifted
 from eagleeye.channels.tracer import VALUE
-from eagleeye.modes import evaluating
+from eagleeye.forward.modes import evaluating
 from eagleeye.torch_layers import TRANSPOSED, ConvNd
 
 _PRODUCTS: frozenset[Any] = frozenset({

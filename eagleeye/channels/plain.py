@@ -15,10 +15,10 @@ from torch.nn.utils.weight_norm import WeightNorm
 from eagleeye.channels.deviation import deviation
 from eagleeye.channels.untouched import copied, untouched
 from eagleeye.errors import ModelError, TraceError
-from eagleeye.modes import evaluating
+from eagleeye.forward.modes import evaluating
+from eagleeye.forward.structures import tensors
+from eagleeye.forward.wrappers import unwrapped
 from eagleeye.references import described
-from eagleeye.structures import tensors
-from eagleeye.wrappers import unwrapped
 
 _HOOKS = (WeightNorm, SpectralNorm, BasePruningMethod)
 _CLOSE = 1e-3

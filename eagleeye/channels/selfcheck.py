@@ -22,8 +22,8 @@ from eagleeye.channels.probes import Inputs, of_another_batch, of_another_size
 from eagleeye.channels.space import Space
 from eagleeye.channels.untouched import Snapshot, copied, untouched
 from eagleeye.errors import TraceError
+from eagleeye.forward.structures import tensors
 from eagleeye.stored.names import attribute
-from eagleeye.structures import tensors
 from eagleeye.thin import build_thin
 
 Run = Callable[[Callable[..., Any], Inputs], Any]

@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from torch import Tensor, fx, nn
 
-from eagleeye.architecture import unstorable
 from eagleeye.channels import tensor_rules as rules
 from eagleeye.channels.aliases import WRITTEN, Aliases
 from eagleeye.channels.deviation import LINE, PLACE
@@ -28,8 +27,9 @@ from eagleeye.channels.steps import Step
 from eagleeye.channels.ties import Axis
 from eagleeye.channels.tracer import VALUE, record
 from eagleeye.errors import ConfigError, TraceError
-from eagleeye.inputs import Inputs, bind
-from eagleeye.wrappers import unwrapped
+from eagleeye.forward.inputs import Inputs, bind
+from eagleeye.forward.wrappers import unwrapped
+from eagleeye.saving.architecture import unstorable
 
 
 def trace(model: nn.Module, example_input: Inputs, exclude: Iterable[str] = ()) -> Space:

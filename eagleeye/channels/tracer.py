@@ -25,10 +25,10 @@ from eagleeye.channels.proxies import FREE, VALUE, ValueProxy
 from eagleeye.channels.python_numbers import recorded_numbers
 from eagleeye.channels.untouched import untouched
 from eagleeye.errors import TraceError
-from eagleeye.inputs import Call, names_of
-from eagleeye.modes import evaluating
+from eagleeye.forward.inputs import Call, names_of
+from eagleeye.forward.modes import evaluating
+from eagleeye.forward.structures import is_dataclass, is_namedtuple, parts
 from eagleeye.stored.records import dict_class
-from eagleeye.structures import is_dataclass, is_namedtuple, parts
 
 __all__ = ["VALUE", "record"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, fx, nn
 
-from eagleeye.batchnorm import batch_norm_layers
 from eagleeye.engine.fold import find_pairs, fold, weight_of, without_norms
+from eagleeye.scoring.batchnorm import batch_norm_layers
 from eagleeye.torch_layers import ConvNd
 
 LOW_PRECISION = (nn.Linear, ConvNd)

@@ -12,9 +12,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, fx, nn
 
-from eagleeye.batchnorm import adapt_batch_norm
 from eagleeye.channels.space import Space
-from eagleeye.cores import usable_cores
 from eagleeye.data import Batches
 from eagleeye.engine.memory import choose_chunk
 from eagleeye.engine.method import Method, Outcome, best_method, choose_precision
@@ -22,10 +20,12 @@ from eagleeye.engine.parent import Parent
 from eagleeye.engine.slot import Slot
 from eagleeye.engine.start import Start, fits
 from eagleeye.errors import ConfigError, EvaluationError
-from eagleeye.evaluate import Predictions, check_outputs, predict
+from eagleeye.forward.cores import usable_cores
+from eagleeye.forward.inputs import Inputs
+from eagleeye.forward.running import is_full, run
 from eagleeye.given import batches_of
-from eagleeye.inputs import Inputs
-from eagleeye.running import is_full, run
+from eagleeye.scoring.batchnorm import adapt_batch_norm
+from eagleeye.scoring.evaluate import Predictions, check_outputs, predict
 from eagleeye.strategies import Strategy
 
 GPU_LANES = 4

@@ -10,13 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from eagleeye.channels.space import Space
-from eagleeye.cores import one_thread
 from eagleeye.data import Batches
 from eagleeye.errors import ConfigError
-from eagleeye.evaluate import Predictions, Score
+from eagleeye.forward.cores import one_thread
+from eagleeye.forward.kernels import multiplies_bfloat16
 from eagleeye.importance import Criterion, l1_norm
-from eagleeye.kernels import multiplies_bfloat16
 from eagleeye.reconstruction import Reconstruction, reconstruct
+from eagleeye.scoring.evaluate import Predictions, Score
 
 PRECISIONS = ("auto", "float32", "bfloat16")
 
@@ -103,7 +103,7 @@ class Outcome:
 
     @property
     def scores(self) -> dict[str, float]:
-        """All scores after adaptive BN, named as in `eagleeye.scores.SCORERS`."""
+        """All scores after adaptive BN, named as in `eagleeye.scoring.scores.SCORERS`."""
         return self.predictions.scores
 
     @property

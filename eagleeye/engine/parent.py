@@ -12,15 +12,15 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, fx, nn
 
-from eagleeye.batchnorm import batch_norm_layers, exact
 from eagleeye.channels.plain import plain
 from eagleeye.channels.space import Space
 from eagleeye.channels.steps import Kept
 from eagleeye.engine.split import split
+from eagleeye.forward.inputs import precision_of
 from eagleeye.importance import Criterion, l1_norm
-from eagleeye.inputs import precision_of
 from eagleeye.prune import first_of, order_of
 from eagleeye.reconstruction import Reconstruction
+from eagleeye.scoring.batchnorm import batch_norm_layers, exact
 from eagleeye.stored.names import attribute
 from eagleeye.thin import build_thin, check_fits, check_widths
 

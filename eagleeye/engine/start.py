@@ -9,9 +9,9 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, fx
 
-from eagleeye.batchnorm import adapt_batch_norm
 from eagleeye.data import Batches
 from eagleeye.engine.adaptable import Adaptable
+from eagleeye.scoring.batchnorm import adapt_batch_norm
 
 MEMORY_SHARE = 0.25
 """Share of the free memory that the activations may take."""

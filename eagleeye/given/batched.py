@@ -12,10 +12,10 @@ from torch.utils.data import DataLoader, Dataset
 
 from eagleeye.data import Batches, Images, Preprocess
 from eagleeye.errors import ConfigError
+from eagleeye.forward.inputs import precision_of
+from eagleeye.forward.modes import evaluating
+from eagleeye.forward.running import run
 from eagleeye.given.recognise import collect, is_pair_of_sets
-from eagleeye.inputs import precision_of
-from eagleeye.modes import evaluating
-from eagleeye.running import run
 
 BATCH_SIZE = 128
 """Images whose statistics are averaged, where a loader does not say."""
@@ -91,7 +91,7 @@ def batched(
 
 
 def _answers(model: nn.Module, images: Batches[Tensor]) -> Tensor:
-    from eagleeye.evaluate import check_outputs
+    from eagleeye.scoring.evaluate import check_outputs
 
     found = []
     with evaluating(model), torch.inference_mode():

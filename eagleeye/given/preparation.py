@@ -10,7 +10,7 @@ from torch import nn
 
 from eagleeye.data import Preprocess
 from eagleeye.errors import ConfigError
-from eagleeye.wrappers import unwrapped
+from eagleeye.forward.wrappers import unwrapped
 
 _NEEDED = (
     "needed is an eagleeye.data.Preprocess, a timm configuration (model.pretrained_cfg, or what"

@@ -12,11 +12,11 @@ from torch.func import functional_call
 
 from eagleeye.channels.space import Space
 from eagleeye.errors import EvaluationError
-from eagleeye.evaluate import check_outputs
+from eagleeye.forward.inputs import precision_of, to_precision
+from eagleeye.forward.kernels import repeatable_kernels
+from eagleeye.forward.modes import evaluating
 from eagleeye.importance.ranked import Rows, channel_rows, filter_axes
-from eagleeye.inputs import precision_of, to_precision
-from eagleeye.kernels import repeatable_kernels
-from eagleeye.modes import evaluating
+from eagleeye.scoring.evaluate import check_outputs
 
 LabelledBatches = Iterable[tuple[Tensor, Tensor]]
 

@@ -7,10 +7,10 @@ from typing import Any
 from torch import nn
 
 from eagleeye.errors import EagleEyeError, ModelError, close_names
+from eagleeye.forward.wrappers import unwrapped
 from eagleeye.models.cifar_resnet import CifarResNet
 from eagleeye.models.mobilenet_v1 import MobileNetV1
 from eagleeye.references import described, resolve
-from eagleeye.wrappers import unwrapped
 
 _OWN: dict[str, Callable[..., nn.Module]] = {
     **{f"cifar_resnet{depth}": partial(CifarResNet, (depth - 2) // 6) for depth in (20, 32, 44, 56, 110)},

@@ -19,13 +19,13 @@ from torch import Tensor, fx, nn
 from eagleeye.channels.steps import Kept
 from eagleeye.channels.ties import Ids
 from eagleeye.errors import EvaluationError
-from eagleeye.inputs import Inputs, precision_of, to_precision
-from eagleeye.modes import evaluating
+from eagleeye.forward.inputs import Inputs, precision_of, to_precision
+from eagleeye.forward.modes import evaluating
+from eagleeye.forward.running import explained
+from eagleeye.forward.structures import mapped
 from eagleeye.reconstruction.consumers import Consumer
 from eagleeye.reconstruction.moments import positional
 from eagleeye.reconstruction.regression import Sums, by_position, is_plain, patches
-from eagleeye.running import explained
-from eagleeye.structures import mapped
 from eagleeye.torch_layers import BatchNorm
 
 AT_A_TIME = 64

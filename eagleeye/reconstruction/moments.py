@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, fx
 
 from eagleeye.errors import EvaluationError
-from eagleeye.inputs import Inputs, bind, precision_of, to_precision
-from eagleeye.modes import evaluating
+from eagleeye.forward.inputs import Inputs, bind, precision_of, to_precision
+from eagleeye.forward.modes import evaluating
+from eagleeye.forward.running import explained
 from eagleeye.reconstruction.consumers import Block, Consumer
-from eagleeye.running import explained
 
 ROUNDING = 1e-12
 """Variance that activations of mean square 1 have by rounding alone in float32."""
@@ -74,7 +74,7 @@ def positional(network: fx.GraphModule, inputs: Inputs) -> list[Any]:
 
     Args:
         network: A traced network.
-        inputs: As in `eagleeye.inputs`.
+        inputs: As in `eagleeye.forward.inputs`.
     """
     args, kwargs = bind(network, inputs)
     names = [node.target for node in network.graph.nodes if node.op == "placeholder"]

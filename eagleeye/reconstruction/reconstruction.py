@@ -18,8 +18,8 @@ from eagleeye.channels.space import Space
 from eagleeye.channels.steps import Kept
 from eagleeye.channels.ties import FIXED, Ids
 from eagleeye.errors import ConfigError, StrategyError
+from eagleeye.forward.inputs import Inputs
 from eagleeye.importance.filters import l1_norm
-from eagleeye.inputs import Inputs
 from eagleeye.reconstruction.consumers import Block, Consumer, find_consumers
 from eagleeye.reconstruction.in_turn import refit_in_turn
 from eagleeye.reconstruction.moments import Moments, measure

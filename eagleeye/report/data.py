@@ -44,7 +44,8 @@ class ReportData:
         groups: Prunable groups in order of execution: group, name, channels, members.
         history: Fine-tuning, one row per network and epoch: id, epoch, lr, train_loss, validation_accuracy,
             validation_loss, images_per_second.
-        latency: As `eagleeye.latency.compare_latency` gives it, for ``baseline``, ``pruned`` and perhaps others.
+        latency: As `eagleeye.latency.measure.compare_latency` gives it, for ``baseline``, ``pruned`` and perhaps
+            others.
         classes: Number of classes.
         warnings: Sentences a reader must see first.
         settings: Further facts by name: budget, seeds, number of images …

@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from eagleeye.correlation import CEILING
 from eagleeye.files import written_whole
 from eagleeye.report.drawing import draw, fill
 from eagleeye.report.study_data import NAMES, StudyData
 from eagleeye.report.study_figures import MEASURES, study_pictures
 from eagleeye.report.units import interval
+from eagleeye.study.correlation import CEILING
 
 PAGE = "study.html"
 

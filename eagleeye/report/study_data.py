@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
-from eagleeye.correlation import CEILING, Estimate
-from eagleeye.scores import SCORERS, VANILLA
+from eagleeye.scoring.scores import SCORERS, VANILLA
+from eagleeye.study.correlation import CEILING, Estimate
 
 NAMES = {
     **{name: scorer.title for name, scorer in SCORERS.items()},
@@ -27,10 +27,10 @@ class StudyData:
         title: Heading of the page.
         candidates: One row per fine-tuned candidate: id, `reference` (bool), a column per score, and `test_accuracy`,
             `test_low` and `test_high`: mean, lowest and highest over the seeds.
-        coefficients: From `eagleeye.correlation.summarise`.
+        coefficients: From `eagleeye.study.correlation.summarise`.
         statistics: One row per fine-tuning and BN layer: id, seed, layer, and distances of its statistics to the
             fine-tuned ones, `vanilla_mean`, `adaptive_mean`, `vanilla_variance`, `adaptive_variance`.
-        weights: Of one fine-tuning, one row per layer, as `eagleeye.drift.weight_histograms` gives them.
+        weights: Of one fine-tuning, one row per layer, as `eagleeye.study.drift.weight_histograms` gives them.
         shown: Whose weights they are.
         seeds: Fine-tunings per candidate.
         level: Of the intervals.

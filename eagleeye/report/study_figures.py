@@ -9,12 +9,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from eagleeye.correlation import CEILING
 from eagleeye.report.drawing import Picture
 from eagleeye.report.study_data import NAMES, StudyData
 from eagleeye.report.theme import Theme, label, legend, new_figure, shortened
 from eagleeye.report.units import interval, level, percent
-from eagleeye.scores import VANILLA
+from eagleeye.scoring.scores import VANILLA
+from eagleeye.study.correlation import CEILING
 
 AFTER = "Top-1 on the test set after fine-tuning (%)"
 MEASURES = {"pearson": "Pearson", "spearman": "Spearman", "kendall": "Kendall"}

@@ -11,8 +11,8 @@ import torch
 from torch import fx
 
 from eagleeye.errors import ArtifactError
+from eagleeye.forward.structures import is_namedtuple
 from eagleeye.stored.records import is_record, named, plain
-from eagleeye.structures import is_namedtuple
 
 DEEPEST = 20
 """How deep values may be nested in each other."""

@@ -16,7 +16,7 @@ class Budget:
     macs: float | None = None
     params: float | None = None
     latency: float | None = None
-    """Milliseconds for one batch on the device at hand; needs a predictor (`eagleeye.latency_profile`)."""
+    """Milliseconds for one batch on the device at hand; needs a predictor (`eagleeye.latency.profile`)."""
     tolerance: float = 0.005
     """Allowed distance from each target on either side, as a fraction of the full network's cost."""
 

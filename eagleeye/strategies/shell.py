@@ -56,7 +56,7 @@ class Shell:
         if self.budget.latency is not None and self.latency is None:
             raise ConfigError(
                 "budget latency: there is nothing to predict it with; measure a table with"
-                " eagleeye.latency_profile.profile and pass its `predict` as latency"
+                " eagleeye.latency.profile.profile and pass its `predict` as latency"
             )
 
     def widths(self, rates: RateVectors) -> npt.NDArray[np.int64]:

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from eagleeye.errors import DataError
-from eagleeye.kernels import repeatable_kernels
+from eagleeye.forward.kernels import repeatable_kernels
 from eagleeye.train import distributed
 from eagleeye.train.data import Batch, TrainData
 from eagleeye.train.recipe import Recipe

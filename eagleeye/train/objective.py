@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from eagleeye.errors import ConfigError, ModelError
-from eagleeye.modes import evaluating
+from eagleeye.forward.modes import evaluating
 from eagleeye.train.recipe import Recipe
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 
-from eagleeye.kernels import multiplies_bfloat16
+from eagleeye.forward.kernels import multiplies_bfloat16
 from eagleeye.torch_layers import CONVOLUTIONS
 
 

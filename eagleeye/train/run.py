@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from eagleeye.errors import CheckpointError, DataError, EvaluationError, ModelError
-from eagleeye.evaluate import evaluate
+from eagleeye.scoring.evaluate import evaluate
 from eagleeye.train import augment, distributed
 from eagleeye.train.average import MovingAverage
 from eagleeye.train.data import Batch, TrainData

@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from eagleeye.cores import usable_cores
 from eagleeye.data import ImageSet, Preprocess, decode
 from eagleeye.data.images import Labels
 from eagleeye.errors import ConfigError, DataError
+from eagleeye.forward.cores import usable_cores
 from eagleeye.train import augment
 from eagleeye.train.data import Batch, TrainData
 from eagleeye.train.recipe import Recipe

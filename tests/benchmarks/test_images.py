@@ -7,9 +7,9 @@ import pytest
 from scipy import stats
 
 from benchmarks.images import spearman_by_images
-from eagleeye.correlation import Bootstrap
-from eagleeye.racing import Scores
-from eagleeye.scores import SCORERS
+from eagleeye.scoring.racing import Scores
+from eagleeye.scoring.scores import SCORERS
+from eagleeye.study.correlation import Bootstrap
 
 
 def test_the_first_images_are_averaged_and_compared() -> None:

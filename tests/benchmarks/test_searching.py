@@ -12,7 +12,7 @@ from benchmarks import searching
 from benchmarks.plots import draw_searching
 from benchmarks.searching import Found, Settings, search
 from eagleeye.engine import Engine, Method
-from eagleeye.racing import Rung
+from eagleeye.scoring.racing import Rung
 from eagleeye.strategies import Shell
 from tests.eagleeye import networks
 from tests.eagleeye.engine.conftest import CALIBRATION, SUB_VALIDATION, Setting, make_setting

@@ -21,8 +21,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import eagleeye
-from eagleeye.artifact import _digest, _read
 from eagleeye.errors import ArtifactError
+from eagleeye.saving.artifact import _digest, _read
 from eagleeye.stored.layers import LAYERS
 from eagleeye.stored.vocabulary import functions, methods
 from tests.eagleeye.network_parts import Head, conv_bn

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import eagleeye
-from eagleeye.artifact import _digest
 from eagleeye.errors import ArtifactError
+from eagleeye.saving.artifact import _digest
 from tests.eagleeye.crafting import INPUT, Watch, bases, craft, outcome
 
 CALL = {"tuple": [{"node": "x"}]}

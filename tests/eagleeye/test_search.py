@@ -12,9 +12,9 @@ import torch
 import eagleeye
 from eagleeye.engine import Engine, Method, Outcome
 from eagleeye.errors import ConfigError, EvaluationError
-from eagleeye.race import Generations
-from eagleeye.racing import Rung
-from eagleeye.scores import SCORERS
+from eagleeye.scoring.race import Generations
+from eagleeye.scoring.racing import Rung
+from eagleeye.scoring.scores import SCORERS
 from eagleeye.search import Memory, search
 from eagleeye.strategies import Budget, Shell, Strategy, evolve
 from tests.eagleeye import networks

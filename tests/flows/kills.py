@@ -133,7 +133,7 @@ class Harness:
 
     def _mend(self) -> None:
         # A door was refused: what was killed before has an heir that is still at work, or DVC's own files were torn.
-        command = [sys.executable, "-m", "tasks", "mend"]
+        command = [sys.executable, "-m", "tasks", "repair"]
         done = subprocess.run(
             command, cwd=self.killed, env=environment(self.killed), capture_output=True, text=True, check=False
         )

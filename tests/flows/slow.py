@@ -11,13 +11,13 @@ from pathlib import Path
 from prefect import flow
 
 from flows.prefect_context import FlowContext
-from tasks.parcel import Parcel
+from tasks.run.shared import Shared
 from tasks.settings import read_params
 
 KEPT = Path("kept.txt")
 
 
-def work(_shared: Parcel, item: int) -> int:
+def work(_shared: Shared, item: int) -> int:
     time.sleep(0.2)
     return item
 
@@ -31,7 +31,7 @@ def keep(item: int, _row: int) -> None:
 def slow(items: int = 1000) -> None:
     done = set(KEPT.read_text().split()) if KEPT.exists() else set()
     left = [item for item in range(items) if str(item) not in done]
-    shared = Parcel(read_params(Path("params.yaml")), "key", (), "cpu")
+    shared = Shared(read_params(Path("params.yaml")), "key", (), "cpu")
     for _row in FlowContext("slow").map(work, left, shared, keep=keep, batch=150, workers=2):
         pass
 

@@ -16,7 +16,7 @@ from prefect.settings import PREFECT_API_URL
 
 from flows import prefect_context
 from flows.prefect_context import FlowContext
-from tasks.parcel import Parcel
+from tasks.run.shared import Shared
 from tasks.settings import read_params
 from tests.flows.project import PROMPT
 
@@ -101,7 +101,7 @@ def test_prefect_cancels_a_flow_at_the_row_at_hand(
 def test_a_batch_that_waits_for_another_attempt_does_not_delay_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(prefect_context, "DELAYS", [600, 600, 600])
 
-    def work(_shared: Parcel, item: int) -> int:
+    def work(_shared: Shared, item: int) -> int:
         if item == 0:
             raise OSError("not now")
         time.sleep(0.5)
@@ -109,7 +109,7 @@ def test_a_batch_that_waits_for_another_attempt_does_not_delay_the_end(monkeypat
 
     @flow
     def stopped() -> None:
-        shared = Parcel(read_params(ROOT / "params.yaml"), "key", (), "cpu")
+        shared = Shared(read_params(ROOT / "params.yaml"), "key", (), "cpu")
         rows = FlowContext("stopped").map(work, range(20), shared, keep=lambda *_: None, batch=10, workers=2)
         next(rows)
         rows.close()

@@ -23,8 +23,8 @@ from flows.__main__ import FLOWS, deployments
 from flows.correlation import correlation
 from flows.finetune import finetune, run_extra
 from flows.search import search
-from tasks.context import Context
 from tasks.params import Params
+from tasks.run.context import Context
 from tasks.settings import read_params
 from tests.flows.test_search import ROOT, put_stage
 
@@ -186,7 +186,7 @@ def test_any_candidate_is_fine_tuned_apart_from_the_pipeline(
 
 def test_an_unknown_candidate_is_refused_at_once(project: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run_extra, "retry_delay_seconds", [0])
-    monkeypatch.setattr("tasks.extra.read_table", lambda _: pd.DataFrame({"id": ["s0000", "s0001", "even"]}))
+    monkeypatch.setattr("tasks.work.extra.read_table", lambda _: pd.DataFrame({"id": ["s0000", "s0001", "even"]}))
     assert search(return_state=True).is_completed()
     assert refused(finetune, candidate="s0009") == (
         "candidate 's0009' is not in the ranking, which holds 3: even, s0000, s0001"

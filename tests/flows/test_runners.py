@@ -16,7 +16,7 @@ from eagleeye.errors import BudgetError, ConfigError
 from flows import prefect_context
 from flows.prefect_context import FlowContext
 from flows.runners import Ray
-from tasks.parcel import Parcel
+from tasks.run.shared import Shared
 from tasks.settings import override, read_params
 from tests.flows import works
 from tests.flows.project import ROOT
@@ -48,10 +48,10 @@ def on_ray(prefect_server: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     params = params.model_copy(update={"runner": params.runner.model_copy(update={"engine": "ray"})})
 
     @flow
-    def mapped(work: Callable[[Parcel, int], int], items: int, wanted: int, size: int = 2) -> list[tuple[int, int]]:
+    def mapped(work: Callable[[Shared, int], int], items: int, wanted: int, size: int = 2) -> list[tuple[int, int]]:
         kept: list[tuple[int, int]] = []
         with FlowContext("numbers") as context:
-            shared = Parcel(params, str(tmp_path / "died"), (), "cpu")
+            shared = Shared(params, str(tmp_path / "died"), (), "cpu")
             rows = context.map(work, range(items), shared, keep=lambda *row: kept.append(row), batch=size)
             for _ in range(wanted):
                 next(rows)

@@ -19,24 +19,24 @@ from flows import search as module
 from flows.prefect_context import TRANSIENT
 from flows.search import search
 from flows.walk import run_stage
-from tasks.context import Context
 from tasks.params import Params
-from tasks.parcel import Parcel, parcel
+from tasks.run.context import Context
+from tasks.run.shared import Shared, share
 
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
 
-def double(_shared: Parcel, number: int) -> int:
+def double(_shared: Shared, number: int) -> int:
     if number < 0:
         raise BudgetError("a number is below 0:\nuse larger ones")
     return 2 * number
 
 
-def mapped(params: Params, context: Context, work: Callable[[Parcel, int], int], items: Sequence[int]) -> list[int]:
+def mapped(params: Params, context: Context, work: Callable[[Shared, int], int], items: Sequence[int]) -> list[int]:
     kept: dict[int, int] = {}
-    rows = list(context.map(work, items, parcel(params, "key"), keep=kept.__setitem__, batch=2, workers=1))
-    assert kept == {item: work(parcel(params, "key"), item) for item in items}
+    rows = list(context.map(work, items, share(params, "key"), keep=kept.__setitem__, batch=2, workers=1))
+    assert kept == {item: work(share(params, "key"), item) for item in items}
     return rows
 
 
@@ -44,7 +44,7 @@ def first(params: Params, context: Context) -> None:
     numbers = list(range(params.strategies.count))
     with context.progress("doubling", len(numbers), "numbers") as advance:
         doubled = []
-        for row in context.map(double, numbers, parcel(params, "key"), keep=lambda *_: None, batch=3, workers=2):
+        for row in context.map(double, numbers, share(params, "key"), keep=lambda *_: None, batch=3, workers=2):
             doubled.append(row)
             advance()
     doubled.sort()
@@ -80,7 +80,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def put_stage(monkeypatch: pytest.MonkeyPatch, name: str, body: Callable[[Params, Context], None]) -> None:
-    stage = ModuleType(f"tasks.{name}")
+    stage = ModuleType(f"tasks.stages.{name}")
     stage.run = body
     monkeypatch.setitem(sys.modules, stage.__name__, stage)
 
@@ -165,14 +165,14 @@ def test_a_wrong_override_fails_and_changes_nothing(project: Path, overrides: di
 def test_what_may_pass_is_tried_again(project: Path, monkeypatch: pytest.MonkeyPatch, fault: type[Exception]) -> None:
     attempts, kept = [], []
 
-    def shaky(_shared: Parcel, item: int) -> int:
+    def shaky(_shared: Shared, item: int) -> int:
         attempts.append(item)
         if attempts == [1, 2]:
             raise fault("not now")
         return item
 
     def body(params: Params, context: Context) -> None:
-        shared = parcel(params, "key")
+        shared = share(params, "key")
         rows = context.map(shaky, [1, 2, 3, 4], shared, keep=lambda *row: kept.append(row), batch=3)
         Path("first.txt").write_text(json.dumps(list(rows)))
 

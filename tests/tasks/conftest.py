@@ -14,13 +14,13 @@ import torch
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from torch import nn
 
-from tasks import finetune
 from tasks.__main__ import STAGES
 from tasks.artifacts import PRUNED
-from tasks.context import Advance, Keep, Work
 from tasks.params import Params
-from tasks.parcel import Parcel
+from tasks.run.context import Advance, Keep, Work
+from tasks.run.shared import Shared
 from tasks.settings import override, read_params
+from tasks.stages import finetune
 from tests.once import once
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -60,7 +60,7 @@ class Recorder:
         self,
         work: Work[Any, Any],
         items: Sequence[Any],
-        shared: Parcel,
+        shared: Shared,
         *,
         keep: Keep[Any, Any],
         batch: int = 1,
@@ -96,7 +96,7 @@ class Recorder:
 
 def run_stage(name: str, params: Params, context: Recorder | None = None) -> Recorder:
     context = context or Recorder()
-    importlib.import_module(f"tasks.{name}").run(params, context)
+    importlib.import_module(f"tasks.stages.{name}").run(params, context)
     return context
 
 

@@ -15,11 +15,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import tasks.tracking  # noqa: F401 - imported before the forks
-from tasks import evaluate, rank
+import tasks.record.store  # noqa: F401 - imported before the forks
 from tasks.artifacts import CANDIDATES, OUTBOX, RANKING, SCOREBOOK, SCORES
-from tasks.console import Terminal
+from tasks.run.console import Terminal
 from tasks.settings import override, read_params
+from tasks.stages import evaluate, rank
 
 CHANGES = ("INSERT", "UPDATE", "DELETE", "CREATE")
 EVENTS = ("os.rename", "os.link", "os.remove", "os.mkdir", "os.truncate")

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from mlflow import MlflowClient
 
-from tasks.search_run import SearchRun
-from tasks.tracking import Store as MlflowStore
-from tasks.tracking_text import Candidate
+from tasks.record.page import SearchRun
+from tasks.record.store import Store as MlflowStore
+from tasks.record.texts import Candidate
 
 KEY = "5e" * 32
 VANILLA = {"vanilla_accuracy": 0.1, "vanilla_loss": 2.5, "vanilla_agreement": 0.2, "vanilla_divergence": 2.6}

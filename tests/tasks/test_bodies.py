@@ -15,7 +15,7 @@ from eagleeye.data import open_source
 from eagleeye.errors import ArtifactError, EagleEyeError, EvaluationError, ModelError
 from tasks import artifacts
 from tasks.artifacts import SCHEMAS
-from tasks.network import load_network
+from tasks.inputs.network import load_network
 from tests.tasks.conftest import Search, changed, run_stage
 
 

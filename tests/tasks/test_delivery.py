@@ -15,15 +15,15 @@ import mlflow
 import pandas as pd
 import pytest
 
-from eagleeye.racing import Scores
-from tasks import courier as courier_module
-from tasks import search as module
+from eagleeye.scoring.racing import Scores
 from tasks.artifacts import GROUPS, write_table
-from tasks.courier import Courier
-from tasks.outbox import Outbox
 from tasks.params import Params
-from tasks.post import SearchPost
-from tasks.search import record_search
+from tasks.record import courier as courier_module
+from tasks.record import search as module
+from tasks.record.courier import Courier
+from tasks.record.outbox import Outbox
+from tasks.record.post import SearchPost
+from tasks.record.search import record_search
 from tasks.settings import read_params
 from tests.tasks.conftest import Recorder as Heard
 from tests.tasks.mlflow_server import MlflowServer, Proxy

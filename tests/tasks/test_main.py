@@ -6,7 +6,7 @@ import pytest
 
 from eagleeye.errors import BudgetError
 from tasks import __main__ as module
-from tasks import subset
+from tasks.stages import subset
 
 ROOT = Path(__file__).resolve().parents[2]
 

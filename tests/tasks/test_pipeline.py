@@ -12,16 +12,26 @@ from ruamel.yaml import YAML
 import tasks.artifacts as artifacts
 from tasks.__main__ import STAGES, STUDIES
 from tasks.params import Params
+from tasks.run.walk import stage_names
 from tasks.settings import override
-from tasks.stages import stage_names
 from tests.imports import ROOT, closure
 
 DEFINED: dict[str, Any] = YAML(typ="safe").load(ROOT / "dvc.yaml")
 # A study is an item of a list in params.yaml, and no stage where the list is empty.
 STUDY = DEFINED["stages"].pop("study")
 PIPELINE = {"stages": DEFINED["stages"] | dict.fromkeys(STUDIES, STUDY["do"])}
-# What is said and recorded about a run does not change its results.
-TELLING = frozenset(ROOT / "tasks" / f"{name}.py" for name in ("context", "search", "tracking", "tracking_text"))
+# What runs, tells and records stages, and what all of the code stands on, does not make their results.
+FOUNDATIONS = ("errors.py", "files.py", "foreign.py", "references.py")
+TELLING = frozenset(path for room in ("run", "record") for path in (ROOT / "tasks" / room).glob("*.py"))
+AROUND = [
+    *("tasks/state", "tasks/artifacts.py", "tasks/params.py", "tasks/settings.py"),
+    *(f"eagleeye/{name}" for name in FOUNDATIONS),
+]
+# Where training images are drawn, and a network is trained, the rest of the library only checks and names.
+CHECKS = {
+    "subset": ["eagleeye/scoring"],
+    "baseline": ["eagleeye", "tasks/work"],
+}
 # Used by no stage's results: where candidates are scored, where MLflow is, and which studies are wanted.
 SETTINGS_WITHOUT_STAGE = {"runner", "tracking", "studies"}
 
@@ -35,10 +45,16 @@ def outputs(stage: dict[str, Any]) -> list[str]:
     return [entry if isinstance(entry, str) else next(iter(entry)) for entry in entries]
 
 
+def named(stage: str) -> set[str]:
+    """The sources that a stage depends on."""
+    written = {path for other in PIPELINE["stages"].values() for path in outputs(other)}
+    return set(PIPELINE["stages"][stage]["deps"]) - written - {"checkpoints"}
+
+
 @pytest.mark.parametrize("stage", [*STAGES, *STUDIES])
-def test_a_stage_depends_on_every_source_it_is_made_of(stage: str) -> None:
-    deps = PIPELINE["stages"][stage]["deps"]
-    sources = closure(ROOT / "tasks" / f"{stage}.py", without=TELLING)
+def test_a_stage_depends_on_every_source_that_makes_its_result(stage: str) -> None:
+    deps = [*named(stage), *AROUND, *CHECKS.get(stage, [])]
+    sources = closure(ROOT / "tasks" / "stages" / f"{stage}.py", without=TELLING)
     assert len(sources) > 3
     # A package's own __init__ holds no more than imports and names.
     assert [path for path in sorted(sources) if not covered(path, deps) and path.name != "__init__.py"] == []
@@ -46,10 +62,16 @@ def test_a_stage_depends_on_every_source_it_is_made_of(stage: str) -> None:
 
 @pytest.mark.parametrize("stage", [*STAGES, *STUDIES])
 def test_a_stage_depends_on_nothing_that_it_does_not_use(stage: str) -> None:
-    sources = closure(ROOT / "tasks" / f"{stage}.py", without=TELLING)
-    written = {path for other in PIPELINE["stages"].values() for path in outputs(other)}
-    for dep in set(PIPELINE["stages"][stage]["deps"]) - written - {"checkpoints"}:
+    sources = closure(ROOT / "tasks" / "stages" / f"{stage}.py", without=TELLING)
+    for dep in named(stage) - {"own"}:
         assert any(path == ROOT / dep or path.is_relative_to(ROOT / dep) for path in sources), dep
+
+
+@pytest.mark.parametrize("stage", [*STAGES, *STUDIES])
+def test_a_stage_names_five_rooms_at_most_and_the_users_own(stage: str) -> None:
+    assert len(named(stage) - {"own"}) <= 5
+    assert "own" in named(stage) or stage == "rank"
+    assert (ROOT / "own" / "__init__.py").is_file()
 
 
 def test_stages_come_in_the_order_of_the_walk() -> None:
@@ -75,7 +97,7 @@ def test_studies_are_stages_where_the_settings_name_them(tmp_path: Path, monkeyp
 def test_every_stage_runs_its_own_module() -> None:
     for name, stage in PIPELINE["stages"].items():
         assert stage["cmd"].replace("${item}", name) == f"python -m tasks {name}"
-        assert (ROOT / "tasks" / f"{name}.py").is_file()
+        assert (ROOT / "tasks" / "stages" / f"{name}.py").is_file()
 
 
 def test_every_setting_drives_a_stage() -> None:

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 import eagleeye
 from eagleeye.errors import TraceError
-from eagleeye.inputs import call
-from eagleeye.structures import mapped, tensors
+from eagleeye.forward.inputs import call
+from eagleeye.forward.structures import mapped, tensors
 from tests.eagleeye.network_parts import Head, conv_bn
 from tests.eagleeye.networks import lively
 

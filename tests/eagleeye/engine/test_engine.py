@@ -13,12 +13,12 @@ import torch
 from torch import nn
 
 import eagleeye
-from eagleeye import scores
 from eagleeye.engine import Engine, Method
 from eagleeye.engine.parent import Parent
 from eagleeye.engine.slot import Slot
 from eagleeye.errors import EvaluationError, StrategyError
 from eagleeye.models import build
+from eagleeye.scoring import scores
 from tests.eagleeye import networks
 from tests.eagleeye.engine.conftest import BATCH, CALIBRATION, SUB_VALIDATION, Setting, cramped, make_setting
 from tests.eagleeye.unusual_layers import Frozen

@@ -9,9 +9,9 @@ import sys
 import pytest
 import torch
 
-from eagleeye import kernels
 from eagleeye.engine import choose_precision, method
 from eagleeye.errors import ConfigError
+from eagleeye.forward import kernels
 
 
 def test_a_named_precision_is_taken() -> None:

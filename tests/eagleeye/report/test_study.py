@@ -5,11 +5,11 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from eagleeye import correlation
-from eagleeye.correlation import CEILING, Bootstrap
 from eagleeye.report import StudyData, answer, coefficient_rows, write_study
 from eagleeye.report.study_figures import scatters, statistics, study_pictures, weight_shift
 from eagleeye.report.theme import DARK, LIGHT
+from eagleeye.study import correlation
+from eagleeye.study.correlation import CEILING, Bootstrap
 
 
 def make_study(count: int = 12, seeds: int = 2, layers: int = 5) -> StudyData:

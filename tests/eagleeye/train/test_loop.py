@@ -11,7 +11,7 @@ from torch import nn
 
 from eagleeye.data import Batches, Images
 from eagleeye.errors import CheckpointError, ConfigError, DataError, EvaluationError, ModelError
-from eagleeye.evaluate import evaluate
+from eagleeye.scoring.evaluate import evaluate
 from eagleeye.train import DecodedData, Recipe, StreamedData, train
 from eagleeye.train.distributed import Share
 from eagleeye.train.recipe import learning_rate

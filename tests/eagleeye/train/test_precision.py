@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from eagleeye import kernels
+from eagleeye.forward import kernels
 from eagleeye.train import DecodedData, Recipe, train
 from eagleeye.train.distributed import Share
 from eagleeye.train.precision import autocast_type, spare_slow_layers

@@ -1,0 +1,1 @@
+"""What stages begin with: images, the network, its space, everything that scores a candidate."""

@@ -1,0 +1,69 @@
+"""The unpruned network that the settings describe."""
+
+import torch
+from torch import nn
+
+from eagleeye.errors import ConfigError, EvaluationError, ModelError
+from eagleeye.forward.inputs import precision_of
+from eagleeye.forward.modes import evaluating
+from eagleeye.forward.running import run
+from eagleeye.models import build, load_checkpoint
+from eagleeye.scoring.evaluate import check_outputs
+from tasks.artifacts import BASELINE, SUB_VALIDATION, require
+from tasks.inputs.images import open_subset
+from tasks.inputs.space import example_input
+from tasks.params import Params
+
+
+def build_network(params: Params) -> nn.Module:
+    """The network with fresh weights, one output per class of the data unless model.options has num_classes.
+
+    Raises:
+        ConfigError: num_classes is below the number of classes.
+        ModelError: It cannot be built, or is not float32.
+    """
+    classes = len(open_subset(SUB_VALIDATION).classes)
+    options = {"num_classes": classes} | params.model.options
+    # What is no number is refused by `build`.
+    if isinstance(options["num_classes"], int) and options["num_classes"] < classes:
+        raise ConfigError(
+            f"model.options.num_classes is {options['num_classes']}, but the data have {classes} classes: give at "
+            "least as many, or leave it out"
+        )
+    network = build(params.model.name, **options)
+    precision = precision_of(network)
+    if precision != torch.float32:
+        raise ModelError(
+            f"model {params.model.name}: its weights are {str(precision).removeprefix('torch.')}; the stages train and"
+            " search in float32: let the factory return network.float()"
+        )
+    return network
+
+
+def check_images(params: Params, network: nn.Module) -> None:
+    """Check that a network takes the images as they are prepared, and gives class scores.
+
+    Raises:
+        ModelError: It does not.
+    """
+    image, labels = example_input(params), torch.from_numpy(open_subset(SUB_VALIDATION).labels)
+    try:
+        with evaluating(network), torch.inference_mode():
+            check_outputs(run(network, image), labels)
+    except EvaluationError as error:
+        raise ModelError(
+            f"{error}: set data.preprocess to what the network was trained with (images have {image.shape[1]} channels,"
+            " one for each value of mean and std)"
+        ) from error
+
+
+def load_network(params: Params) -> nn.Module:
+    """The network with its trained weights, in evaluation mode.
+
+    Raises:
+        CheckpointError: The weights do not fit.
+    """
+    require(BASELINE)
+    network = build_network(params)
+    load_checkpoint(network, BASELINE)
+    return network.eval()

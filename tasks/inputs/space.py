@@ -1,0 +1,55 @@
+"""The network's search space, traced at the size of the data's images, and the part of it that meets the budget."""
+
+import torch
+from torch import nn
+
+from eagleeye.channels import Space, trace
+from eagleeye.data import Batches, decode
+from eagleeye.latency.profile import profile
+from eagleeye.strategies import Budget, Shell
+from tasks.artifacts import LATENCY, SUB_VALIDATION
+from tasks.inputs.images import choose_device, open_subset, preprocess
+from tasks.params import Params
+
+
+def example_input(params: Params) -> torch.Tensor:
+    """One normalised image, float32 (1, channels, h, w): the shape that the network is traced and counted with."""
+    image = decode(open_subset(SUB_VALIDATION), [0], preprocess(params))
+    return next(iter(Batches(image, preprocess(params), batch_size=1, device="cpu", labelled=False)))
+
+
+def trace_network(params: Params, network: nn.Module) -> Space:
+    """The network's groups of channels, without the excluded layers.
+
+    Raises:
+        TraceError: The network's graph cannot be followed.
+    """
+    return trace(network, example_input(params), exclude=params.strategies.exclude)
+
+
+def open_shell(params: Params, network: nn.Module, space: Space) -> Shell:
+    """The rate vectors that meet the budget; latencies are measured where it limits them and they are not on record.
+
+    Args:
+        params: The settings.
+        network: The full network; its weights do not matter.
+        space: Its search space.
+
+    Raises:
+        ConfigError: A setting is out of range.
+    """
+    wanted = params.strategies
+    limits = wanted.budget
+    budget = Budget(limits.macs, limits.params, limits.latency, limits.tolerance)
+    latency = None
+    if limits.latency is not None:
+        example = example_input(params).repeat(wanted.latency_batch_size, 1, 1, 1)
+        device = choose_device(params.evaluate.device)
+        latency = profile(network.eval().to(device), space, example, path=LATENCY).predict
+    return Shell(space, budget, wanted.max_rate, wanted.multiple, latency)
+
+
+def generation_sizes(params: Params) -> list[int]:
+    """Candidates of each generation: as even as possible, the first ones larger by one."""
+    whole, left = divmod(params.strategies.count, params.strategies.generations)
+    return [whole + (number < left) for number in range(params.strategies.generations)]

@@ -1,0 +1,123 @@
+"""A network from a checkpoint, tried on images that are prepared in other ways: is the preprocessing the right one?"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+from torch import nn
+
+from eagleeye.data import Batches, Images, Preprocess, decode
+from eagleeye.data.sizes import short_sides
+from eagleeye.data.subset import SubsetImages
+from eagleeye.errors import ConfigError, EvaluationError
+from eagleeye.scoring.evaluate import evaluate
+from tasks.artifacts import SUB_VALIDATION
+from tasks.inputs.chance import chance_level
+from tasks.inputs.images import choose_device, open_subset, preprocess
+from tasks.params import Params
+
+LOOKED_AT = 256  # sub-validation images that show how the network does
+LARGEST = 256  # side of the inputs that are tried at most
+BETTER = 0.1  # of the images: a gain beyond what resizing and normalising a little otherwise brings
+KNOWN = (((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)), (0.5, 0.5), (0.0, 1.0))  # usual means and deviations
+
+
+def check_checkpoint(params: Params, network: nn.Module) -> None:
+    """Check that a network that was trained elsewhere is right on the images as the settings prepare them.
+
+    Args:
+        params: The settings.
+        network: The network with its weights.
+
+    Raises:
+        ConfigError: It is right on far more images if they are prepared otherwise.
+        EvaluationError: It is no better than chance, however they are prepared.
+    """
+    images, network = open_subset(SUB_VALIDATION), network.to(choose_device(params.baseline.device)).eval()
+    trial = _Trial(params, network, images)
+    given = preprocess(params)
+    right = trial.accuracy(given)
+    if right <= 1 - BETTER and not params.data.confirmed:
+        best, better = trial.best(given)
+        if better - right > max(BETTER, 3 * math.sqrt((right * (1 - right) + better * (1 - better)) / trial.count)):
+            raise ConfigError(
+                f"the network is right on {right:.1%} of {trial.count} images as data.preprocess makes them, but on "
+                f"{better:.1%} with {_changes(given, best)}: set it to what the network was trained with, "
+                "or data.confirmed to true if it is meant"
+            )
+    labels = images.labels[: trial.count]
+    if right <= chance_level(labels):
+        raise EvaluationError(
+            f"the network of model.checkpoint is right on {right:.2%} of {trial.count} sub-validation images, which is "
+            "chance; likely causes: weights that are not trained, another order of classes (folders are numbered in "
+            "alphabetical order), another data.preprocess"
+        )
+
+
+class _Trial:
+    """Prepares some images in one way and another, and counts on how many the network is right."""
+
+    def __init__(self, params: Params, network: nn.Module, images: SubsetImages) -> None:
+        self.network, self.images, self.settings = network, images, params.baseline
+        self.count = min(LOOKED_AT, len(images))
+
+    def accuracy(self, shape: Preprocess, decoded: Images | None = None) -> float:
+        batches = Batches(
+            decoded or self.decode(shape),
+            shape,
+            batch_size=self.settings.batch_size,
+            device=choose_device(self.settings.device),
+            labelled=True,
+        )
+        return evaluate(self.network, batches).accuracy
+
+    def decode(self, shape: Preprocess) -> Images:
+        return decode(self.images, range(self.count), shape)
+
+    def best(self, given: Preprocess) -> tuple[Preprocess, float]:
+        """The best of the usual ways, and its accuracy."""
+        sides = short_sides(self.images, range(self.count))
+        found: list[tuple[float, Preprocess]] = []
+        for sized in _sizes(given, int(np.median(sides)) if len(sides) else 0):
+            decoded = self.decode(sized)
+            found += [(self._attempt(shape, decoded), shape) for shape in _constants(sized, decoded)]
+        better, best = max(found, key=lambda entry: entry[0])
+        return best, better
+
+    def _attempt(self, shape: Preprocess, decoded: Images) -> float:
+        try:
+            return self.accuracy(shape, decoded)
+        # A network need not take other sizes than its own.
+        except (EvaluationError, AssertionError):
+            return 0.0
+
+
+def _sizes(given: Preprocess, median: int) -> Iterator[Preprocess]:
+    """The same constants, other sizes: up to that of the images."""
+    yield given
+    side = given.resize or given.size
+    others = {min(median, LARGEST), *((side * 2**power for power in range(1, 5)) if side else (median // 2,))}
+    for other in sorted(others):
+        if 0 < other <= min(median, LARGEST) and other != side:
+            yield replace(given, size=other, resize=other)
+
+
+def _constants(given: Preprocess, decoded: Images) -> Iterator[Preprocess]:
+    """The same size, other constants: the usual ones, and those of the images themselves."""
+    yield given
+    scaled = decoded.pixels.permute(1, 0, 2, 3).flatten(1).double() / 255
+    own = scaled.mean(1).tolist(), scaled.std(1).clamp_min(1 / 255).tolist()
+    for mean, std in (*KNOWN, own):
+        means, stds = ([value] * given.channels if isinstance(value, float) else list(value) for value in (mean, std))
+        if len(means) == given.channels:
+            yield replace(given, mean=tuple(means), std=tuple(stds))
+
+
+def _changes(given: Preprocess, best: Preprocess) -> str:
+    names = [name for name in ("size", "resize", "mean", "std") if getattr(given, name) != getattr(best, name)]
+    return ", ".join(f"{name} {_shown(getattr(best, name))}" for name in names)
+
+
+def _shown(value: object) -> str:
+    return str([round(entry, 3) for entry in value]) if isinstance(value, tuple) else str(value)

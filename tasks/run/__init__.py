@@ -1,0 +1,1 @@
+"""How a stage is run: walk, locks, maps of items, terminal."""

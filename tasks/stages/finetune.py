@@ -1,0 +1,203 @@
+"""finetune: the best candidates, and the evenly pruned network for comparison, trained on and tested once."""
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from torch import nn
+
+from eagleeye.cost import cost
+from eagleeye.data import ImageSet, read_subset
+from eagleeye.saving.artifact import save
+from eagleeye.saving.onnx_export import export_onnx
+from eagleeye.saving.program_export import export_program
+from eagleeye.scoring.evaluate import evaluate
+from eagleeye.train import TrainResult, current_share
+from eagleeye.train.distributed import process_group
+from tasks.artifacts import (
+    BASELINE,
+    FINETUNE,
+    FINETUNE_HISTORY,
+    PRUNED,
+    RANKING,
+    RESULTS,
+    SUB_VALIDATION,
+    read_table,
+    rows_of,
+    write_table,
+)
+from tasks.inputs.candidates import competing, is_reference
+from tasks.inputs.evaluator import Evaluator, open_evaluator, scoring_key
+from tasks.inputs.images import open_images
+from tasks.inputs.network import load_network
+from tasks.inputs.space import example_input
+from tasks.params import Params
+from tasks.record.search import Recorder, budget_text, record_search, registered_name
+from tasks.run.context import Context
+from tasks.work.testing import score_on_test
+from tasks.work.training import Trainer, forget_all_but, open_trainer, training_key
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """A fine-tuned candidate: its row of the ranking, the network and how its training went."""
+
+    row: dict[str, Any]
+    network: nn.Module
+    training: TrainResult
+
+
+def run(params: Params, context: Context) -> None:
+    """Fine-tune, test and save; the one place where the test set is looked at.
+
+    Raises:
+        EvaluationError: The training diverged.
+        ArtifactError: A result cannot be written.
+    """
+    chosen = _chosen(read_table(RANKING), params.rank.top_k)
+    keys = {row["id"]: training_key(params, params.finetune, start_of(params, row)) for row in chosen}
+    forget_all_but("finetune", keys.values())
+    evaluator, trainer = open_evaluator(params, scoring_key(params)), open_trainer(params, params.finetune, "finetune")
+    # One group of processes for all trainings: under torchrun a second one could not find its members.
+    with process_group(trainer.device):
+        tuned = [tune(row, evaluator, trainer, keys[row["id"]], context) for row in chosen]
+    if current_share().rank > 0:  # under torchrun the first process writes
+        return
+    results = _test_all(params, tuned, trainer, context)
+    for entry, result in zip(tuned, results[1:], strict=True):
+        save_pruned(params, entry.network, result)
+    write_table(RESULTS, pd.DataFrame(results))
+    write_table(FINETUNE_HISTORY, pd.concat([_history(entry) for entry in tuned]))
+    with record_search(params, context) as recorder:
+        record(params, recorder)
+
+
+def record(params: Params, recorder: Recorder) -> None:
+    """Record what the stage's artefacts say."""
+    settings, history = params.finetune.model_dump(mode="json"), read_table(FINETUNE_HISTORY)
+    for row in rows_of(read_table(RESULTS)):
+        figures = {"final_accuracy": row["test_accuracy"], "final_loss": row["test_loss"]}
+        if row["role"] != "baseline":
+            curves = history[history["id"] == row["id"]].drop(columns="id")
+            recorder.log_finetuned(row["id"], settings, curves, figures)
+        if row["role"] == "pruned":
+            facts = {"candidate": row["id"], "budget": budget_text(params), "macs": row["macs"], **figures}
+            recorder.log_model(PRUNED, PRUNED.with_suffix(".onnx"), registered_name(params), facts)
+
+
+def _chosen(ranking: pd.DataFrame, top_k: int) -> list[dict[str, Any]]:
+    best = (ranking["rank"] <= top_k).fillna(False)
+    return rows_of(ranking[best | is_reference(ranking)])
+
+
+def start_of(params: Params, row: dict[str, Any]) -> dict[str, Any]:
+    """What a candidate's fine-tuning starts from, for `training_key`."""
+    # A candidate goes into training with the baseline's weights and BN statistics of the calibration images.
+    return {"scoring": scoring_key(params), "widths": [int(width) for width in row["widths"]]}
+
+
+def tune(row: dict[str, Any], evaluator: Evaluator, trainer: Trainer, key: str, context: Context) -> Tuned:
+    """Prune, recalibrate and fine-tune a candidate.
+
+    Args:
+        row: Its row of the ranking.
+        evaluator: What scored it.
+        trainer: What all trainings share.
+        key: From `training_key`.
+        context: Shows the progress.
+    """
+    network = evaluator.prune(row["rates"])
+    evaluator.adapt(network)
+    return Tuned(row, network, trainer.train(f"fine-tuning {row['id']}", network, key, context))
+
+
+def winner(params: Params, tuned: list[Tuned]) -> Tuned:
+    """The fine-tuned network that is the result: the best on the sub-validation images of those that compete.
+
+    Args:
+        params: The settings.
+        tuned: All that were fine-tuned, the evenly pruned network among them.
+    """
+    names = set(competing(params, pd.DataFrame([entry.row for entry in tuned]))["id"])
+    return max((entry for entry in tuned if entry.row["id"] in names), key=_merit)
+
+
+def _merit(entry: Tuned) -> tuple[float, float]:
+    # The test set does not choose. Whoever is out of the race is last among equals.
+    return entry.training.best_accuracy, -math.inf if pd.isna(entry.row["rank"]) else -entry.row["rank"]
+
+
+def _history(entry: Tuned) -> pd.DataFrame:
+    return entry.training.history.assign(id=entry.row["id"])
+
+
+def _test_all(params: Params, tuned: list[Tuned], trainer: Trainer, context: Context) -> list[dict[str, Any]]:
+    _, test = open_images(params)
+    baseline = load_network(params).to(trainer.device)
+    best = winner(params, tuned)
+    results = []
+    with context.progress("testing", len(tuned) + 1, "networks") as advance:
+        facts = {"id": "baseline", "role": "baseline", "rank": pd.NA, "file": BASELINE, "best_epoch": pd.NA}
+        accuracy = evaluate(baseline, trainer.validation).accuracy
+        results.append(measured(params, baseline, test, trainer, {**facts, "validation_accuracy": accuracy}))
+        advance()
+        for entry in tuned:
+            facts = _facts(entry, is_winner=entry is best)
+            results.append(measured(params, entry.network, test, trainer, facts))
+            advance()
+    return results
+
+
+def _facts(entry: Tuned, *, is_winner: bool) -> dict[str, Any]:
+    identifier = entry.row["id"]
+    return {
+        "id": identifier,
+        "role": "pruned" if is_winner else "other",
+        "rank": entry.row["rank"],
+        "file": PRUNED if is_winner else FINETUNE / f"{identifier}.safetensors",
+        "best_epoch": entry.training.best_epoch,
+        "validation_accuracy": entry.training.best_accuracy,
+    }
+
+
+def measured(
+    params: Params, network: nn.Module, test: ImageSet, trainer: Trainer, facts: dict[str, Any]
+) -> dict[str, Any]:
+    """Facts about a trained network, with its costs and what it makes of the test set added.
+
+    Args:
+        params: The settings.
+        network: The network.
+        test: The test images.
+        trainer: Where it was trained.
+        facts: What is known already, `file` among it.
+    """
+    score = score_on_test(params, network, test, device=trainer.device, batch_size=trainer.settings.batch_size)
+    costs = cost(network, example_input(params).to(trainer.device))
+    figures = {"macs": costs.macs, "params": costs.params, "test_accuracy": score.accuracy, "test_loss": score.loss}
+    return {**facts, **figures, "file": facts["file"].as_posix()}
+
+
+def save_pruned(params: Params, network: nn.Module, result: dict[str, Any]) -> None:
+    """Save a fine-tuned network as safetensors, ONNX and torch.export files.
+
+    Args:
+        params: The settings.
+        network: The network.
+        result: From `measured`; it goes into the file's metadata.
+
+    Raises:
+        ArtifactError: A file cannot be written.
+    """
+    texts = {key: str(value) for key, value in result.items() if not pd.isna(value)}
+    shape = params.data.preprocess.model_dump_json()
+    classes = json.dumps(read_subset(SUB_VALIDATION).classes)
+    metadata = {**texts, "model": params.model.name, "preprocess": shape, "classes": classes}
+    file = Path(result["file"])
+    save(network, file, metadata)
+    example = example_input(params)
+    export_onnx(network, example, file.with_suffix(".onnx"))
+    export_program(network, example, file.with_suffix(".pt2"))

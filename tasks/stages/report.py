@@ -1,0 +1,130 @@
+"""report: the numbers and pictures of the search as a page, metrics and plots; latency is measured here."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from torch import nn
+
+from eagleeye.data import read_subset
+from eagleeye.latency.measure import compare_latency
+from eagleeye.report import Network, ReportData, write_report
+from eagleeye.saving.artifact import load
+from tasks.artifacts import (
+    BASELINE_HISTORY,
+    CALIBRATION,
+    FINETUNE_HISTORY,
+    GROUPS,
+    METRICS,
+    PLOTS,
+    PRUNED,
+    RANKING,
+    REPORT,
+    RESULTS,
+    SUB_VALIDATION,
+    read_table,
+    rows_of,
+    write_text,
+)
+from tasks.inputs.chance import NEAR_CHANCE, chance_level
+from tasks.inputs.images import choose_device
+from tasks.inputs.network import load_network
+from tasks.inputs.space import example_input, trace_network
+from tasks.params import Params
+from tasks.record.search import Recorder, budget_text, record_search
+from tasks.run.context import Context
+from tasks.run.summary import result_table
+
+
+def run(params: Params, context: Context) -> None:
+    """Measure latencies, write the report, the metrics and the tables behind DVC's plots, and tell the user.
+
+    Raises:
+        ArtifactError: An artefact is damaged, or the report cannot be written.
+    """
+    ranking, history = read_table(RANKING), read_table(FINETUNE_HISTORY)
+    data = _report_data(params, ranking, history)
+    metrics = write_report(data, REPORT)
+    write_text(METRICS, json.dumps(metrics, indent=2) + "\n")
+    _write_plots(ranking, history)
+    with record_search(params, context) as recorder:
+        record(params, recorder)
+    for warning in data.warnings:
+        context.warn(warning)
+    context.table("result", *result_table())
+    context.say(
+        f"next: {REPORT}/report.html for the pictures, {PRUNED} for the network (eagleeye.load), `dvc metrics show`, "
+        "`dvc plots show`, `make ui` for every candidate in MLflow"
+    )
+
+
+def record(_params: Params, recorder: Recorder) -> None:
+    """Record what the stage's artefacts say."""
+    recorder.log_report(json.loads(METRICS.read_text(encoding="utf-8")), REPORT)
+
+
+def _report_data(params: Params, ranking: pd.DataFrame, history: pd.DataFrame) -> ReportData:
+    network = load_network(params)
+    space = trace_network(params, network)
+    results = read_table(RESULTS)
+    networks = {role: [_network(row) for row in rows_of(rows)] for role, rows in results.groupby("role")}
+    return ReportData(
+        title=f"{params.model.name} on {params.data.source}",
+        baseline=networks["baseline"][0],
+        pruned=networks["pruned"][0],
+        others=tuple(networks.get("other", ())),
+        ranking=ranking,
+        groups=read_table(GROUPS),
+        history=history,
+        latency=_latency(params, network),
+        classes=len(read_subset(SUB_VALIDATION).classes),
+        warnings=(*_warnings(ranking), *(f"not pruned: {reason}" for reason in space.left_out)),
+        settings=_settings(params, ranking),
+    )
+
+
+def _network(row: dict[str, Any]) -> Network:
+    size = Path(row["file"]).stat().st_size
+    return Network(row["id"], row["test_accuracy"], row["test_loss"], row["macs"], row["params"], size)
+
+
+def _latency(params: Params, baseline: nn.Module) -> pd.DataFrame:
+    device, settings = choose_device(params.evaluate.device), params.report
+    networks = {"baseline": baseline.to(device), "pruned": load(PRUNED).to(device)}
+    return compare_latency(
+        networks,
+        example_input(params).to(device),
+        batch_sizes=settings.latency_batch_sizes,
+        repeats=settings.latency_repeats,
+    )
+
+
+def _warnings(ranking: pd.DataFrame) -> list[str]:
+    best = ranking.loc[ranking["rank"] == 1, "accuracy"].item()
+    if best > chance_level(read_subset(SUB_VALIDATION).labels):
+        return []
+    return [f"the best candidate was right on {best:.2%} before fine-tuning, which is chance: {NEAR_CHANCE}"]
+
+
+def _settings(params: Params, ranking: pd.DataFrame) -> dict[str, str]:
+    wanted = params.strategies
+    return {
+        "budget": budget_text(params),
+        "tolerance": f"±{wanted.budget.tolerance:.1%} of the full network",
+        "candidates": f"{wanted.count}, seed {wanted.seed}, rates up to {wanted.max_rate}",
+        "calibration images": f"{len(read_subset(CALIBRATION)):,}",
+        "sub-validation images": f"{len(read_subset(SUB_VALIDATION)):,}",
+        "adaptive BN": params.evaluate.mode,
+        "ranked by": str(ranking["ranked_by"].iloc[0]),
+        "fine-tuning": f"{params.finetune.epochs} epochs, lr {params.finetune.lr}",
+    }
+
+
+def _write_plots(ranking: pd.DataFrame, history: pd.DataFrame) -> None:
+    figures = ranking.drop(columns=["rates", "widths"])
+    write_text(PLOTS / "ranking.csv", figures[figures["rank"].notna()].to_csv(index=False))
+    results = read_table(RESULTS)
+    winner = results.loc[results["role"] == "pruned", "id"].item()
+    write_text(PLOTS / "finetune.csv", history[history["id"] == winner].to_csv(index=False))
+    write_text(PLOTS / "baseline.csv", read_table(BASELINE_HISTORY).to_csv(index=False))

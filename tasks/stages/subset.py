@@ -1,0 +1,47 @@
+"""subset: the training images that score candidates, drawn once with a seed and stored with their row numbers."""
+
+import numpy as np
+
+from eagleeye.data import ImageSet, Preprocess, draw_subset, write_subset
+from eagleeye.data.decoding import decoded
+from eagleeye.data.images import Labels
+from tasks.artifacts import CALIBRATION, SUB_VALIDATION
+from tasks.inputs.images import open_images, preprocess
+from tasks.inputs.input_size import check_input_size
+from tasks.params import Params
+from tasks.run.context import Context
+
+
+def run(params: Params, context: Context) -> None:
+    """Draw and store the calibration and the sub-validation images.
+
+    Raises:
+        ConfigError: The network's input is far smaller than the images.
+        DataError: The images are missing or damaged, a class is empty, or there are too few images.
+    """
+    train, test = open_images(params)
+    for line in (*getattr(train, "remarks", ()), *getattr(test, "remarks", ())):
+        context.say(f"subset: {line}")
+    wanted = params.subset
+    subset = draw_subset(
+        train.labels,
+        calibration=wanted.calibration,
+        sub_validation=wanted.sub_validation,
+        seed=wanted.seed,
+        classes=train.classes,
+    )
+    rows = np.concatenate([subset.sub_validation, subset.calibration])
+    check_input_size(params, train, rows, context)
+    _require_sound(train, rows, preprocess(params))
+    write_subset(CALIBRATION, train, subset.calibration)
+    write_subset(SUB_VALIDATION, train, subset.sub_validation)
+    context.say(
+        f"subset: {len(subset.calibration)} calibration and {len(subset.sub_validation)} sub-validation images "
+        f"out of {len(train)} training images in {len(train.classes)} classes"
+    )
+
+
+def _require_sound(train: ImageSet, rows: Labels, shape: Preprocess) -> None:
+    """Decode the drawn images while their own files can be named: later stages know the copies alone."""
+    for _ in decoded(train, rows, shape):
+        pass

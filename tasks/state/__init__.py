@@ -1,0 +1,1 @@
+"""What outlives a kill: scores and results on record, found by content."""

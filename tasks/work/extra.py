@@ -1,0 +1,89 @@
+"""extra: one more candidate of the ranking, fine-tuned, tested and saved apart from the pipeline. No stage.
+
+Its files are no stage's outputs and its settings are not written into params.yaml: for DVC nothing has happened.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from eagleeye.errors import ConfigError
+from tasks.artifacts import EXTRA, RANKING, read_table, rows_of, write_text
+from tasks.inputs.evaluator import open_evaluator, scoring_key
+from tasks.inputs.images import open_images
+from tasks.params import Params
+from tasks.record.search import record_search
+from tasks.run.context import Context
+from tasks.settings import check
+from tasks.stages.finetune import Tuned, measured, save_pruned, start_of, tune
+from tasks.work.training import forget, open_trainer, training_key
+
+STAGE = "extra"
+
+
+def run(params: Params, context: Context, candidate: str, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Fine-tune a candidate into artifacts/extra/, as the stage finetune would; continues where a killed one stopped.
+
+    Args:
+        params: The settings.
+        context: The runner's side.
+        candidate: Its id.
+        changes: Settings of `finetune` that are others than in params.yaml.
+
+    Returns:
+        What `result.json` holds.
+
+    Raises:
+        ConfigError: There is no such candidate, or a setting is out of range.
+        EvaluationError: The training diverged.
+        ArtifactError: A result cannot be written.
+    """
+    row, settings = _row(candidate), _changed(params, changes)
+    key = training_key(settings, settings.finetune, start_of(settings, row))
+    evaluator, trainer = open_evaluator(params, scoring_key(params)), open_trainer(settings, settings.finetune, STAGE)
+    tuned = tune(row, evaluator, trainer, key, context)
+    _, test = open_images(params)
+    result = measured(settings, tuned.network, test, trainer, _facts(tuned))
+    save_pruned(settings, tuned.network, result)
+    result["rank"] = None if pd.isna(row["rank"]) else int(row["rank"])
+    history = tuned.training.history.drop(columns="images_per_second")
+    told = {**result, "finetune": settings.finetune.model_dump(mode="json"), "history": rows_of(history)}
+    write_text(EXTRA / candidate / "result.json", json.dumps(told, indent=2) + "\n")
+    with record_search(params, context) as recorder:
+        figures = {"final_accuracy": result["test_accuracy"], "final_loss": result["test_loss"]}
+        recorder.log_finetuned(candidate, settings.finetune.model_dump(mode="json"), history, figures, STAGE)
+    forget(STAGE, key)
+    return told
+
+
+def _row(candidate: str) -> dict[str, Any]:
+    ranking = read_table(RANKING)
+    found = ranking[ranking["id"] == candidate]
+    if found.empty:
+        ids = sorted(ranking["id"])
+        raise ConfigError(f"candidate {candidate!r} is not in the ranking, which holds {len(ids)}: {_some(ids)}")
+    return rows_of(found)[0]
+
+
+def _some(ids: list[str]) -> str:
+    return ", ".join(ids) if len(ids) <= 5 else ", ".join([*ids[:3], "…", ids[-1]])
+
+
+def _changed(params: Params, changes: Mapping[str, Any]) -> Params:
+    values = params.model_dump(mode="json")
+    values["finetune"] |= changes
+    return check(values, "the run's settings")
+
+
+def _facts(tuned: Tuned) -> dict[str, Any]:
+    name = tuned.row["id"]
+    return {
+        "id": name,
+        "role": STAGE,
+        "rank": tuned.row["rank"],
+        "file": EXTRA / name / f"{name}.safetensors",
+        "best_epoch": tuned.training.best_epoch,
+        "validation_accuracy": tuned.training.best_accuracy,
+    }

@@ -1,0 +1,66 @@
+import pytest
+import torch
+from torch import nn
+
+from eagleeye.errors import ConfigError, ModelError
+from tasks.inputs.network import build_network, check_images
+from tasks.params import Params
+from tests.tasks.conftest import Search
+
+
+def with_classes(params: Params, count: object) -> Params:
+    options = params.model.options | {"num_classes": count}
+    return params.model_copy(update={"model": params.model.model_copy(update={"options": options})})
+
+
+def test_a_network_has_an_output_per_class_or_more_where_the_settings_say_so(search: Search) -> None:
+    image = torch.zeros(1, 3, 32, 32)
+    assert build_network(search.params).eval()(image).shape == (1, 10)
+    assert build_network(with_classes(search.params, 1000)).eval()(image).shape == (1, 1000)
+
+
+def test_fewer_outputs_than_classes_are_refused(search: Search) -> None:
+    with pytest.raises(ConfigError, match=r"num_classes is 9, but the data have 10 classes: give at least as many"):
+        build_network(with_classes(search.params, 9))
+    with pytest.raises(ModelError, match="num_classes must be a whole number from 1; got 'many'"):
+        build_network(with_classes(search.params, "many"))
+
+
+def grey(params: Params, **options: object) -> Params:
+    shape = params.data.preprocess.model_copy(update={"mean": (0.5,), "std": (0.2,)})
+    data = params.data.model_copy(update={"preprocess": shape})
+    model = params.model.model_copy(update={"name": "cifar_resnet20", "options": options})
+    return params.model_copy(update={"data": data, "model": model})
+
+
+def test_a_network_takes_as_many_channels_as_there_are_means(search: Search) -> None:
+    check_images(grey(search.params, in_channels=1), build_network(grey(search.params, in_channels=1)))
+    with pytest.raises(
+        ModelError, match=r"to have 3 channels, but got 1 .*\(images have 1 channels, one for each value"
+    ):
+        check_images(grey(search.params), build_network(grey(search.params)))
+
+
+def half(num_classes: int) -> nn.Module:
+    return nn.Sequential(nn.Flatten(), nn.LazyLinear(num_classes), nn.Linear(num_classes, num_classes)).half()
+
+
+def wrapped(num_classes: int) -> nn.Module:
+    return nn.DataParallel(nn.Linear(3, num_classes))
+
+
+def test_networks_that_the_stages_do_not_train_are_refused_and_wrappers_taken_off(search: Search) -> None:
+    def with_model(name: str) -> Params:
+        model = search.params.model.model_copy(
+            update={"name": f"tests.tasks.inputs.test_network:{name}", "options": {}}
+        )
+        return search.params.model_copy(update={"model": model})
+
+    with pytest.raises(ModelError, match=r"its weights are float16; .*return network\.float\(\)"):
+        build_network(with_model("half"))
+    assert isinstance(build_network(with_model("wrapped")), nn.Linear)
+
+
+def test_a_network_without_class_scores_is_refused_at_once(search: Search) -> None:
+    with pytest.raises(ModelError, match=r"is no table of class scores"):
+        check_images(search.params, nn.Conv2d(3, 10, 1))
