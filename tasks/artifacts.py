@@ -123,6 +123,8 @@ SCHEMAS[RESULTS] = pa.schema(
         pa.field("validation_accuracy", pa.float64(), nullable=False),
         pa.field("test_accuracy", pa.float64(), nullable=False),
         pa.field("test_loss", pa.float64(), nullable=False),
+        pa.field("test_images", pa.int64(), nullable=False),
+        pa.field("test_hits", pa.binary(), nullable=False),
     ]
 )
 SCHEMAS[STUDIED] = pa.schema(

@@ -3,18 +3,22 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
+
+from eagleeye.scoring.confidence import Hits
 
 EVEN = "even"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Network:
     """One trained network, as it would be deployed.
 
     Attributes:
         name: ``baseline``, a candidate's id, or ``even`` for the evenly pruned reference.
-        accuracy: Top-1 on the test set, in [0, 1].
+        hits: On which test images it is right, (n,), all networks' in the same order.
         loss: Mean cross-entropy on the test set.
         macs: Multiply-accumulates of one image.
         params: Parameters.
@@ -22,11 +26,21 @@ class Network:
     """
 
     name: str
-    accuracy: float
+    hits: npt.NDArray[np.bool_]
     loss: float
     macs: int
     params: int
     bytes: int
+
+    @property
+    def accuracy(self) -> float:
+        """Top-1 on the test set, in [0, 1]."""
+        return float(self.hits.mean())
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Where the accuracy is to be expected on ever more such images, level 95 %."""
+        return Hits(self.hits).interval()
 
 
 @dataclass(frozen=True)
@@ -72,6 +86,11 @@ class ReportData:
     def winner(self) -> pd.Series:
         """The ranking's row of the pruned network."""
         return self.ranking[self.ranking["id"] == self.pruned.name].iloc[0]
+
+    @property
+    def even(self) -> Network | None:
+        """The evenly pruned network, where it is another than the winner."""
+        return next((network for network in self.others if network.name == EVEN), None)
 
     @property
     def has_vanilla(self) -> bool:

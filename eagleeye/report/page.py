@@ -10,6 +10,8 @@ from eagleeye.report.data import EVEN, Network, ReportData
 from eagleeye.report.drawing import draw, fill
 from eagleeye.report.figures import pictures
 from eagleeye.report.metrics import metrics
+from eagleeye.report.verdicts import verdicts
+from eagleeye.scoring.paired import compare
 
 LEADERS = 10
 
@@ -59,6 +61,7 @@ def render(data: ReportData, figures: list[dict[str, Any]]) -> str:
         leaders=data.candidates.head(LEADERS).to_dict("records"),
         references=data.ranking[data.ranking["rank"].isna()].to_dict("records"),
         networks=_networks(data),
+        verdicts=_verdicts(data),
         latency=data.latency.to_dict("records"),
         widths=zip(data.groups["name"], data.groups["channels"], data.winner["widths"], strict=True),
     )
@@ -70,6 +73,11 @@ def _networks(data: ReportData) -> list[tuple[str, Network]]:
     return [("full", data.baseline), (f"pruned ({data.pruned.name})", data.pruned), *others]
 
 
+def _verdicts(data: ReportData) -> list[str]:
+    even = None if data.even is None else data.even.hits
+    return verdicts(data.pruned.name, data.pruned.hits, data.baseline.hits, even)
+
+
 def _observations(data: ReportData) -> list[str]:
     """What the numbers themselves warn of."""
     found = []
@@ -78,12 +86,13 @@ def _observations(data: ReportData) -> list[str]:
             "The evenly pruned network, one rate for all layers, is the winner: no other candidate was better on the "
             "sub-validation images. To look for one, draw more candidates or score them on more images."
         )
-    ahead = [other for other in data.others if other.name == EVEN and other.accuracy > data.pruned.accuracy]
-    if ahead:
+    even = data.even
+    if even is not None and even.accuracy > data.pruned.accuracy:
+        ahead = compare(even.hits, data.pruned.hits)
+        sure = "" if ahead.decided else ", which may be chance"
         found.append(
-            f"The evenly pruned network is ahead of the winner after fine-tuning, by "
-            f"{units.points(ahead[0].accuracy - data.pruned.accuracy)}: draw more candidates, score them on more "
-            "images, or fine-tune longer."
+            f"The evenly pruned network is ahead of the winner after fine-tuning, by {units.points(ahead.difference)}"
+            f"{sure}: draw more candidates, score them on more images, or fine-tune longer."
         )
     speedups = data.latency[data.latency["model"] == "pruned"]["speedup"]
     if len(speedups) and speedups.max() < 1.05:

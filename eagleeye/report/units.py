@@ -28,7 +28,7 @@ def points(change: float) -> str:
     Returns:
         The text, with a true minus sign.
     """
-    return _minus(f"{100 * change:+.2f}{SPACE}points")
+    return minus(f"{100 * change:+.2f}{SPACE}points")
 
 
 def interval(value: float, low: float, high: float) -> str:
@@ -42,7 +42,7 @@ def interval(value: float, low: float, high: float) -> str:
     Returns:
         The text, with true minus signs, and none before a zero.
     """
-    return _minus(f"{value:z.2f} [{low:z.2f}, {high:z.2f}]")
+    return minus(f"{value:z.2f} [{low:z.2f}, {high:z.2f}]")
 
 
 def level(fraction: float) -> str:
@@ -108,7 +108,8 @@ def milliseconds(value: float) -> str:
     return f"{_three_digits(value)}{SPACE}ms"
 
 
-def _minus(text: str) -> str:
+def minus(text: str) -> str:
+    """The text with true minus signs for hyphens."""
     return text.replace("-", "\N{MINUS SIGN}")
 
 

@@ -4,7 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tasks.artifacts import METRICS, PRUNED, REPORT, RESULTS, read_table, rows_of
+from eagleeye.report.verdicts import verdicts
+from eagleeye.scoring.confidence import Hits
+from tasks.artifacts import METRICS, PRUNED, REFERENCE, REPORT, RESULTS, read_table, rows_of
 
 COLUMNS = ["network", "test accuracy", "MACs", "parameters", "file"]
 NAMES = {"pruned": "pruned ({id})", "other": "{id}", "baseline": "baseline"}
@@ -19,6 +21,14 @@ def result_table() -> tuple[list[str], list[list[str]]]:
     results = rows_of(read_table(RESULTS))
     full = results[0]
     return COLUMNS, [_row(result, full) for result in results]
+
+
+def result_verdicts() -> list[str]:
+    """The winner against the full and the evenly pruned network, each in a sentence that says how sure it is."""
+    results = read_table(RESULTS)
+    hits = {row["id"]: Hits.unpack(row["test_hits"]).values for row in rows_of(results)}
+    name = results.loc[results["role"] == "pruned", "id"].item()
+    return verdicts(name, hits[name], hits["baseline"], None if name == REFERENCE else hits.get(REFERENCE))
 
 
 def latency_line() -> str:
@@ -42,7 +52,10 @@ def markdown() -> str:
     """The result as a page of Markdown."""
     columns, rows = result_table()
     lines = [f"# {headline()}", "", _line(columns), _line(["---"] * len(columns)), *map(_line, rows), ""]
-    return "\n".join([*lines, latency_line(), "", f"The network: `{PRUNED}`; the pictures: `{REPORT}/report.html`", ""])
+    told = [line for sentence in result_verdicts() for line in (sentence, "")]
+    return "\n".join(
+        [*lines, *told, latency_line(), "", f"The network: `{PRUNED}`; the pictures: `{REPORT}/report.html`", ""]
+    )
 
 
 def _row(result: dict[str, Any], full: dict[str, Any]) -> list[str]:

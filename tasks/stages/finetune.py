@@ -14,6 +14,7 @@ from eagleeye.data import ImageSet, read_subset
 from eagleeye.saving.artifact import save
 from eagleeye.saving.onnx_export import export_onnx
 from eagleeye.saving.program_export import export_program
+from eagleeye.scoring.confidence import Hits
 from eagleeye.scoring.evaluate import evaluate
 from eagleeye.train import TrainResult, current_share
 from eagleeye.train.distributed import process_group
@@ -175,10 +176,13 @@ def measured(
         trainer: Where it was trained.
         facts: What is known already, `file` among it.
     """
-    score = score_on_test(params, network, test, device=trainer.device, batch_size=trainer.settings.batch_size)
+    settings = trainer.settings
+    predictions = score_on_test(params, network, test, device=trainer.device, batch_size=settings.batch_size)
     costs = cost(network, example_input(params).to(trainer.device))
+    score, hits = predictions.score, Hits(predictions.columns["accuracy"])
     figures = {"macs": costs.macs, "params": costs.params, "test_accuracy": score.accuracy, "test_loss": score.loss}
-    return {**facts, **figures, "file": facts["file"].as_posix()}
+    tested = {"test_images": len(hits.values), "test_hits": hits.pack()}
+    return {**facts, **figures, **tested, "file": facts["file"].as_posix()}
 
 
 def save_pruned(params: Params, network: nn.Module, result: dict[str, Any]) -> None:
@@ -192,7 +196,7 @@ def save_pruned(params: Params, network: nn.Module, result: dict[str, Any]) -> N
     Raises:
         ArtifactError: A file cannot be written.
     """
-    texts = {key: str(value) for key, value in result.items() if not pd.isna(value)}
+    texts = {key: str(value) for key, value in result.items() if key != "test_hits" and not pd.isna(value)}
     shape = params.data.preprocess.model_dump_json()
     classes = json.dumps(read_subset(SUB_VALIDATION).classes)
     metadata = {**texts, "model": params.model.name, "preprocess": shape, "classes": classes}

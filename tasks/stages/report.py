@@ -11,6 +11,7 @@ from eagleeye.data import read_subset
 from eagleeye.latency.measure import compare_latency
 from eagleeye.report import Network, ReportData, write_report
 from eagleeye.saving.artifact import load
+from eagleeye.scoring.confidence import Hits
 from tasks.artifacts import (
     BASELINE_HISTORY,
     CALIBRATION,
@@ -34,7 +35,7 @@ from tasks.inputs.space import example_input, trace_network
 from tasks.params import Params
 from tasks.record.search import Recorder, budget_text, record_search
 from tasks.run.context import Context
-from tasks.run.summary import result_table
+from tasks.run.summary import result_table, result_verdicts
 
 
 def run(params: Params, context: Context) -> None:
@@ -53,6 +54,8 @@ def run(params: Params, context: Context) -> None:
     for warning in data.warnings:
         context.warn(warning)
     context.table("result", *result_table())
+    for sentence in result_verdicts():
+        context.say(sentence)
     context.say(
         f"next: {REPORT}/report.html for the pictures, {PRUNED} for the network (eagleeye.load), `dvc metrics show`, "
         "`dvc plots show`, `make ui` for every candidate in MLflow"
@@ -86,7 +89,7 @@ def _report_data(params: Params, ranking: pd.DataFrame, history: pd.DataFrame) -
 
 def _network(row: dict[str, Any]) -> Network:
     size = Path(row["file"]).stat().st_size
-    return Network(row["id"], row["test_accuracy"], row["test_loss"], row["macs"], row["params"], size)
+    return Network(row["id"], Hits.unpack(row["test_hits"]).values, row["test_loss"], row["macs"], row["params"], size)
 
 
 def _latency(params: Params, baseline: nn.Module) -> pd.DataFrame:

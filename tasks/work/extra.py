@@ -49,6 +49,7 @@ def run(params: Params, context: Context, candidate: str, changes: Mapping[str, 
     save_pruned(settings, tuned.network, result)
     result["rank"] = None if pd.isna(row["rank"]) else int(row["rank"])
     history = tuned.training.history.drop(columns="images_per_second")
+    del result["test_hits"]
     told = {**result, "finetune": settings.finetune.model_dump(mode="json"), "history": rows_of(history)}
     write_text(EXTRA / candidate / "result.json", json.dumps(told, indent=2) + "\n")
     with record_search(params, context) as recorder:

@@ -101,7 +101,7 @@ def fine_tune(shared: Shared, fit: Fit) -> dict[str, Any]:
     except EvaluationError as error:
         raise EvaluationError(f"candidate {fit.strategy.id}, seed {fit.seed}: {error}") from error
     _, test = open_images(params)
-    score = score_on_test(params, network, test, device=trainer.device, batch_size=settings.batch_size)
+    predictions = score_on_test(params, network, test, device=trainer.device, batch_size=settings.batch_size)
     tuned = drift.statistics(network)
     far = {"vanilla": drift.distances(vanilla, tuned), "adaptive": drift.distances(adaptive, tuned)}
     return {
@@ -109,8 +109,8 @@ def fine_tune(shared: Shared, fit: Fit) -> dict[str, Any]:
         "seed": fit.seed,
         "best_epoch": training.best_epoch,
         "validation_accuracy": training.best_accuracy,
-        "test_accuracy": score.accuracy,
-        "test_loss": score.loss,
+        "test_accuracy": predictions.score.accuracy,
+        "test_loss": predictions.score.loss,
         # Speed is never the same twice.
         "history": rows_of(training.history.drop(columns="images_per_second")),
         "statistics": [

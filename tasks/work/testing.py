@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from eagleeye.data import Batches, ImageSet, decode
-from eagleeye.scoring.evaluate import Score, evaluate
+from eagleeye.scoring.evaluate import Predictions, predict
 from tasks.inputs.images import preprocess
 from tasks.params import Params
 
@@ -16,8 +16,8 @@ CHUNK = 2000  # images decoded at a time: an ImageNet test set would not fit int
 
 def score_on_test(
     params: Params, network: nn.Module, test: ImageSet, *, device: torch.device, batch_size: int
-) -> Score:
-    """Score a network on the test set.
+) -> Predictions:
+    """What a network makes of each test image.
 
     Args:
         params: The settings.
@@ -33,4 +33,4 @@ def score_on_test(
             images = decode(test, rows.tolist(), shape)
             yield from Batches(images, shape, batch_size=batch_size, device=device, labelled=True)
 
-    return evaluate(network, batches())
+    return predict(network, batches())

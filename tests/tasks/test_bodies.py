@@ -1,6 +1,7 @@
 """The stages' bodies on the digits: their tables agree with each other and with what is computed anew."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 import eagleeye
 from eagleeye.data import open_source
 from eagleeye.errors import ArtifactError, EagleEyeError, EvaluationError, ModelError
+from eagleeye.scoring.confidence import Hits
 from tasks import artifacts
 from tasks.artifacts import SCHEMAS
 from tasks.inputs.network import load_network
@@ -72,7 +74,10 @@ def test_results_are_those_of_the_saved_networks(search: Search) -> None:
         network = eagleeye.load(row["file"])
         with torch.no_grad(), FlopCounterMode(display=False) as counter:
             outputs = network(inputs)
-        assert row["test_accuracy"] == pytest.approx((outputs.argmax(1) == images.labels).double().mean().item())
+        right = outputs.argmax(1) == images.labels
+        assert row["test_accuracy"] == pytest.approx(right.double().mean().item())
+        assert Hits.unpack(row["test_hits"]).values.tolist() == right.tolist()
+        assert row["test_images"] == len(inputs)
         assert row["macs"] * len(inputs) * 2 == counter.get_total_flops()
         assert row["macs"] == ranking.loc[name, "macs"]
         assert Path(row["file"]).with_suffix(".onnx").is_file()
@@ -106,6 +111,10 @@ def test_metrics_and_plots_repeat_the_tables(search: Search) -> None:
 
 def test_the_user_ends_with_a_table_and_where_to_look(search: Search) -> None:
     rows = search.contexts["report"].tables["result"]
+    winner = pd.read_parquet(artifacts.RESULTS).set_index("role").loc["pruned"]
+    said = "\n".join(search.contexts["report"].said)
+    assert re.search(rf"{winner['id']}: \S+\spoints (better|worse) than the full network \(95% interval", said)
+    assert f"{winner['test_images']:,} test images" in said
     assert [row[0].split()[0] for row in rows][:1] == ["baseline"]
     assert len(rows) == 4
     assert "artifacts/report/report.html" in search.contexts["report"].said[-1]

@@ -1,3 +1,5 @@
+import math
+
 import pytest
 
 from eagleeye.report import metrics
@@ -8,6 +10,13 @@ def test_the_numbers_are_those_of_the_two_networks(report):
     assert found["baseline_accuracy"] == 0.8808
     assert found["pruned_accuracy"] == 0.8695
     assert found["accuracy_change"] == pytest.approx(-0.0113)
+    # All 113 images apart are won by the full network, half an image is added to every cell: Agresti and Min (2005).
+    half = 1.959964 * math.sqrt(114 - 113**2 / 10_002) / 10_002
+    assert found["accuracy_change_low"] == pytest.approx(-113 / 10_002 - half)
+    assert found["accuracy_change_high"] == pytest.approx(-113 / 10_002 + half)
+    assert found["ahead_of_even"] == pytest.approx(0.0183)
+    assert found["test_images"] == 10_000
+    assert found["pruned_accuracy_low"] < 0.8695 < found["pruned_accuracy_high"]
     assert (found["baseline_macs"], found["pruned_macs"], found["macs_fraction"]) == (40_000_000, 20_000_000, 0.5)
     assert (found["pruned_params"], found["params_fraction"]) == (135_000, 0.5)
     assert (found["pruned_bytes"], found["bytes_fraction"]) == (570_000, pytest.approx(57 / 110))

@@ -4,12 +4,14 @@ from collections import Counter
 from html.parser import HTMLParser
 
 import pytest
+from scipy import stats
 
 from eagleeye.report import Network, metrics, write_report
 from eagleeye.report.drawing import as_png
 from eagleeye.report.figures import score_distribution
 from eagleeye.report.page import render
 from eagleeye.report.theme import LIGHT
+from tests.eagleeye.report.conftest import right
 
 VOID = {"meta", "link", "img", "source", "br"}
 
@@ -135,13 +137,30 @@ def test_a_network_that_is_no_faster_is_said_to_be(make_report):
 
 
 def test_an_even_network_that_wins_is_said_to(make_report):
-    ahead = Network("even", 0.8795, 0.4, 20_000_000, 130_000, 560_000)
+    ahead = Network("even", right(0.8795), 0.4, 20_000_000, 130_000, 560_000)
     assert "ahead of the winner after fine-tuning, by +1.00" in render(make_report(others=(ahead,)), [])
     assert "ahead of the winner" not in render(make_report(), [])
 
 
+def test_a_lead_of_even_pruning_that_may_be_chance_is_said_to_be(make_report):
+    winner = make_report().pruned.hits
+    apart = winner.copy()
+    apart[:200], apart[-202:] = False, True
+    close = Network("even", apart, 0.4, 20_000_000, 130_000, 560_000)
+    assert "by +0.02\N{NO-BREAK SPACE}points, which may be chance" in render(make_report(others=(close,)), [])
+
+
+def test_the_page_says_how_sure_the_result_is(make_report):
+    text = Outline(render(make_report(), [])).text
+    assert "1.1 points worse than the full network" in text
+    assert "1.8 points better than the evenly pruned network" in text
+    assert "10,000 test images" in text
+    low, high = stats.binomtest(8695, 10_000).proportion_ci(0.95, method="wilson")
+    assert f"{100 * low:.1f} to {100 * high:.1f} %" in text
+
+
 def test_an_even_network_that_is_the_result_is_told_and_drawn(make_report, tmp_path):
-    even = Network("even", 0.8795, 0.4, 20_000_000, 130_000, 560_000)
+    even = Network("even", right(0.8795), 0.4, 20_000_000, 130_000, 560_000)
     report = make_report(pruned=even, others=())
     write_report(report, tmp_path / "report")
     page = (tmp_path / "report" / "report.html").read_text(encoding="utf-8")

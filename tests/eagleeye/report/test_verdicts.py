@@ -1,0 +1,36 @@
+import numpy as np
+import pytest
+
+from eagleeye.report.verdicts import verdict, verdicts
+from eagleeye.scoring.paired import Paired
+
+SPACE, MINUS = "\N{NO-BREAK SPACE}", "\N{MINUS SIGN}"
+
+
+def test_a_tie_is_called_one_and_says_what_would_decide_it() -> None:
+    told = verdict(Paired(0.004, -0.012, 0.02, 360, 9), "the evenly pruned network")
+    wanted = f"0.4{SPACE}points better than the evenly pruned network"
+    wanted += f" (95% interval {MINUS}1.2 to +2.0, 360 test images): a tie"
+    assert told.startswith(wanted)
+    # 1.96² (9/360 - 0.004²) / 0.004² = 5,998
+    assert "some 6,000 test images, or fine-tuning with several seeds, would decide" in told
+
+
+def test_what_is_decided_is_said_without_more() -> None:
+    told = verdict(Paired(-0.012, -0.02, -0.004, 10_000, 800), "the full network")
+    assert (
+        told
+        == f"1.2{SPACE}points worse than the full network (95% interval {MINUS}2.0 to {MINUS}0.4, 10,000 test images)"
+    )
+
+
+def test_equal_networks_are_not_promised_a_decision() -> None:
+    assert "no number of images" in verdict(Paired(0.0, -0.01, 0.01, 300, 4), "the full network")
+
+
+@pytest.mark.parametrize("even", [None, np.array([True, False])])
+def test_there_is_a_sentence_for_every_rival(even: np.ndarray | None) -> None:
+    winner, full = np.array([True, True]), np.array([True, False])
+    told = verdicts("s0017", winner, full, even)
+    assert len(told) == (1 if even is None else 2)
+    assert all(line.startswith("s0017: ") and line.endswith(".") for line in told)
