@@ -55,7 +55,7 @@ class Scorer:
         """What a candidate's images say together.
 
         Args:
-            images: The score of each, (n,), from `eagleeye.evaluate.Predictions.columns`.
+            images: The score of each, (n,), from `eagleeye.scoring.evaluate.Predictions.columns`.
 
         Returns:
             The evidence, as exact as it is on record: whether a search was interrupted does not show.

@@ -171,7 +171,7 @@ class SearchRun:
 
         Args:
             checkpoint: From `eagleeye.save`.
-            onnx: From `eagleeye.export_onnx`.
+            onnx: From `eagleeye.saving.onnx_export`.
             registered: Name of the registered model, of which the winner is a version.
             tags: What the version says of the winner.
         """

@@ -148,7 +148,7 @@ class Recorder:
 
         Args:
             checkpoint: From `eagleeye.save`.
-            onnx: From `eagleeye.export_onnx`.
+            onnx: From `eagleeye.saving.onnx_export`.
             registered: Name of the registered model; from `registered_name`.
             facts: What the registered version says of the winner.
         """
