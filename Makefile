@@ -3,9 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 STAMP := $(VENV)/.installed
 IN_VENV := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
-# The tests run in as many processes as there are cores; each takes up to a gigabyte of memory.
-# tests/conftest.py says which files come first.
-PARALLEL := -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+# The tests run in as many processes as there are cores; each takes up to a gigabyte of memory. tests/conftest.py says
+# which files come first, and has those that start servers and clusters run one after another, in one of the processes;
+# they wait much of their time, so that all tests together take one process more.
+PARALLEL := -n auto --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
+ALL = -n $(shell $(PYTHON) -c 'import os; print(min(os.cpu_count() or 1, 4) + 1)') --dist loadgroup --no-loadscope-reorder
 
 # Usage data stay here.
 export DO_NOT_TRACK := true
@@ -38,9 +40,7 @@ test: $(STAMP) ## the quick tests
 	@$(IN_VENV) python -m pytest $(PARALLEL)
 
 test-all: $(STAMP) ## all tests, and Hypothesis with other examples every time
-	@$(IN_VENV) python -m pytest -m "slow or not slow" --hypothesis-profile=searching $(PARALLEL) --ignore=tests/flows
-	@echo "those that start servers and clusters, one after another:"
-	@$(IN_VENV) python -m pytest -m "slow or not slow" --hypothesis-profile=searching tests/flows
+	@$(IN_VENV) python -m pytest -m "slow or not slow" --hypothesis-profile=searching $(ALL)
 
 lint: $(STAMP) ## ruff and mypy
 	@$(IN_VENV) ruff check

@@ -55,9 +55,19 @@ def none_of(name: str, known: Collection[str], also: str = "") -> str:
     Returns:
         To follow what the name is for, e.g. ``'l3' is none of l1, l2; did you mean l1?``.
     """
+    hint = did_you_mean(name, known)
+    return f"{name!r} is none of {', '.join(known)}{f', nor {also}' if also else ''}{hint and f'; {hint}'}"
+
+
+def did_you_mean(name: str, known: Collection[str]) -> str:
+    """Ask whether the known name that is closest to an unknown one is meant; empty where none is close.
+
+    Args:
+        name: The unknown name.
+        known: All known ones.
+    """
     close = difflib.get_close_matches(name, known, n=1)
-    hint = f"; did you mean {close[0]}?" if close else ""
-    return f"{name!r} is none of {', '.join(known)}{f', nor {also}' if also else ''}{hint}"
+    return f"did you mean {close[0]}?" if close else ""
 
 
 def close_names(name: str, known: Sequence[str], otherwise: Sequence[str]) -> str:

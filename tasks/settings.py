@@ -1,9 +1,8 @@
 """Reads params.yaml into one frozen object, changes single settings in it, and says in one line what is wrong."""
 
-import difflib
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
@@ -20,7 +19,7 @@ from ruamel.yaml.events import (
     ScalarEvent,
 )
 
-from eagleeye.errors import ConfigError
+from eagleeye.errors import ConfigError, did_you_mean
 from eagleeye.files import written_whole
 from tasks.params import Params
 from tasks.record.texts import without_passwords
@@ -199,8 +198,8 @@ def _set(document: Any, key: str, value: object, name: str) -> str | None:
     # A free mapping, such as data.options, takes keys that are not there yet.
     free = parents[-1:] == ["options"]
     if not isinstance(section, dict) or (last not in section and not free):
-        close = difflib.get_close_matches(key, _all_keys(document), n=1)
-        raise ConfigError(f"{name}: {key} is unknown; {_hint(key, close or [str(name) for name in document])}")
+        hint = did_you_mean(key, _all_keys(document)) or _allowed(document)
+        raise ConfigError(f"{name}: {key} is unknown; {hint}")
     old = section.get(last)
     if old == value and type(old) is type(value):
         return None
@@ -233,7 +232,8 @@ def _describe(details: ErrorDetails) -> tuple[str, str]:
     path = _key_path(details)
     key, kind = ".".join(path), details["type"]
     if kind == "extra_forbidden":
-        return f"{key} is unknown; ", _hint(path[-1], _fields(path[:-1]))
+        fields = _fields(path[:-1])
+        return f"{key} is unknown; ", did_you_mean(path[-1], fields) or _allowed(fields)
     if kind == "missing" and not path[-1].isdigit():
         return f"{key} is missing; ", "params.yaml in the repository and every recipe show it"
     if kind == "missing":
@@ -272,9 +272,8 @@ def _fields(path: Sequence[str]) -> list[str]:
     return list(model.model_fields) if model else []
 
 
-def _hint(key: str, allowed: Sequence[str]) -> str:
-    close = difflib.get_close_matches(key, allowed, n=1)
-    return f"did you mean {close[0]}?" if close else f"allowed here: {', '.join(allowed)}"
+def _allowed(names: Iterable[object]) -> str:
+    return f"allowed here: {', '.join(map(str, names))}"
 
 
 def _show(value: object) -> str:

@@ -39,10 +39,14 @@ torch.set_num_threads(1)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Have the long files run first."""
-    places = {Path(__file__).parent / name: number for number, name in enumerate(LONG)}
+    """Have the long files run first, each in one process, and those that start servers and clusters all in one."""
+    tests = Path(__file__).parent
+    places = {tests / name: number for number, name in enumerate(LONG)}
     assert all(path.is_file() for path in places)
     items.sort(key=lambda item: places.get(item.path, len(LONG)))
+    for item in items:
+        own = item.path if item.path.parent != tests / "flows" else item.path.parent
+        item.add_marker(pytest.mark.xdist_group(str(own.relative_to(tests))))
 
 
 @pytest.fixture(scope="session")

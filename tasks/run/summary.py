@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-from eagleeye.report.verdicts import verdicts
 from eagleeye.scoring.confidence import Hits
 from tasks.artifacts import METRICS, PRUNED, REFERENCE, REPORT, RESULTS, read_table, rows_of
 
@@ -25,6 +24,9 @@ def result_table() -> tuple[list[str], list[list[str]]]:
 
 def result_verdicts() -> list[str]:
     """The winner against the full and the evenly pruned network, each in a sentence that says how sure it is."""
+    # Brings the drawing library along, which a flow's end is not to wait for at its beginning.
+    from eagleeye.report.verdicts import verdicts
+
     results = read_table(RESULTS)
     hits = {row["id"]: Hits.unpack(row["test_hits"]).values for row in rows_of(results)}
     name = results.loc[results["role"] == "pruned", "id"].item()

@@ -37,7 +37,7 @@ from tasks.run.shared import Shared, share
 from tasks.run.study_summary import coefficient_table, headline, study_metrics, write_summary
 from tasks.state.content_key import content_key
 from tasks.state.result_cache import ResultCache
-from tasks.work.fitting import FILES, STAGE, Fit, fine_tune, judge, study_key
+from tasks.work.fitting import FILES, STAGE, Fit, fine_tune, score_fully, study_key
 from tasks.work.training import forget, forget_all_but
 
 KINDS = ("vanilla", "adaptive")
@@ -54,10 +54,10 @@ def run(params: Params, context: Context) -> None:
     strategies = strategies_of(table)
     shared = share(params, scoring_key(params), *FILES)
     cache, base = ResultCache(STUDIES / STAGE), study_key(params, shared.key)
-    judged = _judge_all(strategies, shared, cache, context)
+    scored = _score_all(strategies, shared, cache, context)
     with record_search(params, context) as recorder:
-        fits = _fine_tune_all(_fits(params, strategies, base), shared, cache, judged, recorder, context)
-    studied = _studied(table, judged, fits)
+        fits = _fine_tune_all(_fits(params, strategies, base), shared, cache, scored, recorder, context)
+    studied = _studied(table, scored, fits)
     write_table(STUDIED, studied)
     write_table(FITS, pd.DataFrame(fits))
     write_table(FIT_HISTORY, pd.DataFrame([{**_who(fit), **row} for fit in fits for row in fit["history"]]))
@@ -109,7 +109,7 @@ def chosen(ranking: pd.DataFrame, count: int) -> pd.DataFrame:
     return pd.concat([ranked.iloc[places], ranking[references]])
 
 
-def _judge_all(
+def _score_all(
     strategies: Sequence[Strategy], shared: Shared, cache: ResultCache, context: Context
 ) -> dict[str, dict[str, float]]:
     keys = {entry.id: content_key({"scoring": shared.key, "widths": entry.widths}) for entry in strategies}
@@ -121,7 +121,7 @@ def _judge_all(
         cache.put(keys[entry.id], row)
 
     with context.progress("correlation: scoring", len(strategies), "candidates", len(found)) as advance:
-        for _ in context.map(judge, missing, shared, keep=keep):
+        for _ in context.map(score_fully, missing, shared, keep=keep):
             advance()
     return found
 
@@ -139,7 +139,7 @@ def _fine_tune_all(
     fits: Sequence[Fit],
     shared: Shared,
     cache: ResultCache,
-    judged: Mapping[str, Mapping[str, float]],
+    scored: Mapping[str, Mapping[str, float]],
     recorder: Recorder,
     context: Context,
 ) -> list[dict[str, Any]]:
@@ -157,13 +157,13 @@ def _fine_tune_all(
 
     with context.progress("correlation: fine-tuning", len(fits), "fine-tunings", len(found)) as advance:
         for row in context.map(fine_tune, missing, shared, keep=keep):
-            _record_fit(shared.params, recorder, row, pd.DataFrame(row["history"]), judged[row["id"]])
+            _record_fit(shared.params, recorder, row, pd.DataFrame(row["history"]), scored[row["id"]])
             advance()
     return [{**found[fit.key], "id": fit.strategy.id} for fit in fits]
 
 
-def _studied(table: pd.DataFrame, judged: dict[str, dict[str, float]], fits: list[dict[str, Any]]) -> pd.DataFrame:
-    scores = pd.DataFrame.from_dict(judged, orient="index").rename_axis("id").reset_index()
+def _studied(table: pd.DataFrame, scored: dict[str, dict[str, float]], fits: list[dict[str, Any]]) -> pd.DataFrame:
+    scores = pd.DataFrame.from_dict(scored, orient="index").rename_axis("id").reset_index()
     tested = (
         pd.DataFrame(fits).groupby("id")["test_accuracy"].agg(test_accuracy="mean", test_low="min", test_high="max")
     )

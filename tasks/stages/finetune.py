@@ -146,19 +146,28 @@ def _test_all(params: Params, tuned: list[Tuned], trainer: Trainer, context: Con
         results.append(measured(params, baseline, test, trainer, {**facts, "validation_accuracy": accuracy}))
         advance()
         for entry in tuned:
-            facts = _facts(entry, is_winner=entry is best)
+            facts = facts_of(entry, "other", FINETUNE)
+            if entry is best:
+                facts |= {"role": "pruned", "file": PRUNED}
             results.append(measured(params, entry.network, test, trainer, facts))
             advance()
     return results
 
 
-def _facts(entry: Tuned, *, is_winner: bool) -> dict[str, Any]:
+def facts_of(entry: Tuned, role: str, folder: Path) -> dict[str, Any]:
+    """What is known of a fine-tuned candidate before it is tested.
+
+    Args:
+        entry: The candidate.
+        role: What it is among the results.
+        folder: Where its file goes.
+    """
     identifier = entry.row["id"]
     return {
         "id": identifier,
-        "role": "pruned" if is_winner else "other",
+        "role": role,
         "rank": entry.row["rank"],
-        "file": PRUNED if is_winner else FINETUNE / f"{identifier}.safetensors",
+        "file": folder / f"{identifier}.safetensors",
         "best_epoch": entry.training.best_epoch,
         "validation_accuracy": entry.training.best_accuracy,
     }

@@ -17,7 +17,7 @@ from tasks.params import Params
 from tasks.record.search import record_search
 from tasks.run.context import Context
 from tasks.settings import check
-from tasks.stages.finetune import Tuned, measured, save_pruned, start_of, tune
+from tasks.stages.finetune import facts_of, measured, save_pruned, start_of, tune
 from tasks.work.training import forget, open_trainer, training_key
 
 STAGE = "extra"
@@ -45,7 +45,7 @@ def run(params: Params, context: Context, candidate: str, changes: Mapping[str, 
     evaluator, trainer = open_evaluator(params, scoring_key(params)), open_trainer(settings, settings.finetune, STAGE)
     tuned = tune(row, evaluator, trainer, key, context)
     _, test = open_images(params)
-    result = measured(settings, tuned.network, test, trainer, _facts(tuned))
+    result = measured(settings, tuned.network, test, trainer, facts_of(tuned, STAGE, EXTRA / candidate))
     save_pruned(settings, tuned.network, result)
     result["rank"] = None if pd.isna(row["rank"]) else int(row["rank"])
     history = tuned.training.history.drop(columns="images_per_second")
@@ -76,15 +76,3 @@ def _changed(params: Params, changes: Mapping[str, Any]) -> Params:
     values = params.model_dump(mode="json")
     values["finetune"] |= changes
     return check(values, "the run's settings")
-
-
-def _facts(tuned: Tuned) -> dict[str, Any]:
-    name = tuned.row["id"]
-    return {
-        "id": name,
-        "role": STAGE,
-        "rank": tuned.row["rank"],
-        "file": EXTRA / name / f"{name}.safetensors",
-        "best_epoch": tuned.training.best_epoch,
-        "validation_accuracy": tuned.training.best_accuracy,
-    }

@@ -53,7 +53,7 @@ def study_key(params: Params, scoring: str) -> str:
     return training_key(params, training, start)
 
 
-def judge(shared: Shared, strategy: Strategy) -> dict[str, float]:
+def score_fully(shared: Shared, strategy: Strategy) -> dict[str, float]:
     """All scores of a candidate, on all images.
 
     Args:
