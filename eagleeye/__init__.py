@@ -7,6 +7,7 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 from eagleeye.channels import Cost, Costs, Group, Space, trace
 from eagleeye.check import check
+from eagleeye.compression import Candidate, Compressed, compress
 from eagleeye.cost import cost
 from eagleeye.engine import Engine, Method
 from eagleeye.errors import EagleEyeError
@@ -25,6 +26,8 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Budget",
+    "Candidate",
+    "Compressed",
     "Cost",
     "Costs",
     "EagleEyeError",
@@ -40,6 +43,7 @@ __all__ = [
     "adapt_batch_norm",
     "allocate",
     "check",
+    "compress",
     "cost",
     "criterion",
     "evaluate",

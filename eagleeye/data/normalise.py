@@ -1,11 +1,32 @@
 """From bytes to the network's input: subtract the mean, divide by the standard deviation."""
 
 import copy
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 
 from eagleeye.data.images import Preprocess
+
+Constants = tuple[tuple[float, ...], tuple[float, ...]]
+_KNOWN = (((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)), (0.5, 0.5), (0.0, 1.0))
+
+
+def usual_constants(scaled: Tensor) -> Iterator[Constants]:
+    """Means and standard deviations that networks are usually trained with, and those of the images themselves.
+
+    Args:
+        scaled: Images in [0, 1], (n, channels, h, w).
+
+    Yields:
+        Means and standard deviations, one per channel.
+    """
+    channels = scaled.shape[1]
+    each = scaled.permute(1, 0, 2, 3).flatten(1).double()
+    for mean, std in (*_KNOWN, (each.mean(1).tolist(), each.std(1).clamp_min(1 / 255).tolist())):
+        means, stds = ([value] * channels if isinstance(value, float) else list(value) for value in (mean, std))
+        if len(means) == channels:
+            yield tuple(means), tuple(stds)
 
 
 class Unchanged:

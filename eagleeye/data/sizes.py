@@ -8,6 +8,34 @@ from PIL import Image
 
 from eagleeye.data.images import ImageSet, Labels, read
 
+LOOKED_AT = 256
+"""Images that show how large all are."""
+SMALL = 64
+"""Inputs from this side on are common for images of any size."""
+FAR_SMALLER, SMALLER = 3, 2
+"""Times the input fits into the images."""
+
+
+def times_smaller(images: ImageSet, rows: Labels, side: int | None) -> tuple[int, float]:
+    """Whether a network's input is smaller than the images, as if the preprocessing were left from other data.
+
+    Args:
+        images: Where the images come from.
+        rows: Some of their rows; the first 256 are looked at.
+        side: Of the input, in pixels; None: the images' own.
+
+    Returns:
+        The images' short side (median), and how many times the input fits into it; 0 where it is no question.
+
+    Raises:
+        DataError: A file cannot be read.
+    """
+    if side is None or side >= SMALL:
+        return 0, 0.0
+    sides = short_sides(images, rows[:LOOKED_AT])
+    median = int(np.median(sides)) if len(sides) else 0
+    return median, median / side
+
 
 def short_sides(images: ImageSet, rows: Iterable[int]) -> Labels:
     """The shorter side of every image.

@@ -37,6 +37,10 @@ _NEEDS_SHAPE = (
 )
 
 
+class UnpreparedError(ConfigError):
+    """Pictures or bytes, and nothing says how the network wants them."""
+
+
 def collect(images: Any, preprocess: Preprocess | None = None, name: str = "images") -> Collection:
     """See images as a collection, whatever form they come in.
 
@@ -109,7 +113,7 @@ def _no_numbers(name: str, images: Any) -> str:
 
 def _shape(preprocess: Preprocess | None, what: str) -> Preprocess:
     if preprocess is None:
-        raise ConfigError(f"images: {what} are given, and how the network wants them is not known; {_NEEDS_SHAPE}")
+        raise UnpreparedError(f"images: {what} are given, and how the network wants them is not known; {_NEEDS_SHAPE}")
     return preprocess
 
 

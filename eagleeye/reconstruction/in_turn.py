@@ -8,6 +8,7 @@ layer after layer (He et al., Channel Pruning, ICCV 2017, section 3.2; here batc
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from torch import Tensor, fx, nn
 
 from eagleeye.channels.steps import Kept
 from eagleeye.channels.ties import Ids
+from eagleeye.data import Batches
 from eagleeye.errors import EvaluationError
 from eagleeye.forward.inputs import Inputs, precision_of, to_precision
 from eagleeye.forward.modes import evaluating
@@ -35,7 +37,21 @@ POSITIONS = 4
 MOST = 8192
 """Inputs of a regression, at most: its arithmetic grows with the cube."""
 
+PIXELS = 2**23
+"""Of the images that layers are refitted on in turn, at most: their activations are in memory together."""
+
 Axes = Mapping[tuple[str, int], Ids]
+
+
+def images_in_turn(images: Batches[Tensor], most: int) -> Tensor:
+    """The images to refit layers on in turn, as one batch.
+
+    Args:
+        images: The calibration images.
+        most: Images at most.
+    """
+    pixels = math.prod(images.part(0, 1).shape[-2:])
+    return images.part(0, min(most, len(images.labels), max(PIXELS // pixels, 1)))
 
 
 def refit_in_turn(

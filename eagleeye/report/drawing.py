@@ -54,7 +54,7 @@ def draw(pictures: Iterable[Picture], folder: Path) -> list[dict[str, Any]]:
         light, dark = (as_png(picture.draw(theme)) for theme in (LIGHT, DARK))
         with written_whole(folder / f"{picture.name}.png") as path:
             path.write_bytes(light)
-        figures.append({"picture": picture, "light": _embedded(light), "dark": _embedded(dark)})
+        figures.append({"picture": picture, "light": embedded(light), "dark": embedded(dark)})
     return figures
 
 
@@ -87,5 +87,6 @@ def as_png(figure: Figure) -> bytes:
     return file.getvalue()
 
 
-def _embedded(png: bytes) -> str:
+def embedded(png: bytes) -> str:
+    """A PNG file as a data address for a page."""
     return "data:image/png;base64," + base64.b64encode(png).decode("ascii")

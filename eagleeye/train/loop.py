@@ -17,6 +17,7 @@ from eagleeye.errors import DataError
 from eagleeye.forward.kernels import repeatable_kernels
 from eagleeye.train import distributed
 from eagleeye.train.data import Batch, TrainData
+from eagleeye.train.objective import Loss
 from eagleeye.train.recipe import Recipe
 from eagleeye.train.run import Run, State
 
@@ -48,6 +49,7 @@ def train(  # noqa: PLR0913 - what to train, on what, how, and who listens
     *,
     device: str | torch.device,
     teacher: nn.Module | None = None,
+    loss: Loss | None = None,
     state: State | None = None,
     on_epoch: Callable[[State], None] | None = None,
     on_step: Callable[[int, int, float], None] | None = None,
@@ -67,6 +69,7 @@ def train(  # noqa: PLR0913 - what to train, on what, how, and who listens
         device: Where to train, e.g. ``cpu`` or ``cuda``.
         teacher: The network to learn from where the recipe says ``distillation``, for instance the unpruned one, with
             the same classes. It is moved to the device; its weights and its mode stay as they are.
+        loss: What takes the place of cross-entropy: from logits (n, classes) and labels (n,) to a scalar.
         state: What ``on_epoch`` last received, to continue from there.
         on_epoch: Called after each epoch with everything needed to continue: a dict of tensors and plain
             values that ``torch.load(weights_only=True)`` reads back. Writing it is the caller's business. The last
@@ -89,7 +92,7 @@ def train(  # noqa: PLR0913 - what to train, on what, how, and who listens
         raise DataError("validation is an iterator, empty after one epoch: pass a list of batches, or Batches")
     place = distributed.local_device(device)
     with distributed.process_group(place) as share, repeatable_kernels(), _random_state_kept(place):
-        run = Run(model, data, recipe, place, share, teacher)
+        run = Run(model, data, recipe, place, share, teacher, loss)
         try:
             if state is not None:
                 run.restore(state)

@@ -7,6 +7,8 @@ gradient does not shrink as T grows and the weights of the two parts keep their 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -15,20 +17,27 @@ from eagleeye.errors import ConfigError, ModelError
 from eagleeye.forward.modes import evaluating
 from eagleeye.train.recipe import Recipe
 
+Loss = Callable[[Tensor, Tensor], Tensor]
+"""From logits (n, classes), float32, and labels (n,) to a scalar."""
+
 
 class Objective:
     """The loss of a batch: (1 - w) · cross-entropy + w · T² · KL(teacher ‖ network), w being the recipe's share."""
 
-    def __init__(self, recipe: Recipe, teacher: nn.Module | None, device: torch.device) -> None:
+    def __init__(
+        self, recipe: Recipe, teacher: nn.Module | None, device: torch.device, loss: Loss | None = None
+    ) -> None:
         """Put the teacher where the network is.
 
         Args:
             recipe: Label smoothing, share of distillation and temperature.
             teacher: A trained network with the same classes; its weights and mode stay as they are.
             device: Where the network trains.
+            loss: What takes the place of cross-entropy.
 
         Raises:
-            ConfigError: There is a teacher without distillation, or distillation without a teacher.
+            ConfigError: There is a teacher without distillation, or distillation without a teacher; or a loss where the
+                recipe smooths labels, which only cross-entropy can.
         """
         share = recipe.distillation
         if share > 0 and teacher is None:
@@ -40,7 +49,9 @@ class Objective:
         self.share = share
         self.temperature = recipe.temperature
         self.teacher = teacher
-        self.cross_entropy = nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing)
+        if loss is not None and recipe.label_smoothing:
+            raise ConfigError(f"label_smoothing is {recipe.label_smoothing}: a loss of your own smooths labels itself")
+        self.loss: Loss = loss or nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing)
         if teacher is not None:
             teacher.to(device).to(memory_format=torch.channels_last)
 
@@ -58,7 +69,10 @@ class Objective:
         Raises:
             ModelError: The teacher's outputs are of another shape.
         """
-        hard: Tensor = self.cross_entropy(logits.float(), y)
+        hard = self.loss(logits.float(), y)
+        if not isinstance(hard, Tensor) or hard.dim():
+            given = tuple(hard.shape) if isinstance(hard, Tensor) else type(hard).__name__
+            raise ConfigError(f"loss: it returned {given}; needed is one number in a tensor, e.g. the mean")
         if self.teacher is None:
             return hard
         return (1 - self.share) * hard + self.share * self._divergence(x, logits)

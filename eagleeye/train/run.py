@@ -14,7 +14,7 @@ from eagleeye.scoring.evaluate import evaluate
 from eagleeye.train import augment, distributed
 from eagleeye.train.average import MovingAverage
 from eagleeye.train.data import Batch, TrainData
-from eagleeye.train.objective import Objective
+from eagleeye.train.objective import Loss, Objective
 from eagleeye.train.precision import autocast_type, spare_slow_layers
 from eagleeye.train.recipe import Recipe, learning_rate
 
@@ -32,8 +32,9 @@ class Run:
         device: torch.device,
         share: distributed.Share,
         teacher: nn.Module | None = None,
+        loss: Loss | None = None,
     ) -> None:
-        self.objective = Objective(recipe, teacher, device)
+        self.objective = Objective(recipe, teacher, device, loss)
         self.model = model.to(device).to(memory_format=torch.channels_last)
         self.data = data
         self.recipe = recipe

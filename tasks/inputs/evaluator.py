@@ -21,7 +21,7 @@ from eagleeye.scoring.racing import Rung, plan
 from eagleeye.strategies import Strategy
 from tasks.artifacts import BASELINE, CALIBRATION, DECODED, SUB_VALIDATION, require
 from tasks.inputs.images import choose_device, open_subset, preprocess
-from tasks.inputs.importance import images_in_turn, measure_activations, open_criterion
+from tasks.inputs.importance import batch_in_turn, measure_activations, open_criterion
 from tasks.inputs.network import load_network
 from tasks.inputs.space import trace_network
 from tasks.params import Params
@@ -67,7 +67,7 @@ class Evaluator:
     def prune(self, strategy: Strategy | Sequence[float]) -> nn.Module:
         """The pruned network as fine-tuning finds it, BN statistics as they were, channels last like the images."""
         method = self.engine.method
-        images = images_in_turn(self.params, self.engine.calibration)
+        images = batch_in_turn(self.params, self.engine.calibration)
         small: nn.Module = prune(
             self.network, self.space, strategy, criterion=method.criterion, refit=method.refit, in_turn=images
         )

@@ -1,21 +1,17 @@
 """Which channels go first, and whether others take over: what the settings say of that, with a trained network."""
 
-import math
-
 import torch
 from torch import Tensor, nn
 
 from eagleeye.channels import Space
 from eagleeye.data import Batches, Images
 from eagleeye.importance import Criterion, criterion
-from eagleeye.reconstruction import Reconstruction, reconstruct
+from eagleeye.reconstruction import Reconstruction, images_in_turn, reconstruct
 from tasks.inputs.images import preprocess
 from tasks.params import Params
 
 BATCH = 64
 """Images per forward pass while activations are measured; it changes their moments by rounding alone."""
-PIXELS = 2**23
-"""Of the images that layers are refitted on in turn, at most: their activations are in memory together."""
 
 
 def open_criterion(params: Params, images: Images, device: torch.device, found: Reconstruction | None) -> Criterion:
@@ -53,7 +49,7 @@ def measure_activations(params: Params, network: nn.Module, space: Space, images
     return reconstruct(network, space, batches.first(params.importance.images))
 
 
-def images_in_turn(params: Params, images: Batches[Tensor]) -> Tensor | None:
+def batch_in_turn(params: Params, images: Batches[Tensor]) -> Tensor | None:
     """The images on which the layers of networks that are fine-tuned are refitted in turn, if they are.
 
     Args:
@@ -63,8 +59,4 @@ def images_in_turn(params: Params, images: Batches[Tensor]) -> Tensor | None:
     Returns:
         One batch of them.
     """
-    if params.importance.refit != "in_turn":
-        return None
-    pixels = math.prod(images.part(0, 1).shape[-2:])
-    count = min(params.importance.images, len(images.labels), max(PIXELS // pixels, 1))
-    return images.part(0, count)
+    return images_in_turn(images, params.importance.images) if params.importance.refit == "in_turn" else None

@@ -3,9 +3,10 @@
 import torch
 
 from eagleeye.errors import EvaluationError
+from eagleeye.scoring.chance import chance_level
 from eagleeye.scoring.evaluate import evaluate
 from eagleeye.scoring.racing import Scores
-from tasks.inputs.chance import NEAR_CHANCE, chance_level
+from tasks.inputs.chance import NEAR_CHANCE
 from tasks.inputs.evaluator import Evaluator
 from tasks.run.context import Context
 

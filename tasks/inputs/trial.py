@@ -1,6 +1,5 @@
 """A network from a checkpoint, tried on images that are prepared in other ways: is the preprocessing the right one?"""
 
-import math
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -8,19 +7,18 @@ import numpy as np
 from torch import nn
 
 from eagleeye.data import Batches, Images, Preprocess, decode
+from eagleeye.data.normalise import usual_constants
 from eagleeye.data.sizes import short_sides
 from eagleeye.data.subset import SubsetImages
 from eagleeye.errors import ConfigError, EvaluationError
+from eagleeye.scoring.chance import BETTER, chance_level, clearly_better
 from eagleeye.scoring.evaluate import evaluate
 from tasks.artifacts import SUB_VALIDATION
-from tasks.inputs.chance import chance_level
 from tasks.inputs.images import choose_device, open_subset, preprocess
 from tasks.params import Params
 
 LOOKED_AT = 256  # sub-validation images that show how the network does
 LARGEST = 256  # side of the inputs that are tried at most
-BETTER = 0.1  # of the images: a gain beyond what resizing and normalising a little otherwise brings
-KNOWN = (((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)), (0.5, 0.5), (0.0, 1.0))  # usual means and deviations
 
 
 def check_checkpoint(params: Params, network: nn.Module) -> None:
@@ -40,7 +38,7 @@ def check_checkpoint(params: Params, network: nn.Module) -> None:
     right = trial.accuracy(given)
     if right <= 1 - BETTER and not params.data.confirmed:
         best, better = trial.best(given)
-        if better - right > max(BETTER, 3 * math.sqrt((right * (1 - right) + better * (1 - better)) / trial.count)):
+        if clearly_better(right, better, trial.count):
             raise ConfigError(
                 f"the network is right on {right:.1%} of {trial.count} images as data.preprocess makes them, but on "
                 f"{better:.1%} with {_changes(given, best)}: set it to what the network was trained with, "
@@ -106,12 +104,8 @@ def _sizes(given: Preprocess, median: int) -> Iterator[Preprocess]:
 def _constants(given: Preprocess, decoded: Images) -> Iterator[Preprocess]:
     """The same size, other constants: the usual ones, and those of the images themselves."""
     yield given
-    scaled = decoded.pixels.permute(1, 0, 2, 3).flatten(1).double() / 255
-    own = scaled.mean(1).tolist(), scaled.std(1).clamp_min(1 / 255).tolist()
-    for mean, std in (*KNOWN, own):
-        means, stds = ([value] * given.channels if isinstance(value, float) else list(value) for value in (mean, std))
-        if len(means) == given.channels:
-            yield replace(given, mean=tuple(means), std=tuple(stds))
+    for mean, std in usual_constants(decoded.pixels.double() / 255):
+        yield replace(given, mean=mean, std=std)
 
 
 def _changes(given: Preprocess, best: Preprocess) -> str:

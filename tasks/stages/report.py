@@ -11,6 +11,7 @@ from eagleeye.data import read_subset
 from eagleeye.latency.measure import compare_latency
 from eagleeye.report import Network, ReportData, write_report
 from eagleeye.saving.artifact import load
+from eagleeye.scoring.chance import chance_level
 from eagleeye.scoring.confidence import Hits
 from tasks.artifacts import (
     BASELINE_HISTORY,
@@ -28,7 +29,7 @@ from tasks.artifacts import (
     rows_of,
     write_text,
 )
-from tasks.inputs.chance import NEAR_CHANCE, chance_level
+from tasks.inputs.chance import NEAR_CHANCE
 from tasks.inputs.images import choose_device
 from tasks.inputs.network import load_network
 from tasks.inputs.space import example_input, trace_network

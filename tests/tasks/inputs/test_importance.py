@@ -9,11 +9,11 @@ import eagleeye
 from eagleeye.data import Batches
 from eagleeye.errors import ConfigError
 from eagleeye.forward.cores import one_thread
+from eagleeye.reconstruction import in_turn
 from tasks.artifacts import ALLOCATED, RANKING, SCOREBOOK, STRATEGIES, read_table
-from tasks.inputs import importance
 from tasks.inputs.evaluator import _open, open_evaluator, scoring_key
 from tasks.inputs.images import preprocess
-from tasks.inputs.importance import BATCH, images_in_turn
+from tasks.inputs.importance import BATCH, batch_in_turn
 from tasks.params import Params
 from tasks.settings import override, read_params
 from tests.tasks.conftest import Search, run_stage
@@ -91,8 +91,8 @@ def test_what_is_fine_tuned_is_refitted_in_turn_and_scores_stay(
     calibration, method = evaluator.engine.calibration, evaluator.engine.method
     wide = tuple(map(float, read_table(STRATEGIES)["rates"].iloc[0]))
     count = min(params.importance.images, len(calibration.labels))
-    assert images_in_turn(measured, calibration) is None
-    images = images_in_turn(params, calibration)
+    assert batch_in_turn(measured, calibration) is None
+    images = batch_in_turn(params, calibration)
     assert images is not None
     assert torch.equal(images, torch.cat(list(calibration.first(count))))
     with one_thread():
@@ -108,5 +108,5 @@ def test_what_is_fine_tuned_is_refitted_in_turn_and_scores_stay(
     # As many as may be in memory together, at least one.
     pixels = images.shape[-2] * images.shape[-1]
     for limit, left in ((3 * pixels + 1, 3), (1, 1)):
-        monkeypatch.setattr(importance, "PIXELS", limit)
-        assert torch.equal(images_in_turn(params, calibration), images[:left])
+        monkeypatch.setattr(in_turn, "PIXELS", limit)
+        assert torch.equal(batch_in_turn(params, calibration), images[:left])

@@ -1,0 +1,272 @@
+"""The whole way from a trained network to a smaller one, in one call."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack, closing
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from torch import Tensor, fx, nn
+
+from eagleeye.channels import trace
+from eagleeye.compression.checks import check_labels, check_network, check_size
+from eagleeye.compression.division import Division, Wanted, divide
+from eagleeye.compression.progress import Bars, Candidate, Watch
+from eagleeye.compression.record import Record
+from eagleeye.compression.result import Compressed
+from eagleeye.compression.training import Course, finetune, recipe_of
+from eagleeye.cost import cost
+from eagleeye.data import Batches
+from eagleeye.engine import Engine
+from eagleeye.engine.method import MEASURED
+from eagleeye.errors import ConfigError
+from eagleeye.forward.modes import evaluating
+from eagleeye.given import preprocess_of
+from eagleeye.given.batched import batched
+from eagleeye.given.preparation import own_preprocess
+from eagleeye.given.recognise import UnpreparedError
+from eagleeye.latency.profile import profile
+from eagleeye.reconstruction import images_in_turn
+from eagleeye.scoring.evaluate import predict
+from eagleeye.scoring.scores import SCORERS, check_score, merits
+from eagleeye.search import search
+from eagleeye.strategies import Budget, Shell, Strategy, starters, uniform
+from eagleeye.strategies.allocation import Errors
+from eagleeye.train import Recipe
+from eagleeye.train.loop import HISTORY_COLUMNS
+from eagleeye.train.objective import Loss
+
+MAX_RATES = (0.7, 0.8, 0.9, 0.95, 1.0)
+"""Ends of the range of rates that are tried, the published one first."""
+ROOM = 0.6
+"""Of a target, the thinnest network of the range may cost at most: else hardly any draws meet it."""
+
+
+def compress(  # noqa: PLR0913 - each has a default: what differs from network to network, by name
+    model: nn.Module,
+    images: Any,
+    *,
+    macs: float | None = None,
+    params: float | None = None,
+    latency: float | None = None,
+    tolerance: float = 0.005,
+    preprocess: Any = None,
+    score: str | None = None,
+    candidates: int = 100,
+    calibration: Wanted = None,
+    sub_validation: Wanted = None,
+    epochs: int = 0,
+    loss: Loss | None = None,
+    recipe: Recipe | None = None,
+    max_rate: float | None = None,
+    multiple: int = 1,
+    exclude: Iterable[str] = (),
+    seed: int = 0,
+    confirmed: bool = False,
+    progress: bool | None = None,
+    on_candidate: Callable[[Candidate], None] | None = None,
+    resume: str | Path | None = None,
+) -> Compressed:
+    """Prune a trained network to a budget: the best of many candidates, refitted and recalibrated, ready to be used.
+
+    Args:
+        model: The trained network, on its device; left as it is.
+        images: Images it was trained on, not those it is to be tested with: a DataLoader, a map-style data set, a
+            folder of images, a tensor, or a pair (tensor, labels), as the network takes them in evaluation, without
+            augmentation; or a pair (calibration, sub_validation) of any of these. Labels are used where there are any;
+            without, candidates are compared with the full network's answers. See `eagleeye.given.collect`.
+        macs: Budget: multiply-accumulates, up to 1 a fraction of the full network's, above 1 a number.
+        params: Budget: parameters, likewise.
+        latency: Budget: time for one image on the network's device, measured layer by layer, likewise (above 1:
+            milliseconds). All budgets that are given must be met.
+        tolerance: Allowed distance from each on either side, as a fraction of the full network's cost.
+        preprocess: How pictures and bytes become inputs: an `eagleeye.data.Preprocess`, a timm configuration, or the
+            transforms of a torchvision weight. None: what a network of timm says of itself; inputs that are ready need
+            none.
+        score: What decides: accuracy, loss, agreement or divergence; None: accuracy, without labels agreement.
+        candidates: To draw, beside those allocated by error and the evenly pruned one.
+        calibration: Images that re-estimate BN statistics: a count, or a fraction of all; None: 512, or a quarter.
+        sub_validation: Images that score candidates, likewise; None: 2,048, or a quarter.
+        epochs: Of fine-tuning on all images but the sub-validation ones, which choose the best epoch. Half of the loss
+            is the divergence from the full network, without labels all of it.
+        loss: In the place of cross-entropy in fine-tuning: from logits (n, classes) and labels (n,) to a scalar.
+        recipe: Fine-tuning in all its settings, instead of `epochs`.
+        max_rate: Rates are drawn from [0, max_rate]; None: the smallest of 0.7, 0.8, … that leaves room.
+        multiple: Widths are multiples of it.
+        exclude: Patterns of layers whose filters stay, as in `eagleeye.trace`.
+        seed: Of the division of the images and of the draws (fine-tuning has its recipe's): the same one, the same
+            result.
+        confirmed: Go on although the inputs seem not to be what the network was trained with.
+        progress: Whether to show how far it is; None: on a terminal and in a notebook.
+        on_candidate: Told of every candidate when it is scored; what it raises ends the search.
+        resume: A file in which a search that was killed goes on; made where it is missing.
+
+    Returns:
+        The network, its score and cost, the ranking, and ways to save it and to report.
+
+    Raises:
+        ConfigError: A setting is out of range, or the network does far better on images prepared in another way.
+        DataError: The images cannot be used.
+        TraceError: The network cannot be followed.
+        BudgetError: The budget is out of reach.
+        EvaluationError: The network is no better than chance, or its outputs do not fit the labels.
+        ArtifactError: The file to resume from cannot be used.
+    """
+    budget = Budget(macs, params, latency, tolerance)
+    division = _divided(model, images, preprocess, calibration=calibration, sub_validation=sub_validation, seed=seed)
+    score = score or ("accuracy" if division.labelled else "agreement")
+    _require_score(score, division)
+    plan = recipe_of(epochs, recipe, loss, division.labelled)
+    with ExitStack() as stack:
+        bars = stack.enter_context(Bars(progress))
+        engine, remarks = _engine(model, division, tuple(exclude), confirmed, bars)
+        record = None if resume is None else stack.enter_context(closing(Record(engine, resume)))
+        with bars.step("drawing"):
+            shell = _shell(model, engine, budget, max_rate, multiple)
+            drawn = _distinct([*starters(shell, _errors(engine)), *uniform(shell, count=candidates, seed=seed)])
+        watch = Watch(bars, division.labelled, on_candidate)
+        ranking = search(engine, drawn, score=score, memory=record, on_candidate=watch)
+        with bars.step("refitting"):
+            network = _best(engine, _winner(ranking, drawn), score)
+        history = pd.DataFrame(columns=HISTORY_COLUMNS)
+        if plan is not None:
+            course = Course(plan, loss, record, bars, tuple(ranking["widths"].iloc[0]))
+            history = finetune(network, model, division.training, engine.sub_validation, course)
+    for line in remarks:
+        warnings.warn(line, stacklevel=2)
+    return _result(model, network, engine, division, score, ranking, history, remarks)
+
+
+def _divided(model: nn.Module, images: Any, preprocess: Any, **wanted: Any) -> Division:
+    if preprocess is not None:
+        return divide(images, preprocess_of(preprocess), **wanted)
+    try:
+        return divide(images, None, **wanted)
+    except UnpreparedError:
+        if (own := own_preprocess(model)) is None:
+            raise
+        return divide(images, own, **wanted)
+
+
+def _require_score(score: str, division: Division) -> None:
+    check_score(score)
+    if not division.labelled and not SCORERS[score].compares:
+        free = " or ".join(name for name, scorer in SCORERS.items() if scorer.compares)
+        raise ConfigError(f"score {score}: it needs labels, and the images have none; choose {free}")
+
+
+def _engine(
+    model: nn.Module, division: Division, exclude: tuple[str, ...], confirmed: bool, bars: Bars
+) -> tuple[Engine, list[str]]:
+    """The engine, with images and network checked, and what the user should know."""
+    part = division.sub_validation
+    remarks = [*part.images.remarks, *check_size(division, part.images.preprocess, confirmed)]
+    adapting, scoring = _read(model, division, bars)
+    example = adapting.part(0, 1)
+    check_labels(model, example, division)
+    remarks += check_network(model, scoring, part.images.preprocess, confirmed)
+    with bars.step("tracing"):
+        return Engine(model, trace(model, example, exclude), adapting, scoring, say=remarks.append), remarks
+
+
+def _read(model: nn.Module, division: Division, bars: Bars) -> tuple[Batches[Tensor], Batches[tuple[Tensor, Tensor]]]:
+    total = len(division.calibration.rows) + len(division.sub_validation.rows)
+    made: list[Batches[Any]] = []
+    before = 0
+    for part, labelled in ((division.calibration, False), (division.sub_validation, True)):
+        read = part.images.read(part.rows, partial(_tell, bars, before, total))
+        before += len(part.rows)
+        known = part.images.labels is not None
+        made.append(batched(read, model, part.images.preprocess, labelled=labelled, known=known))
+    return made[0], made[1]
+
+
+def _tell(bars: Bars, before: int, total: int, done: int, _of: int) -> None:
+    bars.at("reading images", before + done, total, "images")
+
+
+def _shell(model: nn.Module, engine: Engine, budget: Budget, max_rate: float | None, multiple: int) -> Shell:
+    space, latency = engine.whole.space, None
+    if budget.latency is not None:
+        with evaluating(model):
+            latency = profile(model, space, engine.calibration.part(0, 1)).predict
+    if max_rate is not None:
+        return Shell(space, budget, max_rate, multiple, latency)
+    shells = [Shell(space, budget, rate, multiple, latency) for rate in MAX_RATES]
+    return next((shell for shell in shells if _has_room(shell)), shells[-1])
+
+
+def _has_room(shell: Shell) -> bool:
+    thinnest = shell.widths(np.full((1, len(shell.space.groups)), np.nextafter(shell.max_rate, 0)))
+    shares = [target.value / target.full for target in shell.targets]
+    costs = shell.deviations(thinnest)[:, 0] + shares
+    return bool((costs <= ROOM * np.asarray(shares)).all())
+
+
+def _errors(engine: Engine) -> Errors:
+    assert engine.method.refit is not None  # by best_method
+    return engine.method.refit.errors
+
+
+def _distinct(strategies: list[Strategy]) -> list[Strategy]:
+    """Of strategies with the same widths, the first one."""
+    first: dict[tuple[int, ...], Strategy] = {}
+    for strategy in strategies:
+        first.setdefault(strategy.widths, strategy)
+    return list(first.values())
+
+
+def _winner(ranking: pd.DataFrame, strategies: list[Strategy]) -> Strategy:
+    return next(strategy for strategy in strategies if strategy.id == ranking["id"].iloc[0])
+
+
+def _best(engine: Engine, winner: Strategy, score: str) -> fx.GraphModule:
+    """The winner refitted in turn, or as it was scored where that is better: where images are few it can be."""
+    batch = images_in_turn(engine.calibration, MEASURED)
+    networks = [engine.network(winner, in_turn=batch), engine.network(winner)]
+    return max(networks, key=lambda network: merits(_scores(network, engine), score))
+
+
+def _scores(network: nn.Module, engine: Engine) -> dict[str, float]:
+    return predict(network, engine.sub_validation, full=engine.full_outputs()).scores
+
+
+def _result(
+    model: nn.Module,
+    network: fx.GraphModule,
+    engine: Engine,
+    division: Division,
+    score: str,
+    ranking: pd.DataFrame,
+    history: pd.DataFrame,
+    remarks: list[str],
+) -> Compressed:
+    example, part = engine.calibration.part(0, 1), division.sub_validation
+    found = [_scores(each, engine) for each in (network, model)]
+    known = [name for name in SCORERS if division.labelled or SCORERS[name].compares]
+    return Compressed(
+        model=network.eval(),
+        scored_by=score,
+        scores={name: found[0][name] for name in known},
+        full_scores={name: found[1][name] for name in known},
+        cost=cost(network, example),
+        full_cost=engine.whole.space.full_cost,
+        ranking=ranking,
+        history=history,
+        space=engine.whole.space,
+        preprocess=part.images.preprocess,
+        classes=part.images.classes,
+        images={
+            "calibration": len(division.calibration.rows),
+            "sub_validation": len(part.rows),
+            **({"training": len(division.training.rows)} if len(history) else {}),
+        },
+        remarks=tuple(remarks),
+        full_model=model,
+        example=example,
+    )

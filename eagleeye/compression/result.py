@@ -1,0 +1,111 @@
+"""What came of a compression: a network that is ready to be used, and why it is this one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import pandas as pd
+from torch import Tensor, fx, nn
+
+from eagleeye.channels import Cost, Space
+from eagleeye.data import Preprocess
+from eagleeye.saving.artifact import save
+from eagleeye.scoring.scores import SCORERS
+
+
+@dataclass(frozen=True, eq=False)
+class Compressed:
+    """A pruned network, its scores and costs.
+
+    Attributes:
+        model: The network, recalibrated or fine-tuned, in evaluation mode on the device of the full one.
+        scored_by: The score that decided: accuracy, loss, agreement or divergence.
+        scores: All scores of `model` on the sub-validation images, by name; accuracy and loss where labels are known.
+        full_scores: Those of the full network, likewise.
+        cost: What `model` costs.
+        full_cost: What the full network costs.
+        ranking: All candidates as `eagleeye.search` ranks them, the winner first. Its scores are from before the last
+            refitting and fine-tuning.
+        history: Fine-tuning, one row per epoch; empty without.
+        space: The search space, `print(result.space)`.
+        preprocess: How pixels become the network's inputs; None where images were given as inputs.
+        classes: Names of the classes, where they have any.
+        images: Numbers of images: calibration, sub_validation and, with fine-tuning, training.
+        remarks: What the user should know.
+        full_model: The full network.
+        example: One input of it.
+    """
+
+    model: fx.GraphModule
+    scored_by: str
+    scores: Mapping[str, float]
+    full_scores: Mapping[str, float]
+    cost: Cost
+    full_cost: Cost
+    ranking: pd.DataFrame = field(repr=False)
+    history: pd.DataFrame = field(repr=False)
+    space: Space = field(repr=False)
+    preprocess: Preprocess | None
+    classes: tuple[str, ...]
+    images: Mapping[str, int]
+    remarks: tuple[str, ...]
+    full_model: nn.Module = field(repr=False)
+    example: Tensor = field(repr=False)
+
+    @property
+    def score(self) -> float:
+        """The score of `model` that decided, on the sub-validation images."""
+        return self.scores[self.scored_by]
+
+    @property
+    def winner(self) -> str:
+        """The id of the candidate that won."""
+        return str(self.ranking["id"].iloc[0])
+
+    def save(self, path: str | Path, metadata: Mapping[str, str] | None = None) -> None:
+        """Save the network as one file that `eagleeye.load` opens, without the code it was built by.
+
+        Args:
+            path: The file, written beside and renamed.
+            metadata: Texts to keep with it, beside the scores, costs, preprocess and classes; see
+                `eagleeye.read_metadata`.
+
+        Raises:
+            ArtifactError: The network holds something that cannot be described, or the file cannot be written.
+        """
+        texts = {"id": self.winner, "macs": str(self.cost.macs), "params": str(self.cost.params)}
+        texts |= {f"sub_validation_{name}": repr(value) for name, value in self.scores.items()}
+        if self.preprocess is not None:
+            texts["preprocess"] = json.dumps(asdict(self.preprocess))
+        if self.classes:
+            texts["classes"] = json.dumps(self.classes)
+        save(self.model, path, texts | dict(metadata or {}))
+
+    def report(self, path: str | Path) -> None:
+        """Write a page about the search that needs nothing beside itself; latencies are measured for it.
+
+        Args:
+            path: The HTML file, or a folder to put `report.html` into.
+
+        Raises:
+            ArtifactError: The file cannot be written.
+        """
+        from eagleeye.compression.page import write_page
+
+        write_page(self, path)
+
+    def __str__(self) -> str:
+        """The result in a line."""
+        text = SCORERS[self.scored_by].evidence.text
+        full = f", the full network {text(self.full_scores[self.scored_by])}" if self.scored_by != "agreement" else ""
+        costs = (
+            f"{getattr(self.cost, name):,} {label} ({getattr(self.cost, name) / getattr(self.full_cost, name):.1%})"
+            for name, label in (("macs", "MACs"), ("params", "parameters"))
+        )
+        return (
+            f"{self.winner} of {len(self.ranking)} candidates: {self.scored_by} {text(self.score)}{full} on"
+            f" {self.images['sub_validation']:,} images; {', '.join(costs)}"
+        )

@@ -1,0 +1,161 @@
+"""Fine-tuning of a pruned network on images in whatever form."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from eagleeye.compression.division import Part
+from eagleeye.compression.progress import Bars
+from eagleeye.compression.record import Record
+from eagleeye.data import Batches, Preprocess
+from eagleeye.data.images import Labels
+from eagleeye.errors import ConfigError
+from eagleeye.forward.inputs import precision_of
+from eagleeye.given.collection import Collection, Pictures
+from eagleeye.train import Recipe, TrainData, current_share, open_training, train
+from eagleeye.train.data import Batch
+from eagleeye.train.objective import Loss
+
+BATCH_SIZE = 64
+DISTILLATION = 0.5
+"""Share of the loss that is the divergence from the full network's outputs, as in the recipes."""
+
+
+def recipe_of(epochs: int, recipe: Recipe | None, loss: Loss | None, labelled: bool) -> Recipe | None:
+    """The recipe of fine-tuning, None for none.
+
+    Args:
+        epochs: Passes over the training images.
+        recipe: Instead of the default one.
+        loss: In the place of cross-entropy.
+        labelled: Whether labels are known; else the network learns from the full one alone.
+
+    Raises:
+        ConfigError: They contradict each other.
+    """
+    if epochs and recipe is not None:
+        raise ConfigError(f"epochs is {epochs}, and the recipe has {recipe.epochs}: give one of the two")
+    if epochs < 0:
+        raise ConfigError(f"epochs is {epochs}, but must be at least 0")
+    if recipe is None:
+        if not epochs:
+            if loss is not None:
+                raise ConfigError("loss: nothing is fine-tuned with it; give epochs, too")
+            return None
+        recipe = Recipe(epochs, batch_size=BATCH_SIZE, augment="none", distillation=DISTILLATION, mixed_precision=False)
+    if labelled:
+        return recipe
+    if loss is not None:
+        raise ConfigError("loss: it needs labels, and the images have none")
+    return replace(recipe, distillation=1.0)
+
+
+@dataclass(frozen=True)
+class Course:
+    """How a network is fine-tuned, and who listens.
+
+    Attributes:
+        recipe: How.
+        loss: In the place of cross-entropy.
+        record: Where its state is kept from epoch to epoch, and found again.
+        bars: Where to show how far it is.
+        widths: The network's, to find its state.
+    """
+
+    recipe: Recipe
+    loss: Loss | None
+    record: Record | None
+    bars: Bars
+    widths: tuple[int, ...]
+
+    def key(self, rows: Labels) -> str:
+        """A hash of what determines the training, beside the search: the recipe, the network, the images."""
+        loss = None if self.loss is None else getattr(self.loss, "__qualname__", type(self.loss).__name__)
+        words = f"{asdict(self.recipe)} {self.widths} {loss}"
+        return hashlib.sha256(words.encode() + rows.tobytes()).hexdigest()
+
+
+def finetune(
+    model: nn.Module, teacher: nn.Module, part: Part, validation: Batches[Batch], course: Course
+) -> pd.DataFrame:
+    """Train a pruned network in place; it ends in evaluation mode, with the weights of its best epoch.
+
+    Args:
+        model: The pruned network.
+        teacher: The full one.
+        part: Training images.
+        validation: Sub-validation images, which choose the epoch.
+        course: How.
+
+    Returns:
+        One row per epoch, as in `eagleeye.train.TrainResult`.
+
+    Raises:
+        DataError: There are too few images.
+        EvaluationError: The loss is no longer a number.
+    """
+    recipe, record, key = course.recipe, course.record, course.key(part.rows)
+    data = open_data(part, recipe, validation.device)
+    data.normalise = data.normalise.of(precision_of(model))
+    state = None if record is None else record.state(key)
+    begun = 0 if state is None else state["epoch"] * data.steps(recipe, current_share())
+    found = train(
+        model,
+        data,
+        validation,
+        recipe,
+        device=validation.device,
+        teacher=teacher if recipe.distillation else None,
+        loss=course.loss,
+        state=state,
+        on_epoch=None if record is None else partial(record.keep_state, key),
+        on_step=lambda done, total, _speed: course.bars.at("fine-tuning", done, total, "steps", begun),
+    )
+    return found.history
+
+
+def open_data(part: Part, recipe: Recipe, device: torch.device) -> TrainData:
+    """Training data of images in whatever form.
+
+    Args:
+        part: The images.
+        recipe: How they are used.
+        device: Where batches are wanted.
+
+    Raises:
+        DataError: There are none, or the first cannot be decoded.
+    """
+    if isinstance(part.images, Pictures) and part.images.labels is not None:
+        return open_training(part.images.images, part.rows, part.images.shape, recipe, device=device)
+    return CollectedData(part.images, part.rows, device)
+
+
+class CollectedData(TrainData):
+    """Images of a collection, read batch by batch."""
+
+    def __init__(self, images: Collection, rows: Labels, device: torch.device) -> None:
+        """Remember which images to read.
+
+        Args:
+            images: The collection.
+            rows: Row numbers of the training images.
+            device: Where batches are wanted.
+        """
+        shape: Preprocess | None = images.preprocess
+        super().__init__(images.labels_of(rows), shape, device)
+        self._images, self._rows = images, rows
+
+    def _load(self, plan: list[Tensor], recipe: Recipe, epoch: int) -> Iterator[Batch]:
+        if recipe.augment == "resized_crop":
+            raise ConfigError("augment 'resized_crop' cuts from the original pictures: give a folder, or 'shift_flip'")
+        wanted = [self._rows[positions.numpy()] for positions in plan]
+        for positions, rows, pixels in zip(plan, wanted, self._images.parts(wanted), strict=True):
+            assert len(rows) == len(positions)
+            yield pixels.to(self.device, non_blocking=True), self.labels[positions.to(self.device)]
