@@ -38,6 +38,7 @@ settings.load_profile("repeatable")
 torch.set_num_threads(1)
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in a hook of the same name
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Have the long files run first, each in one process, and those that start servers and clusters all in one."""
     tests = Path(__file__).parent
