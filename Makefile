@@ -6,8 +6,8 @@ IN_VENV := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
 # The tests run in as many processes as there are cores; each takes up to a gigabyte of memory. tests/conftest.py says
 # which files come first, and has those that start servers and clusters run one after another, in one of the processes;
 # they wait much of their time, so that all tests together take one process more.
-PARALLEL := -n auto --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
-ALL = -n $(shell $(PYTHON) -c 'import os; print(min(os.cpu_count() or 1, 4) + 1)') --dist loadgroup --no-loadscope-reorder
+PARALLEL := -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+ALL = -n $(shell $(PYTHON) -c 'import os; print(min(os.cpu_count() or 1, 4) + 1)') --dist loadfile --no-loadscope-reorder
 
 # Usage data stay here.
 export DO_NOT_TRACK := true

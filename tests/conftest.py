@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 from hypothesis import settings
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
 
 import tasks  # noqa: F401 - no proxy of the environment is asked for the tests' own servers
 from tests.postgres import postgres, postgres_url  # noqa: F401 - fixtures
@@ -38,16 +40,25 @@ settings.load_profile("repeatable")
 torch.set_num_threads(1)
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in a hook of the same name
+class Files(LoadFileScheduling):
+    """A file's tests run in one process, those that start servers and clusters all in the same, one after another."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file: str = super()._split_scope(nodeid)
+        return "tests/flows" if file.startswith("tests/flows/") else file
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Files:
+    """Spread the tests so over several processes."""
+    return Files(config, log)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Have the long files run first, each in one process, and those that start servers and clusters all in one."""
-    tests = Path(__file__).parent
-    places = {tests / name: number for number, name in enumerate(LONG)}
+    """Have the long files run first."""
+    places = {Path(__file__).parent / name: number for number, name in enumerate(LONG)}
     assert all(path.is_file() for path in places)
     items.sort(key=lambda item: places.get(item.path, len(LONG)))
-    for item in items:
-        own = item.path if item.path.parent != tests / "flows" else item.path.parent
-        item.add_marker(pytest.mark.xdist_group(str(own.relative_to(tests))))
 
 
 @pytest.fixture(scope="session")
