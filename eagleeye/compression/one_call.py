@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 from torch import Tensor, fx, nn
 
 from eagleeye.channels import trace
@@ -26,6 +27,7 @@ from eagleeye.engine import Engine
 from eagleeye.engine.method import MEASURED
 from eagleeye.errors import ConfigError
 from eagleeye.forward.modes import evaluating
+from eagleeye.forward.running import run
 from eagleeye.given import preprocess_of
 from eagleeye.given.batched import batched
 from eagleeye.given.preparation import own_preprocess
@@ -229,11 +231,14 @@ def _best(engine: Engine, winner: Strategy, score: str) -> fx.GraphModule:
     """The winner refitted in turn, or as it was scored where that is better: where images are few it can be."""
     batch = images_in_turn(engine.calibration, MEASURED)
     networks = [engine.network(winner, in_turn=batch), engine.network(winner)]
-    return max(networks, key=lambda network: merits(_scores(network, engine), score))
+    full = engine.full_outputs()
+    return max(networks, key=lambda network: merits(predict(network, engine.sub_validation, full=full).scores, score))
 
 
-def _scores(network: nn.Module, engine: Engine) -> dict[str, float]:
-    return predict(network, engine.sub_validation, full=engine.full_outputs()).scores
+def _full_outputs(model: nn.Module, images: Batches[tuple[Tensor, Tensor]]) -> Tensor:
+    """The full network's, in its own precision: candidates may have been compared in a lower one."""
+    with evaluating(model), torch.inference_mode():
+        return torch.cat([run(model, batch).float() for batch, _ in images])
 
 
 def _result(
@@ -247,7 +252,8 @@ def _result(
     remarks: list[str],
 ) -> Compressed:
     example, part = engine.calibration.part(0, 1), division.sub_validation
-    found = [_scores(each, engine) for each in (network, model)]
+    full = _full_outputs(model, engine.sub_validation)
+    found = [predict(each, engine.sub_validation, full=full).scores for each in (network, model)]
     known = [name for name in SCORERS if division.labelled or SCORERS[name].compares]
     return Compressed(
         model=network.eval(),

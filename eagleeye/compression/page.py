@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 LEADERS = 10
 REPEATS = 15
+SHOWN = ("accuracy", "agreement")
+"""Scores beside the one that decided."""
 
 
 def write_page(result: Compressed, path: str | Path) -> None:
@@ -41,7 +43,7 @@ def _page(result: Compressed) -> str:
     networks = {"full": result.full_model, "pruned": result.model}
     times = compare_latency(networks, result.example, batch_sizes=(1,), repeats=REPEATS)
     milliseconds = dict(zip(times["model"], times["median_ms"], strict=True))
-    names = list(result.scores)
+    names = [name for name in result.scores if name in {result.scored_by, *SHOWN}]
     rows = (
         ("full", result.full_scores, result.full_cost, milliseconds["full"]),
         (f"pruned ({result.winner})", result.scores, result.cost, milliseconds["pruned"]),
@@ -57,11 +59,13 @@ def _page(result: Compressed) -> str:
         ),
         figures=[{"picture": picture, "light": light, "dark": dark}],
         images=result.images,
+        labelled="accuracy" in result.scores,
         candidates=len(result.ranking),
         labels=[SCORERS[name].label for name in names],
         label=SCORERS[result.scored_by].label,
         networks=[(name, [_text(key, scores[key]) for key in names], cost, time) for name, scores, cost, time in rows],
         leaders=_leaders(result),
+        epochs=[{str(key): value for key, value in row.items()} for row in result.history.to_dict("records")],
         widths=list(zip(_groups(result), result.space.channels, result.ranking["widths"].iloc[0], strict=True)),
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -16,7 +16,7 @@ from eagleeye.saving.artifact import save
 from eagleeye.scoring.scores import SCORERS
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Compressed:
     """A pruned network, its scores and costs.
 
@@ -45,15 +45,15 @@ class Compressed:
     full_scores: Mapping[str, float]
     cost: Cost
     full_cost: Cost
-    ranking: pd.DataFrame = field(repr=False)
-    history: pd.DataFrame = field(repr=False)
-    space: Space = field(repr=False)
+    ranking: pd.DataFrame
+    history: pd.DataFrame
+    space: Space
     preprocess: Preprocess | None
     classes: tuple[str, ...]
     images: Mapping[str, int]
     remarks: tuple[str, ...]
-    full_model: nn.Module = field(repr=False)
-    example: Tensor = field(repr=False)
+    full_model: nn.Module
+    example: Tensor
 
     @property
     def score(self) -> float:
@@ -96,6 +96,10 @@ class Compressed:
         from eagleeye.compression.page import write_page
 
         write_page(self, path)
+
+    def __repr__(self) -> str:
+        """The result in a line: tables and networks would be pages."""
+        return f"<{self}>"
 
     def __str__(self) -> str:
         """The result in a line."""
