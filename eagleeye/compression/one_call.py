@@ -9,12 +9,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, fx, nn
 
 from eagleeye.channels import trace
+from eagleeye.compression.candidates import draw_candidates, open_shell
 from eagleeye.compression.checks import check_labels, check_network, check_size
 from eagleeye.compression.division import Division, Wanted, divide
 from eagleeye.compression.progress import Bars, Candidate, Watch
@@ -26,27 +26,22 @@ from eagleeye.data import Batches
 from eagleeye.engine import Engine
 from eagleeye.engine.method import MEASURED
 from eagleeye.errors import ConfigError
+from eagleeye.forward.inputs import precision_of
 from eagleeye.forward.modes import evaluating
 from eagleeye.forward.running import run
+from eagleeye.forward.wrappers import unwrapped
 from eagleeye.given import preprocess_of
 from eagleeye.given.batched import batched
 from eagleeye.given.preparation import own_preprocess
 from eagleeye.given.recognise import UnpreparedError
-from eagleeye.latency.profile import profile
 from eagleeye.reconstruction import images_in_turn
 from eagleeye.scoring.evaluate import predict
 from eagleeye.scoring.scores import SCORERS, check_score, merits
 from eagleeye.search import search
-from eagleeye.strategies import Budget, Shell, Strategy, starters, uniform
-from eagleeye.strategies.allocation import Errors
+from eagleeye.strategies import Budget, Strategy
 from eagleeye.train import Recipe
 from eagleeye.train.loop import HISTORY_COLUMNS
 from eagleeye.train.objective import Loss
-
-MAX_RATES = (0.7, 0.8, 0.9, 0.95, 1.0)
-"""Ends of the range of rates that are tried, the published one first."""
-ROOM = 0.6
-"""Of a target, the thinnest network of the range may cost at most: else hardly any draws meet it."""
 
 
 def compress(  # noqa: PLR0913 - each has a default: what differs from network to network, by name
@@ -116,10 +111,12 @@ def compress(  # noqa: PLR0913 - each has a default: what differs from network t
         DataError: The images cannot be used.
         TraceError: The network cannot be followed.
         BudgetError: The budget is out of reach.
+        ModelError: It is no network.
         EvaluationError: The network is no better than chance, or its outputs do not fit the labels.
         ArtifactError: The file to resume from cannot be used.
     """
     budget = Budget(macs, params, latency, tolerance)
+    unwrapped(model)
     division = _divided(model, images, preprocess, calibration=calibration, sub_validation=sub_validation, seed=seed)
     score = score or ("accuracy" if division.labelled else "agreement")
     _require_score(score, division)
@@ -129,8 +126,8 @@ def compress(  # noqa: PLR0913 - each has a default: what differs from network t
         engine, remarks = _engine(model, division, tuple(exclude), confirmed, bars)
         record = None if resume is None else stack.enter_context(closing(Record(engine, resume)))
         with bars.step("drawing"):
-            shell = _shell(model, engine, budget, max_rate, multiple)
-            drawn = _distinct([*starters(shell, _errors(engine)), *uniform(shell, count=candidates, seed=seed)])
+            shell = open_shell(model, engine, budget, max_rate, multiple)
+            drawn = draw_candidates(shell, engine, candidates, seed, None if max_rate else remarks)
         watch = Watch(bars, division.labelled, on_candidate)
         ranking = search(engine, drawn, score=score, memory=record, on_candidate=watch)
         with bars.step("refitting"):
@@ -169,7 +166,7 @@ def _engine(
     part = division.sub_validation
     remarks = [*part.images.remarks, *check_size(division, part.images.preprocess, confirmed)]
     adapting, scoring = _read(model, division, bars)
-    example = adapting.part(0, 1)
+    example = adapting.in_precision(precision_of(model)).part(0, 1)
     check_labels(model, example, division)
     remarks += check_network(model, scoring, part.images.preprocess, confirmed)
     with bars.step("tracing"):
@@ -190,37 +187,6 @@ def _read(model: nn.Module, division: Division, bars: Bars) -> tuple[Batches[Ten
 
 def _tell(bars: Bars, before: int, total: int, done: int, _of: int) -> None:
     bars.at("reading images", before + done, total, "images")
-
-
-def _shell(model: nn.Module, engine: Engine, budget: Budget, max_rate: float | None, multiple: int) -> Shell:
-    space, latency = engine.whole.space, None
-    if budget.latency is not None:
-        with evaluating(model):
-            latency = profile(model, space, engine.calibration.part(0, 1)).predict
-    if max_rate is not None:
-        return Shell(space, budget, max_rate, multiple, latency)
-    shells = [Shell(space, budget, rate, multiple, latency) for rate in MAX_RATES]
-    return next((shell for shell in shells if _has_room(shell)), shells[-1])
-
-
-def _has_room(shell: Shell) -> bool:
-    thinnest = shell.widths(np.full((1, len(shell.space.groups)), np.nextafter(shell.max_rate, 0)))
-    shares = [target.value / target.full for target in shell.targets]
-    costs = shell.deviations(thinnest)[:, 0] + shares
-    return bool((costs <= ROOM * np.asarray(shares)).all())
-
-
-def _errors(engine: Engine) -> Errors:
-    assert engine.method.refit is not None  # by best_method
-    return engine.method.refit.errors
-
-
-def _distinct(strategies: list[Strategy]) -> list[Strategy]:
-    """Of strategies with the same widths, the first one."""
-    first: dict[tuple[int, ...], Strategy] = {}
-    for strategy in strategies:
-        first.setdefault(strategy.widths, strategy)
-    return list(first.values())
 
 
 def _winner(ranking: pd.DataFrame, strategies: list[Strategy]) -> Strategy:

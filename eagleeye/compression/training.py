@@ -158,4 +158,6 @@ class CollectedData(TrainData):
         wanted = [self._rows[positions.numpy()] for positions in plan]
         for positions, rows, pixels in zip(plan, wanted, self._images.parts(wanted), strict=True):
             assert len(rows) == len(positions)
+            if recipe.augment != "none" and pixels.dim() != 4:
+                raise ConfigError(f"augment '{recipe.augment}' moves pictures, and these are none: use 'none'")
             yield pixels.to(self.device, non_blocking=True), self.labels[positions.to(self.device)]

@@ -120,7 +120,10 @@ def _shape(preprocess: Preprocess | None, what: str) -> Preprocess:
 def _tensors(pixels: Any, labels: Labels | None, preprocess: Preprocess | None, name: str) -> Collection:
     tensor = torch.as_tensor(pixels)
     if tensor.dim() < 3 or not len(tensor):
-        raise DataError(f"{name}: a tensor of shape {tuple(tensor.shape)} given; needed is (images, channels, h, w)")
+        raise DataError(
+            f"{name}: a tensor of shape {tuple(tensor.shape)} given; needed is (images, channels, h, w), and for"
+            " labels whole numbers (images,)"
+        )
     if tensor.dtype == torch.float64:
         tensor = tensor.float()
     return Tensors(tensor, labels, _fitting(tensor, preprocess, name))

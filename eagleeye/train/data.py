@@ -67,7 +67,7 @@ class TrainData(ABC):
         mine = [rows[share.rank :: share.world] for rows in plan]
         for step, (pixels, labels) in enumerate(self._load(mine, recipe, epoch)):
             source = augment.generator(recipe.seed, epoch, step)
-            side = (pixels.shape[2], pixels.shape[3])
+            side = (pixels.shape[-2], pixels.shape[-1])
             changes = augment.draw(recipe.augment, len(plan[step]), side, source)[share.rank :: share.world]
             yield self.normalise(augment.apply(pixels, changes)), labels
 

@@ -1,5 +1,6 @@
 """From a trained network to a smaller one: against the long way, and files that are loaded without any of it."""
 
+import copy
 import re
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from torch.utils.data import DataLoader, TensorDataset
 import eagleeye
 from eagleeye.compression.division import divide
 from eagleeye.data import Preprocess
-from eagleeye.errors import BudgetError, ConfigError, DataError, EagleEyeError, EvaluationError
+from eagleeye.errors import BudgetError, ConfigError, DataError, EagleEyeError, EvaluationError, ModelError
 from eagleeye.train import Recipe
 from tests.eagleeye.compression.digits import MEAN, STD, TRAINING, accuracy, digits, inputs, trained
 
@@ -194,7 +195,7 @@ def test_latency_is_a_budget(monkeypatch: pytest.MonkeyPatch) -> None:
         def predict(self, widths: np.ndarray) -> np.ndarray:
             return self.space.cost_of(widths).params / 1000
 
-    monkeypatch.setattr("eagleeye.compression.one_call.profile", Table)
+    monkeypatch.setattr("eagleeye.compression.candidates.profile", Table)
     found = compress(macs=None, latency=0.6, tolerance=0.02)
     assert abs(found.cost.params / found.full_cost.params - 0.6) <= 0.02
 
@@ -247,6 +248,8 @@ WRONG: list[tuple[Any, dict[str, Any], type[EagleEyeError], str]] = [
     ((X, LABELS), {"score": "luck"}, ConfigError, "score 'luck' is none of accuracy"),
     ((X, LABELS), {"calibration": 1.5}, ConfigError, "calibration must be a count"),
     ((X, LABELS), {"epochs": -1}, ConfigError, "epochs is -1"),
+    ((X, LABELS.float()), {}, DataError, r"and for labels whole numbers \(images,\)"),
+    ((X, LABELS), {"macs": 1.0, "max_rate": 0.7}, BudgetError, "different strategies of 6 wanted"),
     ("nowhere", {}, DataError, "nowhere is not a folder"),
 ]
 
@@ -268,3 +271,47 @@ def test_inputs_in_bytes_are_meant_if_that_is_confirmed() -> None:
         found = eagleeye.compress(scaled.eval(), (PIXELS.float(), LABELS), confirmed=True, **FEW)
     assert found.score > 0.9
     assert found.remarks == ("inputs have values up to 255, as if they were not normalised",)
+
+
+def test_a_network_that_is_none_is_refused() -> None:
+    with pytest.raises(ModelError, match=r"model is a str; needed is a torch\.nn\.Module"):
+        eagleeye.compress("resnet", (X, LABELS), macs=0.5)  # type: ignore[arg-type]
+
+
+def test_a_network_of_another_precision_stays_in_it() -> None:
+    found = eagleeye.compress(copy.deepcopy(trained()).double(), (X, LABELS), epochs=1, **FEW)
+    assert {tensor.dtype for tensor in found.model.parameters()} == {torch.float64}
+    rows = scoring_rows()
+    assert accuracy(found.model, X[rows].double(), LABELS[rows]) == found.score > 0.9
+
+
+def fitted(network: nn.Module, x: Tensor) -> nn.Module:
+    optimiser = torch.optim.Adam(network.parameters(), lr=0.01)
+    for _ in range(6):
+        for rows in torch.arange(TRAINING).split(64):
+            optimiser.zero_grad()
+            nn.functional.cross_entropy(network(x[rows]), LABELS[rows]).backward()
+            optimiser.step()
+    return network.eval()
+
+
+def test_signals_are_no_pictures_and_compressed_all_the_same() -> None:
+    torch.manual_seed(0)
+    body = [nn.Conv1d(8, 16, 3, padding=1), nn.BatchNorm1d(16), nn.ReLU(), nn.Conv1d(16, 16, 3, padding=1)]
+    x = X[:, 0]
+    network = fitted(nn.Sequential(*body, nn.ReLU(), nn.Flatten(), nn.Linear(128, 10)), x)
+    found = eagleeye.compress(network, (x, LABELS), epochs=1, **FEW | {"tolerance": 0.03})
+    rows = scoring_rows()
+    assert accuracy(found.model, x[rows], LABELS[rows]) == found.score > 0.8
+    with pytest.raises(ConfigError, match="augment 'shift' moves pictures, and these are none"):
+        eagleeye.compress(network, (x, LABELS), recipe=Recipe(1, augment="shift"), **FEW | {"tolerance": 0.03})
+
+
+def test_of_a_small_network_without_batch_normalisation_the_allocated_candidates_compete() -> None:
+    torch.manual_seed(0)
+    body = [nn.Conv2d(1, 12, 3), nn.ReLU(), nn.Conv2d(12, 12, 3), nn.ReLU(), nn.Flatten(), nn.Linear(192, 10)]
+    network = fitted(nn.Sequential(*body), X)
+    with pytest.warns(UserWarning, match="no candidates are drawn, the . allocated ones compete alone"):
+        found = eagleeye.compress(network, (X, LABELS), **FEW | {"tolerance": 0.001})
+    assert found.cost.macs <= 0.5 * found.full_cost.macs
+    assert found.remarks
