@@ -35,17 +35,18 @@ def verdict(found: Paired, other: str) -> str:
     Returns:
         The text, without a full stop.
     """
-    size = f"{abs(100 * found.difference):.1f}{SPACE}points {'better' if found.difference >= 0 else 'worse'}"
+    size = f"{abs(100 * found.difference):.1f}{SPACE}points {'better' if found.difference > 0 else 'worse'} than"
+    size = size if found.difference else "exactly as good as"
     ends = f"{100 * found.low:+.1f} to {100 * found.high:+.1f}"
     images = f"{found.images:,} test images"
-    text = minus(f"{size} than {other} ({LEVEL:.0%} interval {ends}, {images})")
+    text = minus(f"{size} {other} ({LEVEL:.0%} interval {ends}, {images})")
     return text if found.decided else f"{text}: a tie; {_way_out(found)}"
 
 
 def _way_out(found: Paired) -> str:
     needed = found.images_to_decide
     if needed is None:
-        return "no number of images would decide so small a difference: compare by cost, or fine-tune with other seeds"
+        return "images of this kind would hardly decide so small a difference; other seeds of fine-tuning may"
     return f"some {_round(needed):,} test images, or fine-tuning with several seeds, would decide the like"
 
 

@@ -52,7 +52,8 @@ def _cells(row: Mapping[str, Any]) -> list[str]:
         "-" if pd.isna(rank) else str(rank),
         row["id"],
         text(row[by]),
-        f"{text(row['score_low'], exact=False)}-{text(row['score_high'], exact=False)}",
+        # The unit once: a terminal of 80 columns has room for that.
+        f"{text(row['score_low'], exact=False).rstrip('%')}-{text(row['score_high'], exact=False)}",
         f"{row['images']:,}",
         "-" if pd.isna(row["beats_next"]) else f"{row['beats_next']:.1%}",
         "-" if pd.isna(vanilla) else text(vanilla),

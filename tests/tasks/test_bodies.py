@@ -113,7 +113,9 @@ def test_the_user_ends_with_a_table_and_where_to_look(search: Search) -> None:
     rows = search.contexts["report"].tables["result"]
     winner = pd.read_parquet(artifacts.RESULTS).set_index("role").loc["pruned"]
     said = "\n".join(search.contexts["report"].said)
-    assert re.search(rf"{winner['id']}: \S+\spoints (better|worse) than the full network \(95% interval", said)
+    assert re.search(
+        rf"{winner['id']}: (\S+\spoints (better|worse) than|exactly as good as) the full network \(95% interval", said
+    )
     assert f"{winner['test_images']:,} test images" in said
     assert [row[0].split()[0] for row in rows][:1] == ["baseline"]
     assert len(rows) == 4

@@ -156,7 +156,7 @@ def test_the_page_says_how_sure_the_result_is(make_report):
     assert "1.8 points better than the evenly pruned network" in text
     assert "10,000 test images" in text
     low, high = stats.binomtest(8695, 10_000).proportion_ci(0.95, method="wilson")
-    assert f"{100 * low:.1f} to {100 * high:.1f} %" in text
+    assert f"({100 * low:.1f} to {100 * high:.1f})" in text
 
 
 def test_an_even_network_that_is_the_result_is_told_and_drawn(make_report, tmp_path):
