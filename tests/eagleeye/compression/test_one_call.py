@@ -52,6 +52,7 @@ def test_the_network_is_smaller_ready_and_as_good_as_its_score(result: eagleeye.
         same = (result.model(X[rows]).argmax(1) == trained()(X[rows]).argmax(1)).double().mean().item()
     assert result.scores["agreement"] == same
     assert result.cost == eagleeye.cost(result.model, X[:1])
+    assert (result.cost.macs, result.cost.params) == tuple(result.ranking.loc[0, ["macs", "params"]])
     assert result.full_cost == eagleeye.cost(trained(), X[:1])
     assert abs(result.cost.macs / result.full_cost.macs - 0.5) <= 0.005
     assert repr(result) == f"<{result}>"

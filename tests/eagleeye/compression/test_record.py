@@ -74,13 +74,33 @@ def test_fine_tuning_goes_on_at_its_epoch(tmp_path: Path, monkeypatch: pytest.Mo
     same_network(found, undisturbed)
 
 
+def test_it_goes_on_in_the_last_round_from_the_statistics_of_the_first(tmp_path: Path) -> None:
+    images = (X[:128], (X[128:], LABELS[128:]))  # of more than 1,024 images
+    changes = {"calibration": None, "sub_validation": None}
+    told: list[eagleeye.Candidate] = []
+    undisturbed = compress(images, on_candidate=told.append, **changes)
+    assert {each.round for each in told} == {"1/2", "2/2"}
+
+    def kill(candidate: eagleeye.Candidate) -> None:
+        if candidate.round == "1/2" and candidate.done == candidate.total:
+            raise KilledError
+
+    with pytest.raises(KilledError):
+        compress(images, resume=tmp_path / "half.sqlite", on_candidate=kill, **changes)
+    found = compress(images, resume=tmp_path / "half.sqlite", **changes)
+    pd.testing.assert_frame_equal(found.ranking, undisturbed.ranking)
+    same_network(found, undisturbed)
+
+
 def test_other_images_or_weights_are_scored_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "record.sqlite"
     compress(resume=path)
     scored = counted(monkeypatch)
-    compress(resume=path, seed=1)  # of the division, too
+    compress((X + 1e-4, LABELS), resume=path)  # the same candidates
     assert len(scored) >= 6
     scored.clear()
+    compress(resume=path)
+    assert scored == []
     other = torch.nn.Sequential(*(module for module in trained()))
     other[-1].bias.data += 1e-3
     try:
