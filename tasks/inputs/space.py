@@ -50,6 +50,8 @@ def open_shell(params: Params, network: nn.Module, space: Space) -> Shell:
 
 
 def generation_sizes(params: Params) -> list[int]:
-    """Candidates of each generation: as even as possible, the first ones larger by one."""
-    whole, left = divmod(params.strategies.count, params.strategies.generations)
-    return [whole + (number < left) for number in range(params.strategies.generations)]
+    """Candidates of each generation: as even as possible, the first ones larger by one, none empty."""
+    count = params.strategies.count
+    generations = min(params.strategies.generations, count)
+    whole, left = divmod(count, generations)
+    return [whole + (number < left) for number in range(generations)]

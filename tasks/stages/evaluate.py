@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
@@ -102,6 +102,7 @@ class _Work:
         context: The runner's side.
         evaluator: What scores candidates here.
         recorder: The search's record in MLflow.
+        run: Candidates of this run by rung: generations run the first rung together with those before them.
     """
 
     shared: Shared
@@ -109,11 +110,13 @@ class _Work:
     context: Context
     evaluator: Evaluator
     recorder: Recorder
+    run: set[tuple[Rung, str]] = field(default_factory=set)
 
     def __call__(self, heat: Heat, keep: Keep) -> None:
         table, rung, known, total = self.table(heat.strategies), heat.rung, heat.known, len(heat.strategies)
-        if known:
-            self.context.say(f"evaluate: {len(known)} of {total} candidates are on record already")
+        if earlier := len({(rung, name) for name in known} - self.run):
+            self.context.say(f"evaluate: {earlier} of {total} candidates are on record already")
+        self.run.update((rung, strategy.id) for strategy in heat.strategies)
         images = rung.sub_validation
         # Candidates that MLflow has not seen: scored in another search, or just before this one was killed.
         self.recorder.log_candidates(table, {name: (images, scores) for name, scores in known.items()})

@@ -32,7 +32,7 @@ def run(params: Params, context: Context) -> None:
     for reason in space.left_out:
         context.warn(f"left out: {reason}")
     shell = open_shell(params, network, space)
-    first = generation_sizes(params)[0]
+    first, *later = generation_sizes(params)
     drawn = sampler(wanted.sampler)(shell, count=first, seed=wanted.seed, max_draws=wanted.max_draws)
     tables = [table_of(drawn, wanted.sampler, space)]
     references = [even(space, shell.budget, multiple=wanted.multiple, latency=shell.latency)] if wanted.even else []
@@ -44,7 +44,7 @@ def run(params: Params, context: Context) -> None:
         tables.append(table_of(references, REFERENCE, space))
     write_table(GROUPS, _groups(space))
     write_table(STRATEGIES, pd.concat(tables))
-    more = f" of the first of {wanted.generations} generations" if wanted.generations > 1 else ""
+    more = f" of the first of {1 + len(later)} generations" if later else ""
     context.say(
         f"strategies: {len(drawn)} candidates{more} over {len(space.groups)} groups of channels; the full network has "
         f"{space.full_cost.macs:,} MACs and {space.full_cost.params:,} parameters"

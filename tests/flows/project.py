@@ -18,6 +18,8 @@ SMALL = {
     "baseline.epochs": 3,
     "baseline.lr": 0.05,
     "strategies.count": 40,
+    "strategies.sampler": "uniform",
+    "strategies.generations": 1,
     "finetune.epochs": 2,
     "report.latency_repeats": 5,
 }

@@ -31,6 +31,9 @@ SMALL = {
     "baseline.epochs": 3,
     "baseline.lr": 0.05,
     "strategies.count": 6,
+    "strategies.sampler": "uniform",
+    "strategies.generations": 1,
+    "strategies.max_rate": 0.7,
     # What costs time and is not what most tests are about; test_importance.py and test_strategies.py are.
     "strategies.allocated": False,
     "importance.criterion": "l1",

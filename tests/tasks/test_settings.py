@@ -93,7 +93,7 @@ def test_every_setting_is_explained() -> None:
         ("strategies.budget.macs", -1, "macs is -1: a fraction in (0, 1] or a count above 1 is allowed"),
         ("strategies.budget.tolerance", True, "strategies.budget.tolerance is true: must be a valid number"),
         ("strategies.even", "yes", 'strategies.even is "yes": must be a valid boolean'),
-        ("strategies.generations", 101, "generations is 101: must not exceed count, which is 100"),
+        ("strategies.generations", 1, "generations is 1: sampler evolution needs at least 2"),
         ("strategies.exclude", "layer1", 'strategies.exclude is "layer1": must be a list'),
         ("data.preprocess.mean", [1, 2], "preprocess: mean has 2 values, std has 3: give both one per channel"),
         ("data.preprocess.mean", [], "data.preprocess.mean is []: must"),

@@ -23,6 +23,7 @@ from tasks import artifacts
 from tasks.inputs import evaluator
 from tasks.inputs.evaluator import open_evaluator, scoring_key
 from tasks.inputs.preflight import check_best_score
+from tasks.inputs.space import generation_sizes
 from tasks.run.console import Terminal
 from tasks.run.shared import share
 from tasks.stages import evaluate
@@ -218,6 +219,9 @@ def test_later_generations_are_bred_from_the_scores_of_earlier_ones(search: Sear
     run_stage("strategies", params)
     assert len(pd.read_parquet(artifacts.STRATEGIES)) == 4 + 1
     context = run_stage("evaluate", params)
+    # Those of the search before; what this one has scored in an earlier generation is no news.
+    assert [line for line in context.said if "on record" in line][0].startswith("evaluate: 5 of 5")
+    assert not any("of 9 " in line for line in context.said)
     candidates, first = pd.read_parquet(artifacts.CANDIDATES), pd.read_parquet(artifacts.STRATEGIES)
     assert list(candidates["id"]) == [*(f"s{n:04}" for n in range(11)), "even"]
     pd.testing.assert_frame_equal(candidates[candidates["id"].isin(first["id"])].reset_index(drop=True), first)
@@ -235,6 +239,12 @@ def test_later_generations_are_bred_from_the_scores_of_earlier_ones(search: Sear
     assert [path.read_bytes() for path in (artifacts.CANDIDATES, artifacts.SCORES)] == wanted
     run_stage("rank", params)
     assert pd.read_parquet(artifacts.RANKING)["rank"].notna().sum() == 11
+
+
+@pytest.mark.parametrize(("count", "wanted"), [(11, [4, 4, 3]), (3, [1, 1, 1]), (2, [1, 1])])
+def test_no_generation_is_empty(search: Search, count: int, wanted: list[int]) -> None:
+    params = changed(search.params, strategies={"sampler": "evolution", "generations": 3, "count": count})
+    assert generation_sizes(params) == wanted
 
 
 def test_an_item_scored_again_from_its_pickle_gives_the_same_bits(search: Search) -> None:
