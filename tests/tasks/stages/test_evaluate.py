@@ -220,7 +220,7 @@ def test_later_generations_are_bred_from_the_scores_of_earlier_ones(search: Sear
     assert len(pd.read_parquet(artifacts.STRATEGIES)) == 4 + 1
     context = run_stage("evaluate", params)
     # Those of the search before; what this one has scored in an earlier generation is no news.
-    assert [line for line in context.said if "on record" in line][0].startswith("evaluate: 5 of 5")
+    assert next(line for line in context.said if "on record" in line).startswith("evaluate: 5 of 5")
     assert not any("of 9 " in line for line in context.said)
     candidates, first = pd.read_parquet(artifacts.CANDIDATES), pd.read_parquet(artifacts.STRATEGIES)
     assert list(candidates["id"]) == [*(f"s{n:04}" for n in range(11)), "even"]
