@@ -15,15 +15,15 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from eagleeye.batchnorm import adapt_batch_norm
+from eagleeye.evaluate import evaluate
 
 import eagleeye
 from benchmarks.finetuning import Bench, Start, augmentation, largest_rate, read
 from benchmarks.outcomes import BRED_UP_TO, GENERATIONS
 from benchmarks.subjects import Subject, names
 from benchmarks.ways import Raced
-from eagleeye.batchnorm import adapt_batch_norm
 from eagleeye.data import Batches
-from eagleeye.evaluate import evaluate
 from eagleeye.files import written_whole
 from eagleeye.strategies import Shell, Strategy
 from eagleeye.train import Recipe
