@@ -9,11 +9,14 @@ from eagleeye.engine import Engine
 from eagleeye.errors import BudgetError
 from eagleeye.forward.modes import evaluating
 from eagleeye.latency.profile import profile
-from eagleeye.strategies import Budget, Shell, Strategy, starters, uniform
+from eagleeye.scoring.race import Generations
+from eagleeye.strategies import Budget, Shell, Strategy, evolve, starters, uniform
 from eagleeye.strategies.allocation import Errors
 
-MAX_RATES = (0.7, 0.8, 0.9, 0.95, 1.0)
-"""Ends of the range of rates that are tried, the published one first."""
+MAX_RATES = (0.95, 1.0)
+"""Ends of the range of rates that are tried: bred candidates leave little of some groups."""
+GENERATIONS = 10
+"""All but the first, which is drawn, are bred from those before."""
 MAX_DRAWS = 500_000
 """Vectors to draw in a row without another strategy: small networks have few."""
 ROOM = 0.6
@@ -81,6 +84,27 @@ def draw_candidates(
             raise
         remarks.append(f"no candidates are drawn, the {len(first)} allocated ones compete alone: {error}")
         return first
+
+
+def generations(
+    shell: Shell, drawn: list[Strategy], count: int, seed: int
+) -> tuple[list[Strategy], Generations | None]:
+    """Split candidates into a first generation and the sizes of those that are bred.
+
+    Args:
+        shell: The budget.
+        drawn: From `draw_candidates`, the allocated ones first.
+        count: Candidates that were to be drawn.
+        seed: Same seed and scores, same candidates.
+
+    Returns:
+        The first generation, and the others; None where there are too few candidates to breed from.
+    """
+    size = count // GENERATIONS
+    if size < 2 or len(drawn) < count:
+        return drawn, None
+    bred = (GENERATIONS - 1) * size
+    return drawn[: len(drawn) - bred], Generations(shell, [size] * (GENERATIONS - 1), evolve, seed, MAX_DRAWS)
 
 
 def _distinct(strategies: list[Strategy]) -> list[Strategy]:

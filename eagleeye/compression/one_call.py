@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from eagleeye.channels import trace
-from eagleeye.compression.candidates import draw_candidates, open_shell
+from eagleeye.compression.candidates import draw_candidates, generations, open_shell
 from eagleeye.compression.checks import check_labels, check_network, check_size
 from eagleeye.compression.division import Division, Wanted, divide
 from eagleeye.compression.progress import Bars, Candidate, Watch
@@ -25,7 +25,7 @@ from eagleeye.cost import cost
 from eagleeye.data import Batches
 from eagleeye.engine import Engine
 from eagleeye.engine.method import MEASURED
-from eagleeye.errors import ConfigError
+from eagleeye.errors import BudgetError, ConfigError
 from eagleeye.forward.inputs import precision_of
 from eagleeye.forward.modes import evaluating
 from eagleeye.forward.running import run
@@ -36,8 +36,9 @@ from eagleeye.given.preparation import own_preprocess
 from eagleeye.given.recognise import UnpreparedError
 from eagleeye.reconstruction import images_in_turn
 from eagleeye.scoring.evaluate import predict
+from eagleeye.scoring.race import Generations
 from eagleeye.scoring.scores import SCORERS, check_score, merits
-from eagleeye.search import search
+from eagleeye.search import Memory, search
 from eagleeye.strategies import Budget, Strategy
 from eagleeye.train import Recipe
 from eagleeye.train.loop import HISTORY_COLUMNS
@@ -86,14 +87,15 @@ def compress(  # noqa: PLR0913 - each has a default: what differs from network t
             transforms of a torchvision weight. None: what a network of timm says of itself; inputs that are ready need
             none.
         score: What decides: accuracy, loss, agreement or divergence; None: accuracy, without labels agreement.
-        candidates: To draw, beside those allocated by error and the evenly pruned one.
+        candidates: Beside those allocated by error and the evenly pruned one; of 20 or more, nine tenths are
+            bred from the best in generations, fewer are all drawn.
         calibration: Images that re-estimate BN statistics: a count, or a fraction of all; None: 512, or a quarter.
         sub_validation: Images that score candidates, likewise; None: 2,048, or a quarter.
         epochs: Of fine-tuning on all images but the sub-validation ones, which choose the best epoch. Half of the loss
             is the divergence from the full network, without labels all of it.
         loss: In the place of cross-entropy in fine-tuning: from logits (n, classes) and labels (n,) to a scalar.
         recipe: Fine-tuning in all its settings, instead of `epochs`.
-        max_rate: Rates are drawn from [0, max_rate]; None: the smallest of 0.7, 0.8, … that leaves room.
+        max_rate: Rates are drawn from [0, max_rate]; None: 0.95, or 1 where that leaves no room.
         multiple: Widths are multiples of it.
         exclude: Patterns of layers whose filters stay, as in `eagleeye.trace`.
         seed: Of the division of the images and of the draws (fine-tuning has its recipe's): the same one, the same
@@ -129,9 +131,11 @@ def compress(  # noqa: PLR0913 - each has a default: what differs from network t
             shell = open_shell(model, engine, budget, max_rate, multiple)
             drawn = draw_candidates(shell, engine, candidates, seed, None if max_rate else remarks)
         watch = Watch(bars, division.labelled, on_candidate)
-        ranking = search(engine, drawn, score=score, memory=record, on_candidate=watch)
+        told = {"score": score, "memory": Memory(engine) if record is None else record, "on_candidate": watch}
+        ranking = _searched(engine, drawn, *generations(shell, drawn, candidates, seed), told)
         with bars.step("refitting"):
-            network = _best(engine, _winner(ranking, drawn), score)
+            winner = Strategy.of({str(column): value for column, value in ranking.iloc[0].items()})
+            network = _best(engine, winner, score)
         history = pd.DataFrame(columns=HISTORY_COLUMNS)
         if plan is not None:
             course = Course(plan, loss, record, bars, tuple(ranking["widths"].iloc[0]))
@@ -139,6 +143,18 @@ def compress(  # noqa: PLR0913 - each has a default: what differs from network t
     for line in remarks:
         warnings.warn(line, stacklevel=2)
     return _result(model, network, engine, division, score, ranking, history, remarks)
+
+
+def _searched(
+    engine: Engine, drawn: list[Strategy], first: list[Strategy], later: Generations | None, told: dict[str, Any]
+) -> pd.DataFrame:
+    """The ranking of a search in generations; where a small network has too few candidates to breed, of drawn ones."""
+    try:
+        return search(engine, first, generations=later, **told)
+    except BudgetError:
+        if later is None:
+            raise
+    return search(engine, drawn, **told)
 
 
 def _divided(model: nn.Module, images: Any, preprocess: Any, **wanted: Any) -> Division:
@@ -187,10 +203,6 @@ def _read(model: nn.Module, division: Division, bars: Bars) -> tuple[Batches[Ten
 
 def _tell(bars: Bars, before: int, total: int, done: int, _of: int) -> None:
     bars.at("reading images", before + done, total, "images")
-
-
-def _winner(ranking: pd.DataFrame, strategies: list[Strategy]) -> Strategy:
-    return next(strategy for strategy in strategies if strategy.id == ranking["id"].iloc[0])
 
 
 def _best(engine: Engine, winner: Strategy, score: str) -> fx.GraphModule:

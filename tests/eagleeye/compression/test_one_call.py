@@ -81,6 +81,34 @@ def test_the_ranking_is_that_of_scoring_every_candidate_alone(result: eagleeye.C
     assert found[result.winner] >= max(found.values()) - 0.02
 
 
+def test_candidates_are_bred_and_a_killed_search_breeds_the_same(tmp_path: Path) -> None:
+    wanted = compress(candidates=20).ranking
+    drawn = {row.widths for row in eagleeye.sampler("uniform")(_shell(), count=20, seed=0)}
+    numbered = [tuple(row.widths) for row in wanted.itertuples() if row.id.startswith("s")]
+    assert len(numbered) == 20
+    # Two of them are the first generation.
+    assert len(drawn & set(numbered)) == 2
+    seen = []
+
+    def killed(candidate: Any) -> None:
+        seen.append(candidate)
+        if len(seen) == 12:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        compress(candidates=20, resume=tmp_path / "search.sqlite", on_candidate=killed)
+    again = []
+    found = compress(candidates=20, resume=tmp_path / "search.sqlite", on_candidate=again.append).ranking
+    pd.testing.assert_frame_equal(
+        found.drop(columns="seconds", errors="ignore"), wanted.drop(columns="seconds", errors="ignore")
+    )
+    assert 12 <= len(seen) + len(again) <= len(wanted) + 12
+
+
+def _shell() -> eagleeye.Shell:
+    return eagleeye.Shell(eagleeye.trace(trained(), X[:1]), eagleeye.Budget(macs=0.5), max_rate=0.95)
+
+
 def test_the_full_network_and_the_users_random_numbers_are_untouched() -> None:
     before = {name: tensor.clone() for name, tensor in trained().state_dict().items()}
     state = torch.get_rng_state()
