@@ -29,7 +29,7 @@ from flows.pages import (
     tracking_uri,
 )
 from tasks import PROXIED
-from tasks.record.texts import without_password
+from tasks.passwords import without_password
 from tasks.run.proxies import LOOPBACK
 
 FOLDER = Path(".prefect")

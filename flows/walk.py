@@ -14,7 +14,7 @@ from eagleeye.errors import ConfigError, EagleEyeError
 from flows.own_log import write_to_own_log
 from flows.prefect_context import DELAYS, FlowContext, failed, may_pass
 from tasks.params import Params
-from tasks.record.command import tell
+from tasks.record.beside import tell
 from tasks.run.lock import only_run
 from tasks.run.request import check_request
 from tasks.run.walk import Outcome, bring_up_to_date, module_of, repair, stage_names

@@ -32,17 +32,11 @@ def main(arguments: list[str] | None = None) -> int:
     told = "what to run; `dvc repro` runs all that is out of date; `record` tells MLflow what is in artifacts/;"
     told += " `repair` puts aside what a kill has left half-written of DVC's own files"
     parser.add_argument("stage", choices=(*STAGES, *STUDIES, *HELPERS), help=told)
-    parser.add_argument("--drop", action="store_true", help="with record: forget what waits for MLflow instead")
     options = parser.parse_args(arguments)
     stage = options.stage
-    if options.drop and stage != "record":
-        parser.error(f"--drop goes with record, not with {stage}")
     try:
         with _alone(stage):
-            if options.drop:
-                importlib.import_module("tasks.record.command").drop(Terminal())
-            else:
-                importlib.import_module(_module(stage)).run(read_params(Path("params.yaml")), Terminal())
+            importlib.import_module(_module(stage)).run(read_params(Path("params.yaml")), Terminal())
     except EagleEyeError as error:
         line = " ".join(str(error).split())
         Console(stderr=True, highlight=False, soft_wrap=True).print(f"{stage}: {line}", style="red", markup=False)

@@ -50,7 +50,6 @@ ALLOCATED = "allocated"
 # Progress of unfinished work, by content: outside the outputs, which DVC deletes before it runs a stage.
 CACHE = Path(".eagleeye")
 SCOREBOOK = CACHE / "scores.sqlite"
-OUTBOX = CACHE / "outbox.sqlite"
 DECODED = CACHE / "decoded"
 STUDIES = CACHE / "studies"
 LATENCY = CACHE / "latency.json"

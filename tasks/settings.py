@@ -22,7 +22,7 @@ from ruamel.yaml.events import (
 from eagleeye.errors import ConfigError, did_you_mean
 from eagleeye.files import written_whole
 from tasks.params import Params
-from tasks.record.texts import without_passwords
+from tasks.passwords import without_passwords
 
 SHOWN = 60
 MOST = 3

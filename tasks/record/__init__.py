@@ -1,1 +1,1 @@
-"""The record of a search in MLflow."""
+"""MLflow's record of a search: a view of the tables, the scores on record and the stage at work, never more."""

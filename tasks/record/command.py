@@ -1,50 +1,35 @@
-"""record: MLflow is told what is in artifacts/, and given what waits for it. No stage: `dvc repro` does not know it.
+"""record: MLflow is shown what is in artifacts/, and what it has missed. No stage: `dvc repro` does not know it.
 
 DVC restores the outputs of a stage (from its run cache, by `dvc checkout`, `dvc pull`) without running it, and so
-without MLflow hearing of it.
+without MLflow hearing of it; or MLflow was away while the stages ran.
 """
 
 from pathlib import Path
 
-from tasks.artifacts import OUTBOX
 from tasks.params import Params
-from tasks.record.search import deliver_waiting, open_courier, record_search
+from tasks.record.beside import BEFORE, bring_up_to_date
+from tasks.record.unshown import unshown
 from tasks.run.context import Context
-from tasks.run.walk import current_stages, module_of, stage_names
-
-RECORDING = ("evaluate", "rank", "finetune", "report", "study@correlation")
+from tasks.run.walk import current_stages, stage_names
 
 
 def run(params: Params, context: Context) -> None:
-    """Record the stages whose artefacts belong to the settings, and deliver what waits; what is known stays as it is.
+    """Show the stages whose tables belong to the settings, how far a search has come, and all that was missed.
 
     Raises:
-        TrackingError: MLflow refuses a record.
+        TrackingError: MLflow refuses.
     """
     stages, current = stage_names(Path.cwd()), current_stages(Path.cwd())
-    told = [stage for stage in RECORDING if stage in current]
-    deliver_waiting(params, context)
-    if told:
-        with record_search(params, context) as recorder:
-            for stage in told:
-                module_of(stage).record(params, recorder)
-    if stale := [stage for stage in RECORDING if stage in stages and stage not in current]:
+    shown, missed = [stage for stage in stages if stage in BEFORE and stage in current], len(unshown())
+    begun = "strategies" in current
+    if shown:
+        bring_up_to_date([*shown, "extra"], params, context)
+    else:
+        bring_up_to_date(["strategies"] if begun else [], params, context, status="KILLED")
+    if stale := [stage for stage in stages if stage in BEFORE and stage not in current]:
         context.warn(f"record: {', '.join(stale)}: not up to date, and so not recorded; `dvc repro` runs and records")
-    context.say(f"record: {', '.join(told) or 'nothing'} recorded, {open_courier().outbox.count():,} records wait")
-
-
-def tell(stage: str, params: Params, context: Context) -> None:
-    """Record a stage that was restored instead of run, if it is one that records.
-
-    Raises:
-        TrackingError: MLflow refuses a record.
-    """
-    if stage in RECORDING:
-        with record_search(params, context) as recorder:
-            module_of(stage).record(params, recorder)
-
-
-def drop(context: Context) -> None:
-    """Forget what waits for MLflow; what is in artifacts/ can be recorded again."""
-    dropped = open_courier().outbox.clear()
-    context.say(f"record: {dropped:,} waiting records dropped from {OUTBOX}; `python -m tasks record` records anew")
+    if left := len(unshown()):
+        context.say(f"record: {left} kept until MLflow answers")
+        return
+    told = ", ".join(shown) or ("what is scored so far" if begun else "nothing")
+    context.say(f"record: {told} recorded" + (f", and {missed} that MLflow had missed" if missed else ""))

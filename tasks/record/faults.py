@@ -10,17 +10,15 @@ from contextlib import contextmanager
 import requests
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 
-from tasks.record.courier import Unavailable
-from tasks.record.outbox import TrackingError
-from tasks.record.texts import without_password
+from eagleeye.errors import EagleEyeError
+from tasks.passwords import without_password
 
 STATUS = "get_http_status_code"  # what an error of MLflow's own is known by
 # What a database server says when it answers and refuses: waiting does not help.
 REFUSED = re.compile(
     r"does not exist|authentication failed|no password|no pg_hba|access denied|unknown database", re.IGNORECASE
 )
-KEPT = "scores and records are kept"
-DROP = "or drop the records by `python -m tasks record --drop`"
+KEPT = "scores and finished work are kept"
 WAYS_OUT = (
     # What the system or SQLite says, and what helps.
     (
@@ -35,10 +33,18 @@ WAYS_OUT = (
     ("disk I/O error", "see whether the disk is full or faulty, and run again"),
     (
         r"readonly|read-only|Read-only|Permission denied|unable to open|Is a directory|Not a directory|File exists",
-        f"mend what is in its place or the permissions, or tracking.uri, and run again, {DROP}",
+        "mend what is in its place or the permissions, or tracking.uri, and run again",
     ),
 )
-MEND = f"mend tracking.uri and run again, {DROP}"
+MEND = "mend tracking.uri and run again"
+
+
+class TrackingError(EagleEyeError):
+    """MLflow refuses what is to be recorded."""
+
+
+class Unavailable(Exception):  # noqa: N818 - no error: it passes
+    """MLflow does not answer now, and may answer later."""
 
 
 @contextmanager

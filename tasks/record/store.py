@@ -7,7 +7,7 @@ import os
 import re
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from importlib.metadata import version
@@ -16,7 +16,7 @@ from typing import Any
 
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # two lines for every candidate
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")  # tasks.record.courier tries again
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")  # tasks.record.keeper tries again
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")  # seconds; MLflow's own 120 hold up what waits
 os.environ.setdefault("PGCONNECT_TIMEOUT", "10")  # seconds; PostgreSQL's own is for ever
 
@@ -40,13 +40,14 @@ from mlflow.utils.git_utils import get_git_commit
 from sqlalchemy import NullPool, create_engine, text
 from sqlalchemy.exc import OperationalError
 
-from tasks.record.outbox import TrackingError
+from tasks.record.faults import TrackingError
 from tasks.record.own_store import FILES, FOLDER, file_of, follow, is_own, make_whole
 from tasks.record.texts import key, readable
 
 PARAMS_PER_BATCH, METRICS_PER_BATCH = 100, 1000  # MLflow's limits
 DATABASES = ("sqlite", "postgresql", "mysql", "mssql")  # that MLflow can be, by the first word of the URI
 ONNX = "onnx_sha256"  # tag of a model: the content of its file
+PARENT = "mlflow.parentRunId"  # tag of a nested run
 
 Run = mlflow.entities.Run
 
@@ -57,18 +58,20 @@ logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # its tra
 class Store:
     """One experiment of an MLflow store; every write may be repeated."""
 
-    def __init__(self, uri: str, experiment: str) -> None:
+    def __init__(self, uri: str, experiment: str, beat: Callable[[int], None] = lambda _: None) -> None:
         """Open the store; it and the experiment are created where missing.
 
         Args:
             uri: MLflow tracking URI.
             experiment: Its name.
+            beat: Called before each request, with the bytes that it sends at most.
 
         Raises:
             TrackingError: The experiment was deleted.
         """
-        path = file_of(uri)
+        path, self._beat = file_of(uri), beat
         prepare(uri)
+        self._beat(0)  # making a store takes its time
         # With its whole path: MLflow keeps a store in memory by the URI, which may be relative to another folder.
         self._client = mlflow.MlflowClient(tracking_uri=uri if path is None else f"sqlite:///{path}")
         own = path is not None and is_own(path)
@@ -79,6 +82,7 @@ class Store:
         found: list[Run] = []
         token = None
         while True:
+            self._beat(0)
             page = self._client.search_runs(
                 [self.experiment_id], query, order_by=["attributes.start_time ASC"], page_token=token
             )
@@ -89,37 +93,45 @@ class Store:
 
     def get(self, run_id: str) -> Run:
         """A run as it is now."""
+        self._beat(0)
         return self._client.get_run(run_id)
 
     def create(self, name: str, tags: Mapping[str, str], seconds: float = 0.0) -> Run:
         """A new run that began so many seconds ago."""
+        self._beat(0)
         start = now() - int(1000 * seconds)
         tags = {**_origin_tags(), **tags}
         return self._client.create_run(self.experiment_id, start_time=start, tags=tags, run_name=name)
 
     def delete(self, run_id: str) -> None:
         """Delete a run, as the UI does."""
+        self._beat(0)
         self._client.delete_run(run_id)
 
     def update(self, run_id: str, *, status: str | None = None, name: str | None = None) -> None:
         """Change a run's status or name."""
+        self._beat(0)
         self._client.update_run(run_id, status=status, name=name)
 
     def end(self, run_id: str, status: str = "FINISHED") -> None:
         """End a run."""
+        self._beat(0)
         self._client.set_terminated(run_id, status)
 
     def tag(self, run_id: str, name: str, value: str) -> None:
         """Set a tag of a run."""
+        self._beat(0)
         self._client.set_tag(run_id, name, value)
 
     def experiment_tags(self) -> Mapping[str, str]:
         """The experiment's tags."""
+        self._beat(0)
         tags: Mapping[str, str] = self._client.get_experiment(self.experiment_id).tags
         return tags
 
     def tag_experiment(self, name: str, value: str) -> None:
         """Set a tag of the experiment."""
+        self._beat(0)
         self._client.set_experiment_tag(self.experiment_id, name, value)
 
     def write(self, run: Run, params: Mapping[str, str], points: Sequence[tuple[str, float, int]]) -> None:
@@ -128,6 +140,7 @@ class Store:
         metrics = [Metric(name, value, run.info.start_time, step) for name, value, step in points]
         entries = [Param(name, value) for name, value in params.items()]
         while entries or metrics:
+            self._beat(0)
             self._client.log_batch(
                 run.info.run_id, metrics=metrics[:METRICS_PER_BATCH], params=entries[:PARAMS_PER_BATCH]
             )
@@ -141,12 +154,20 @@ class Store:
         if metrics:
             self._client.log_batch(run_id, metrics=metrics)
 
+    def points(self, run_id: str, metrics: Iterable[str]) -> set[tuple[str, float, int]]:
+        """The points of some metrics: name, value, step."""
+        self._beat(0)
+        found = [point for name in metrics for point in self._client.get_metric_history(run_id, name)]
+        return {(point.key, point.value, point.step) for point in found}
+
     def steps(self, run_id: str, metric: str) -> int:
         """How many points a metric has."""
+        self._beat(0)
         return len(self._client.get_metric_history(run_id, metric))
 
     def add_dataset(self, run_id: str, facts: Mapping[str, Any]) -> None:
-        """Record an input of a run; see `tasks.record.search.Recorder.log_dataset`."""
+        """Record an input of a run; see `tasks.record.view`."""
+        self._beat(0)
         dataset = Dataset(
             facts["name"],
             facts["digest"],
@@ -160,15 +181,20 @@ class Store:
 
     def upload(self, run_id: str, path: Path, folder: str | None = None) -> None:
         """Upload a file into a folder of a run's artefacts, or a folder's files."""
+        self._beat(
+            sum(file.stat().st_size for file in (path.rglob("*") if path.is_dir() else [path]) if file.is_file())
+        )
         upload = self._client.log_artifacts if path.is_dir() else self._client.log_artifact
         upload(run_id, str(path), folder)
 
     def upload_text(self, run_id: str, content: str, name: str) -> None:
         """Upload a text as an artefact."""
+        self._beat(0)
         self._client.log_text(run_id, content, name)
 
     def add_onnx(self, run_id: str, path: Path, digest: str) -> LoggedModel:
         """The MLflow model that an ONNX file is: found by its content or made, with signature and input example."""
+        self._beat(0)
         models = self._client.search_logged_models([self.experiment_id], f"source_run_id = '{run_id}'")
         for model in models:
             if model.status == LoggedModelStatus.PENDING:  # left by a process that was killed
@@ -188,11 +214,13 @@ class Store:
         )
         with tempfile.TemporaryDirectory() as folder:
             _save_onnx(path, f"{folder}/model", model.model_id, run_id)
+            self._beat(path.stat().st_size)
             self._client.log_model_artifacts(model.model_id, f"{folder}/model")
         return self._client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
 
     def register(self, name: str, model: LoggedModel, tags: Mapping[str, str], alias: str) -> None:
         """Make a model a version of a registered one and give it the alias; the same content is one version."""
+        self._beat(0)
         if not self._client.search_registered_models(f"name = '{name}'"):
             self._client.create_registered_model(name)
         versions = self._client.search_model_versions(f"name = '{name}'")
@@ -215,6 +243,11 @@ class Store:
 def now() -> int:
     """Milliseconds since 1970."""
     return int(1000 * time.time())
+
+
+def finished(run: Run) -> bool:
+    """Whether a run has come to a good end."""
+    return str(run.info.status) == "FINISHED"
 
 
 def digest_of(content: object) -> str:

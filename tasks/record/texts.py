@@ -7,10 +7,9 @@ import re
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
-from urllib.parse import unquote
 
 from eagleeye.scoring.scores import COLUMNS, SCORERS, VANILLA
+from tasks.params import Params
 
 SEARCH, CANDIDATE, FINETUNE = "eagleeye.search", "eagleeye.candidate", "eagleeye.finetune"
 WINNER, CHANGED, OUTCOME = "eagleeye.winner", "eagleeye.changed", "eagleeye.outcome"
@@ -19,9 +18,6 @@ COSTS = ("macs", "params", "macs_fraction", "params_fraction")
 BUDGETS = ("macs_fraction", "params_fraction", "latency")
 FIGURES = (*COLUMNS, *COSTS)
 LONGEST_KEY, LONGEST_VALUE = 250, 6000  # MLflow's limits
-HIDDEN = "***"
-CREDENTIALS = r"(?<!/)//(?!/)(?:[^/\s]*|[^/\s:@]*:(?!\d+/)\S*)@"  # a password may hold an @ or a slash
-SECRET_OPTION = r"([?&;]\w*(?:password|passwd|pwd|token|secret)\w*=)([^&;\s]*)"  # noqa: S105 - how one looks
 AXES = 8  # rates in a parallel-coordinates chart, spread over the depth of the network: more is unreadable
 
 
@@ -72,37 +68,9 @@ def key(name: str) -> str:
     return re.sub(r"^(?=\.\.)|(^|/)(?=/|\.{0,2}(/|$))", r"\1_", safe)[:LONGEST_KEY]
 
 
-def without_password(text: str, uri: str = "") -> str:
-    """A text without the names and passwords that stand in its addresses.
-
-    Args:
-        text: The text.
-        uri: An address that it is about: its password does not show, alone or in part, either.
-    """
-    for secret in _secrets(uri):
-        text = text.replace(secret, HIDDEN)
-    text = re.sub(SECRET_OPTION, rf"\1{HIDDEN}", text)
-    return re.sub(CREDENTIALS, "//", text)
-
-
-def without_passwords(value: Any) -> Any:
-    """Nested settings, the names and passwords in their addresses taken out."""
-    if isinstance(value, str):
-        return without_password(value)
-    if isinstance(value, Mapping):
-        return {name: without_passwords(item) for name, item in value.items()}
-    return [without_passwords(item) for item in value] if isinstance(value, list) else value
-
-
-def _secrets(uri: str) -> list[str]:
-    """The passwords of an address as it writes them and as they are meant, the longest first."""
-    found = re.search(r"//[^/\s:@]*:(\S*)@", uri)
-    written = [found[1]] if found else []
-    written += [option[2] for option in re.finditer(SECRET_OPTION, uri)]
-    # Of a password with an @ or a slash that should have been escaped, drivers take a part for the host.
-    written += [f"{part}@" for part in re.split("[@/]", found[1])[1:] if part] if found else []
-    secrets = {secret for one in written for secret in (one, unquote(one)) if secret}
-    return sorted(secrets, key=len, reverse=True)
+def points_of(figures: Mapping[str, float]) -> list[tuple[str, float, int]]:
+    """Figures as points of metrics that have no other step: key, value, step."""
+    return [(key(name), float(value), 0) for name, value in figures.items()]
 
 
 def flatten(settings: Mapping[str, object], prefix: str = "") -> dict[str, str]:
@@ -233,3 +201,22 @@ def _quantity(value: float) -> str:
         if abs(value) >= size:
             return f"{value / size:.2f} {unit}"
     raise AssertionError(value)
+
+
+def budget_text(params: Params) -> str:
+    """The budget in words."""
+    budget = params.strategies.budget
+    limits = [("{} MACs", budget.macs), ("{} parameters", budget.params), ("{} of the latency", budget.latency)]
+    if budget.latency is not None and budget.latency > 1:
+        limits[-1] = ("{} ms", budget.latency)
+    return ", ".join(words.format(_amount(value)) for words, value in limits if value is not None)
+
+
+def registered_name(params: Params) -> str:
+    """Name of the registered model that winners of this network and budget are versions of."""
+    budget = budget_text(params).replace("%", " percent")
+    return re.sub(r"[^A-Za-z0-9_.]+", "-", f"{params.model.name} {budget}").strip("-")
+
+
+def _amount(value: float) -> str:
+    return f"{100 * value:g}%" if value <= 1 else f"{value:,.6g}" if value < 1000 else f"{value:,.0f}"

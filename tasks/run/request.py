@@ -6,7 +6,7 @@ from pathlib import Path
 
 from eagleeye.errors import ConfigError
 from tasks.params import Params
-from tasks.record.texts import without_passwords
+from tasks.passwords import without_passwords
 from tasks.settings import preview
 
 # Settings that may name a function, which is imported and called.

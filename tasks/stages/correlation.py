@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 
 from eagleeye.report.study import PAGE
-from eagleeye.scoring.scores import COLUMNS
 from eagleeye.strategies import Strategy
 from eagleeye.study.correlation import Bootstrap, oriented, summarise
 from tasks.artifacts import (
@@ -25,16 +24,17 @@ from tasks.artifacts import (
     STUDIES,
     WEIGHTS,
     read_table,
-    rows_of,
     write_table,
 )
 from tasks.inputs.candidates import is_reference, strategies_of
 from tasks.inputs.evaluator import scoring_key
 from tasks.params import Correlation, Params
-from tasks.record.search import Recorder, record_search
+from tasks.record.beside import recording
+from tasks.record.progress import Progress
+from tasks.record.view import fit_of
 from tasks.run.context import Context
 from tasks.run.shared import Shared, share
-from tasks.run.study_summary import coefficient_table, headline, study_metrics, write_summary
+from tasks.run.study_summary import coefficient_table, headline, write_summary
 from tasks.state.content_key import content_key
 from tasks.state.result_cache import ResultCache
 from tasks.work.fitting import FILES, STAGE, Fit, fine_tune, score_fully, study_key
@@ -55,42 +55,20 @@ def run(params: Params, context: Context) -> None:
     shared = share(params, scoring_key(params), *FILES)
     cache, base = ResultCache(STUDIES / STAGE), study_key(params, shared.key)
     scored = _score_all(strategies, shared, cache, context)
-    with record_search(params, context) as recorder:
-        fits = _fine_tune_all(_fits(params, strategies, base), shared, cache, scored, recorder, context)
-    studied = _studied(table, scored, fits)
-    write_table(STUDIED, studied)
-    write_table(FITS, pd.DataFrame(fits))
-    write_table(FIT_HISTORY, pd.DataFrame([{**_who(fit), **row} for fit in fits for row in fit["history"]]))
-    distances = [{**_who(fit), **_distances(row)} for fit in fits for row in fit["statistics"]]
-    write_table(DISTANCES, pd.DataFrame(distances, columns=SCHEMAS[DISTANCES].names))
-    write_table(WEIGHTS, pd.DataFrame([{**_who(fit), **row} for fit in fits for row in fit["weights"]]))
-    write_table(COEFFICIENTS, _coefficients(studied, fits, params.correlation))
-    write_summary(params)
-    with record_search(params, context) as recorder:
-        record(params, recorder)
+    with recording("study@correlation", params, context) as progress:
+        fits = _fine_tune_all(_fits(params, strategies, base), shared, cache, scored, progress, context)
+        studied = _studied(table, scored, fits)
+        write_table(STUDIED, studied)
+        write_table(FITS, pd.DataFrame(fits))
+        write_table(FIT_HISTORY, pd.DataFrame([{**_who(fit), **row} for fit in fits for row in fit["history"]]))
+        distances = [{**_who(fit), **_distances(row)} for fit in fits for row in fit["statistics"]]
+        write_table(DISTANCES, pd.DataFrame(distances, columns=SCHEMAS[DISTANCES].names))
+        write_table(WEIGHTS, pd.DataFrame([{**_who(fit), **row} for fit in fits for row in fit["weights"]]))
+        write_table(COEFFICIENTS, _coefficients(studied, fits, params.correlation))
+        write_summary(params)
     context.table("correlation", *coefficient_table(params))
     context.say(f"correlation: {headline(params)}")
     context.say(f"next: {CORRELATION}/{PAGE} for the pictures, `dvc metrics show`")
-
-
-def record(params: Params, recorder: Recorder) -> None:
-    """Record what the stage's artefacts say."""
-    history, scores = read_table(FIT_HISTORY), read_table(STUDIED).set_index("id")
-    for fit in rows_of(read_table(FITS)):
-        curves = history[(history["id"] == fit["id"]) & (history["seed"] == fit["seed"])].drop(columns=["id", "seed"])
-        _record_fit(params, recorder, fit, curves, scores.loc[fit["id"]])
-    flat = {f"{measure}/{score}": value for measure, row in study_metrics().items() for score, value in row.items()}
-    recorder.log_report(flat, CORRELATION, STAGE)
-
-
-def _record_fit(
-    params: Params, recorder: Recorder, fit: Mapping[str, Any], curves: pd.DataFrame, scores: Mapping[Any, Any]
-) -> None:
-    settings = params.correlation.training.model_dump(mode="json") | {"seed": int(fit["seed"])}
-    # With the candidate's scores: MLflow draws them against the accuracy.
-    figures = {name: float(scores[name]) for name in COLUMNS}
-    figures |= {"final_accuracy": fit["test_accuracy"], "final_loss": fit["test_loss"]}
-    recorder.log_finetuned(fit["id"], settings, curves, figures, STAGE)
 
 
 def chosen(ranking: pd.DataFrame, count: int) -> pd.DataFrame:
@@ -140,7 +118,7 @@ def _fine_tune_all(
     shared: Shared,
     cache: ResultCache,
     scored: Mapping[str, Mapping[str, float]],
-    recorder: Recorder,
+    progress: Progress,
     context: Context,
 ) -> list[dict[str, Any]]:
     """What every fine-tuning found, each recorded when it is done."""
@@ -157,7 +135,7 @@ def _fine_tune_all(
 
     with context.progress("correlation: fine-tuning", len(fits), "fine-tunings", len(found)) as advance:
         for row in context.map(fine_tune, missing, shared, keep=keep):
-            _record_fit(shared.params, recorder, row, pd.DataFrame(row["history"]), scored[row["id"]])
+            progress.told(fit_of(shared.params, row, pd.DataFrame(row["history"]), scored[row["id"]]))
             advance()
     return [{**found[fit.key], "id": fit.strategy.id} for fit in fits]
 

@@ -1,9 +1,8 @@
 """evaluate: a score for every candidate, by adaptive BN on the calibration images (paper, section 3)."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
 
 import pandas as pd
 import torch
@@ -11,17 +10,14 @@ import torch
 from eagleeye.scoring.entry import Entry
 from eagleeye.scoring.race import Generations, Heat, Keep, Result, race
 from eagleeye.scoring.racing import Rung, Scores, in_order
-from eagleeye.scoring.scores import COLUMNS, VANILLA
+from eagleeye.scoring.scores import COLUMNS
 from eagleeye.strategies import Strategy, sampler
 from tasks.artifacts import (
-    CALIBRATION,
     CANDIDATES,
     SCOREBOOK,
     SCORES,
     STRATEGIES,
-    SUB_VALIDATION,
     read_table,
-    rows_of,
     write_table,
 )
 from tasks.inputs.candidates import is_reference, strategies_of, table_of
@@ -29,7 +25,8 @@ from tasks.inputs.evaluator import Evaluator, open_evaluator, scoring_key
 from tasks.inputs.preflight import check_best_score, check_network
 from tasks.inputs.space import generation_sizes, open_shell
 from tasks.params import Params
-from tasks.record.search import Recorder, record_search
+from tasks.record.beside import recording
+from tasks.record.progress import Progress
 from tasks.run.context import Context
 from tasks.run.shared import Shared, share
 from tasks.state.scorebook import Scorebook
@@ -47,26 +44,12 @@ def run(params: Params, context: Context) -> None:
     with _threads_restored(), Scorebook(SCOREBOOK) as book:
         evaluator.take_a_core()
         check_network(evaluator, context)
-        with record_search(params, context) as recorder:
-            _record_inputs(params, recorder)
-            work = _Work(share(params, key, *FILES), first, context, evaluator, recorder)
+        with recording("evaluate", params, context) as progress:
+            work = _Work(share(params, key, *FILES), first, context, evaluator, progress)
             results = _race(params, work, _OnRecord(book, key))
-    write_table(CANDIDATES, work.table([result.strategy for result in results]))
-    write_table(SCORES, pd.DataFrame([_row(result, params.rank.by) for result in results]))
+            write_table(CANDIDATES, work.table([result.strategy for result in results]))
+            write_table(SCORES, pd.DataFrame([_row(result, params.rank.by) for result in results]))
     check_best_score(evaluator, _winner(results, evaluator, params.rank.by).scores, context)
-
-
-def record(params: Params, recorder: Recorder) -> None:
-    """Record what the stage's artefacts say; while the stage runs, each candidate is recorded as it is scored."""
-    _record_inputs(params, recorder)
-    rows = rows_of(read_table(SCORES))
-    recorder.log_candidates(read_table(CANDIDATES), {row["id"]: (row["images"], _on_file(row)) for row in rows})
-
-
-def _record_inputs(params: Params, recorder: Recorder) -> None:
-    recorder.log_settings(params)
-    recorder.log_dataset("calibration", CALIBRATION, use="calibration")
-    recorder.log_dataset("sub-validation", SUB_VALIDATION, use="sub-validation")
 
 
 def _race(params: Params, work: "_Work", record: "_OnRecord") -> list[Result]:
@@ -101,7 +84,7 @@ class _Work:
         first: The strategies, as they are on disk.
         context: The runner's side.
         evaluator: What scores candidates here.
-        recorder: The search's record in MLflow.
+        progress: What MLflow is shown while the race runs.
         run: Candidates of this run by rung: generations run the first rung together with those before them.
     """
 
@@ -109,7 +92,7 @@ class _Work:
     first: pd.DataFrame
     context: Context
     evaluator: Evaluator
-    recorder: Recorder
+    progress: Progress
     run: set[tuple[Rung, str]] = field(default_factory=set)
 
     def __call__(self, heat: Heat, keep: Keep) -> None:
@@ -119,12 +102,12 @@ class _Work:
         self.run.update((rung, strategy.id) for strategy in heat.strategies)
         images = rung.sub_validation
         # Candidates that MLflow has not seen: scored in another search, or just before this one was killed.
-        self.recorder.log_candidates(table, {name: (images, scores) for name, scores in known.items()})
+        self.progress.scored(table, {name: (images, scores) for name, scores in known.items()})
         size, lanes = self.shared.params.evaluate.candidates_per_task, self.evaluator.engine.lanes
         title = f"evaluate {heat.title} ({rung.calibration} + {images} images)"
         with self.context.progress(title, total, "candidates", len(known)) as advance:
             for row in self.context.map(score, heat.entries, self.shared, keep=keep, batch=size, workers=lanes):
-                self.recorder.log_candidates(table, {row.id: (images, row.scores)})
+                self.progress.scored(table, {row.id: (images, row.scores)})
                 advance()
 
     def table(self, strategies: Iterable[Strategy]) -> pd.DataFrame:
@@ -177,13 +160,6 @@ def _threads_restored() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(threads)
-
-
-def _on_file(row: Mapping[str, Any]) -> Scores:
-    without = [name for name in COLUMNS if name.startswith(VANILLA)]
-    unscored = set(without) if all(pd.isna(row[name]) for name in without) else set()
-    # Image by image they are of no interest to the record.
-    return Scores({name: row[name] for name in COLUMNS if name not in unscored}, {})
 
 
 def _place(strategy: Strategy) -> str:

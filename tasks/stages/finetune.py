@@ -3,6 +3,7 @@
 import json
 import math
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,10 +37,10 @@ from tasks.inputs.images import open_images
 from tasks.inputs.network import load_network
 from tasks.inputs.space import example_input
 from tasks.params import Params
-from tasks.record.search import Recorder, budget_text, record_search, registered_name
+from tasks.record.beside import recording
 from tasks.run.context import Context
 from tasks.work.testing import score_on_test
-from tasks.work.training import Trainer, forget_all_but, open_trainer, training_key
+from tasks.work.training import Told, Trainer, forget_all_but, open_trainer, training_key
 
 
 @dataclass(frozen=True)
@@ -63,30 +64,17 @@ def run(params: Params, context: Context) -> None:
     forget_all_but("finetune", keys.values())
     evaluator, trainer = open_evaluator(params, scoring_key(params)), open_trainer(params, params.finetune, "finetune")
     # One group of processes for all trainings: under torchrun a second one could not find its members.
-    with process_group(trainer.device):
-        tuned = [tune(row, evaluator, trainer, keys[row["id"]], context) for row in chosen]
-    if current_share().rank > 0:  # under torchrun the first process writes
-        return
-    results = _test_all(params, tuned, trainer, context)
-    for entry, result in zip(tuned, results[1:], strict=True):
-        save_pruned(params, entry.network, result)
-    write_table(RESULTS, pd.DataFrame(results))
-    write_table(FINETUNE_HISTORY, pd.concat([_history(entry) for entry in tuned]))
-    with record_search(params, context) as recorder:
-        record(params, recorder)
-
-
-def record(params: Params, recorder: Recorder) -> None:
-    """Record what the stage's artefacts say."""
-    settings, history = params.finetune.model_dump(mode="json"), read_table(FINETUNE_HISTORY)
-    for row in rows_of(read_table(RESULTS)):
-        figures = {"final_accuracy": row["test_accuracy"], "final_loss": row["test_loss"]}
-        if row["role"] != "baseline":
-            curves = history[history["id"] == row["id"]].drop(columns="id")
-            recorder.log_finetuned(row["id"], settings, curves, figures)
-        if row["role"] == "pruned":
-            facts = {"candidate": row["id"], "budget": budget_text(params), "macs": row["macs"], **figures}
-            recorder.log_model(PRUNED, PRUNED.with_suffix(".onnx"), registered_name(params), facts)
+    with recording("finetune", params, context) as progress:
+        epochs = partial(progress.epochs, settings=params.finetune.model_dump(mode="json"))
+        with process_group(trainer.device):
+            tuned = [tune(row, evaluator, trainer, keys[row["id"]], context, epochs(row["id"])) for row in chosen]
+        if current_share().rank > 0:  # under torchrun the first process writes
+            return
+        results = _test_all(params, tuned, trainer, context)
+        for entry, result in zip(tuned, results[1:], strict=True):
+            save_pruned(params, entry.network, result)
+        write_table(RESULTS, pd.DataFrame(results))
+        write_table(FINETUNE_HISTORY, pd.concat([_history(entry) for entry in tuned]))
 
 
 def _chosen(ranking: pd.DataFrame, top_k: int) -> list[dict[str, Any]]:
@@ -100,7 +88,9 @@ def start_of(params: Params, row: dict[str, Any]) -> dict[str, Any]:
     return {"scoring": scoring_key(params), "widths": [int(width) for width in row["widths"]]}
 
 
-def tune(row: dict[str, Any], evaluator: Evaluator, trainer: Trainer, key: str, context: Context) -> Tuned:
+def tune(
+    row: dict[str, Any], evaluator: Evaluator, trainer: Trainer, key: str, context: Context, told: Told = lambda _: None
+) -> Tuned:
     """Prune, recalibrate and fine-tune a candidate.
 
     Args:
@@ -109,10 +99,11 @@ def tune(row: dict[str, Any], evaluator: Evaluator, trainer: Trainer, key: str, 
         trainer: What all trainings share.
         key: From `training_key`.
         context: Shows the progress.
+        told: Given the history so far after each epoch.
     """
     network = evaluator.prune(row["rates"])
     evaluator.adapt(network)
-    return Tuned(row, network, trainer.train(f"fine-tuning {row['id']}", network, key, context))
+    return Tuned(row, network, trainer.train(f"fine-tuning {row['id']}", network, key, context, told))
 
 
 def winner(params: Params, tuned: list[Tuned]) -> Tuned:

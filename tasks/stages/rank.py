@@ -9,7 +9,7 @@ from eagleeye.scoring.rank import judge, rank
 from eagleeye.scoring.scores import SCORERS, VANILLA
 from tasks.artifacts import CANDIDATES, RANKING, SCORES, read_table, rows_of, write_table
 from tasks.params import Params
-from tasks.record.search import Recorder, record_search
+from tasks.record.beside import tell
 from tasks.run.context import Context
 
 SHOWN = 5
@@ -24,17 +24,11 @@ def run(params: Params, context: Context) -> None:
     references = [row.assign(rank=None) for row in references]
     ranking = pd.concat([part.astype({"rank": "Int64"}) for part in (ranked, *references)])
     write_table(RANKING, ranking)
-    with record_search(params, context) as recorder:
-        record(params, recorder)
+    tell("rank", params, context)
     shown = pd.concat([ranked.head(SHOWN), *references])
     columns = ["rank", "id", params.rank.by, "95 %", "images", "beats next", "vanilla", "MACs"]
     context.table("ranking", columns, [_cells(row) for row in rows_of(shown)])
     context.say(_verdict(ranked))
-
-
-def record(_params: Params, recorder: Recorder) -> None:
-    """Record what the stage's artefacts say."""
-    recorder.log_ranking(RANKING)
 
 
 def _verdict(ranked: pd.DataFrame) -> str:

@@ -34,7 +34,8 @@ from tasks.inputs.images import choose_device
 from tasks.inputs.network import load_network
 from tasks.inputs.space import example_input, trace_network
 from tasks.params import Params
-from tasks.record.search import Recorder, budget_text, record_search
+from tasks.record.beside import tell
+from tasks.record.texts import budget_text
 from tasks.run.context import Context
 from tasks.run.summary import result_table, result_verdicts
 
@@ -50,8 +51,7 @@ def run(params: Params, context: Context) -> None:
     metrics = write_report(data, REPORT)
     write_text(METRICS, json.dumps(metrics, indent=2) + "\n")
     _write_plots(ranking, history)
-    with record_search(params, context) as recorder:
-        record(params, recorder)
+    tell("report", params, context)
     for warning in data.warnings:
         context.warn(warning)
     context.table("result", *result_table())
@@ -61,11 +61,6 @@ def run(params: Params, context: Context) -> None:
         f"next: {REPORT}/report.html for the pictures, {PRUNED} for the network (eagleeye.load), `dvc metrics show`, "
         "`dvc plots show`, `make ui` for every candidate in MLflow"
     )
-
-
-def record(_params: Params, recorder: Recorder) -> None:
-    """Record what the stage's artefacts say."""
-    recorder.log_report(json.loads(METRICS.read_text(encoding="utf-8")), REPORT)
 
 
 def _report_data(params: Params, ranking: pd.DataFrame, history: pd.DataFrame) -> ReportData:

@@ -79,6 +79,11 @@ class Scorebook:
         rows = self._run(query, (search_key, *astuple(rung))).fetchall()
         return {candidate_id: _scores(dict(zip(COLUMNS, columns, strict=True))) for candidate_id, *columns in rows}
 
+    def rungs(self, search_key: str) -> list[Rung]:
+        """The rungs of which a search has scores on record, in the order of their images."""
+        query = "SELECT DISTINCT calibration_images, images FROM outcomes WHERE search_key = ? ORDER BY 1, 2"
+        return [Rung(*row) for row in self._run(query, (search_key,)).fetchall()]
+
     def record(
         self, search_key: str, candidate_id: str, rung: Rung, scores: Scores, statistics: bytes | None = None
     ) -> None:

@@ -14,7 +14,8 @@ from tasks.artifacts import EXTRA, RANKING, read_table, rows_of, write_text
 from tasks.inputs.evaluator import open_evaluator, scoring_key
 from tasks.inputs.images import open_images
 from tasks.params import Params
-from tasks.record.search import record_search
+from tasks.record.beside import recording
+from tasks.record.view import search_key
 from tasks.run.context import Context
 from tasks.settings import check
 from tasks.stages.finetune import facts_of, measured, save_pruned, start_of, tune
@@ -43,18 +44,18 @@ def run(params: Params, context: Context, candidate: str, changes: Mapping[str, 
     row, settings = _row(candidate), _changed(params, changes)
     key = training_key(settings, settings.finetune, start_of(settings, row))
     evaluator, trainer = open_evaluator(params, scoring_key(params)), open_trainer(settings, settings.finetune, STAGE)
-    tuned = tune(row, evaluator, trainer, key, context)
-    _, test = open_images(params)
-    result = measured(settings, tuned.network, test, trainer, facts_of(tuned, STAGE, EXTRA / candidate))
-    save_pruned(settings, tuned.network, result)
-    result["rank"] = None if pd.isna(row["rank"]) else int(row["rank"])
-    history = tuned.training.history.drop(columns="images_per_second")
-    del result["test_hits"]
-    told = {**result, "finetune": settings.finetune.model_dump(mode="json"), "history": rows_of(history)}
-    write_text(EXTRA / candidate / "result.json", json.dumps(told, indent=2) + "\n")
-    with record_search(params, context) as recorder:
-        figures = {"final_accuracy": result["test_accuracy"], "final_loss": result["test_loss"]}
-        recorder.log_finetuned(candidate, settings.finetune.model_dump(mode="json"), history, figures, STAGE)
+    values = settings.finetune.model_dump(mode="json")
+    with recording(STAGE, params, context) as progress:
+        tuned = tune(row, evaluator, trainer, key, context, progress.epochs(candidate, values, STAGE))
+        _, test = open_images(params)
+        result = measured(settings, tuned.network, test, trainer, facts_of(tuned, STAGE, EXTRA / candidate))
+        save_pruned(settings, tuned.network, result)
+        result["rank"] = None if pd.isna(row["rank"]) else int(row["rank"])
+        history = tuned.training.history.drop(columns="images_per_second")
+        del result["test_hits"]
+        # With the search that it belongs to, so that it is recorded there whenever it may be.
+        told = {**result, "search": search_key(params), "finetune": values, "history": rows_of(history)}
+        write_text(EXTRA / candidate / "result.json", json.dumps(told, indent=2) + "\n")
     forget(STAGE, key)
     return told
 

@@ -1,10 +1,11 @@
 """A training run that continues where a killed one stopped: its state lies in a cache, by content."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import torch
 from torch import nn
 
@@ -21,6 +22,7 @@ from tasks.state.content_key import content_key
 from tasks.state.sources import own_sources, sources_of
 
 State = dict[str, Any]
+Told = Callable[[pd.DataFrame], None]
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,9 @@ class Trainer:
     folder: Path
     teacher: nn.Module | None
 
-    def train(self, title: str, network: nn.Module, key: str, context: Listener) -> TrainResult:
+    def train(
+        self, title: str, network: nn.Module, key: str, context: Listener, told: Told = lambda _: None
+    ) -> TrainResult:
         """Train one network in place, from its last saved epoch if there is one.
 
         Args:
@@ -51,6 +55,7 @@ class Trainer:
             network: The network; it ends with the weights of its best epoch, in evaluation mode.
             key: From `training_key`.
             context: Shows the progress.
+            told: Given the history so far, which is on disk, at the beginning and after each epoch.
 
         Returns:
             History, best epoch and its accuracy.
@@ -59,7 +64,13 @@ class Trainer:
         state = _read(path)
         steps = self.data.steps(recipe, current_share())
         done = state["epoch"] * steps if state else 0
+
+        def keep(state: State) -> None:
+            _write(path, state)
+            told(pd.DataFrame(state["history"]))
+
         if state:
+            told(pd.DataFrame(state["history"]))
             context.say(f"{title}: continues after epoch {state['epoch']} of {recipe.epochs}")
         with context.progress(title, steps * recipe.epochs, "steps", done) as advance:
             result = train(
@@ -70,7 +81,7 @@ class Trainer:
                 device=self.device,
                 teacher=self.teacher,
                 state=state,
-                on_epoch=lambda state: _write(path, state),
+                on_epoch=keep,
                 on_step=lambda *_: advance(),
             )
         context.say(f"{title}: {result.history['images_per_second'].median():,.0f} images per second")

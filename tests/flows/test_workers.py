@@ -16,7 +16,7 @@ from tasks.__main__ import STAGES
 from tasks.settings import override
 from tests.flows.project import checkout, environment, free_port
 from tests.postgres import Postgres
-from tests.tasks.mlflow_server import MlflowServer
+from tests.tasks.record.mlflow_server import MlflowServer
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 RUN = ("prefect", "deployment", "run", "eagleeye/search", "--watch")

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import tasks.record.store  # noqa: F401 - imported before the forks
-from tasks.artifacts import CANDIDATES, OUTBOX, RANKING, SCOREBOOK, SCORES
+from tasks.artifacts import CANDIDATES, RANKING, SCOREBOOK, SCORES
 from tasks.run.console import Terminal
 from tasks.settings import override, read_params
 from tasks.stages import evaluate, rank
@@ -86,8 +86,7 @@ def fresh(finished: Path, folder: Path) -> Path:
     """A copy in which nothing is scored yet, with an experiment of its own in MLflow."""
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(finished, folder)
-    shutil.rmtree(folder / OUTBOX.parent / "outbox", ignore_errors=True)
-    for base in (CANDIDATES, SCORES, RANKING, SCOREBOOK, OUTBOX):
+    for base in (CANDIDATES, SCORES, RANKING, SCOREBOOK):
         for path in folder.glob(f"{base}*"):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
     override(folder / "params.yaml", {"tracking.uri": f"sqlite:///{folder}/mlflow.db"})

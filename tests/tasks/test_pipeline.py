@@ -24,7 +24,7 @@ PIPELINE = {"stages": DEFINED["stages"] | dict.fromkeys(STUDIES, STUDY["do"])}
 FOUNDATIONS = ("errors.py", "files.py", "foreign.py", "references.py")
 TELLING = frozenset(path for room in ("run", "record") for path in (ROOT / "tasks" / room).glob("*.py"))
 AROUND = [
-    *("tasks/state", "tasks/artifacts.py", "tasks/params.py", "tasks/settings.py"),
+    *("tasks/state", "tasks/artifacts.py", "tasks/params.py", "tasks/passwords.py", "tasks/settings.py"),
     *(f"eagleeye/{name}" for name in FOUNDATIONS),
 ]
 # Where training images are drawn, and a network is trained, the rest of the library only checks and names.

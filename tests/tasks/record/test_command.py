@@ -3,15 +3,17 @@
 import shutil
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
-from tasks.record import command as record
+from tasks.artifacts import CANDIDATES, SCOREBOOK, SCORES, STRATEGIES
+from tasks.record import beside, command, keeper
 from tasks.settings import override, read_params
 from tests.tasks.conftest import Recorder, Search
-from tests.tasks.recorded import picture
+from tests.tasks.record.recorded import picture
 
-# Times are no part of the artefacts, and the order of scoring is not.
-OF_THE_RUN = ("seconds", "candidates/accuracy", "candidates/best_accuracy")
+# The order of scoring is no part of the artefacts.
+OF_THE_RUN = ("candidates/accuracy", "candidates/best_accuracy")
 
 
 def _comparable(uri: str) -> dict:
@@ -28,8 +30,8 @@ def up_to_date(search: Search, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The finished search; what DVC says of its stages."""
     stages = ["subset", "baseline", "strategies", "evaluate", "rank", "finetune", "report"]
     current = list(stages)
-    monkeypatch.setattr(record, "stage_names", lambda _: list(stages))
-    monkeypatch.setattr(record, "current_stages", lambda _: current)
+    monkeypatch.setattr(command, "stage_names", lambda _: list(stages))
+    monkeypatch.setattr(command, "current_stages", lambda _: current)
     return current
 
 
@@ -46,9 +48,9 @@ def _store(name: str) -> str:
 
 def test_restored_artefacts_are_recorded_as_the_run_was(search: Search, up_to_date: list[str]) -> None:
     uri, context = _elsewhere(), Recorder()
-    record.run(read_params(Path("params.yaml")), context)
+    command.run(read_params(Path("params.yaml")), context)
     assert context.warned == []
-    assert context.said == ["record: evaluate, rank, finetune, report recorded, 0 records wait"]
+    assert context.said == ["record: evaluate, rank, finetune, report recorded"]
     restored, ran = _comparable(uri), _comparable(f"sqlite:///{Path.cwd()}/mlflow.db")
     assert restored["runs"].keys() == ran["runs"].keys()
     for name, run in ran["runs"].items():
@@ -61,7 +63,7 @@ def test_nothing_new_is_nothing_written(search: Search, up_to_date: list[str], m
     sent: list[str] = []
     for name in ("log_artifact", "log_artifacts", "create_run", "create_logged_model", "create_model_version"):
         monkeypatch.setattr(f"mlflow.MlflowClient.{name}", lambda *_, name=name, **__: sent.append(name))
-    record.run(read_params(Path("params.yaml")), Recorder())
+    command.run(read_params(Path("params.yaml")), Recorder())
     assert picture(uri) == before
     assert sent == []
 
@@ -71,7 +73,7 @@ def test_stale_artefacts_are_not_recorded_under_settings_they_do_not_belong_to(
 ) -> None:
     uri, context = _elsewhere(), Recorder()
     del up_to_date[4:]
-    record.run(read_params(Path("params.yaml")), context)
+    command.run(read_params(Path("params.yaml")), context)
     assert "rank, finetune, report: not up to date" in context.warned[0]
     names = picture(uri)["runs"].keys()
     assert len(names) == 1 + 7  # the search and its candidates
@@ -81,19 +83,65 @@ def test_stale_artefacts_are_not_recorded_under_settings_they_do_not_belong_to(
 def test_one_restored_stage_is_told_alone(search: Search) -> None:
     uri = _elsewhere()
     for stage in ("subset", "rank"):
-        record.tell(stage, read_params(Path("params.yaml")), Recorder())
-    (name,) = picture(uri)["runs"]
-    assert picture(uri)["runs"][name]["tags"]["eagleeye.winner"]
+        beside.tell(stage, read_params(Path("params.yaml")), Recorder())
+    (parent,) = [run for run in picture(uri)["runs"].values() if run["parent"] is None]
+    assert parent["tags"]["eagleeye.winner"]
+    assert (parent["figures"].keys() & {"final_accuracy", "report/pruned_accuracy"}, parent["outputs"]) == (set(), 0)
 
 
-def test_what_waits_can_be_dropped(search: Search) -> None:
+def test_what_ran_while_mlflow_was_away_is_recorded_as_if_it_had_been_there(
+    search: Search, up_to_date: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("CONTACT", "GRACE"):
+        monkeypatch.setattr(keeper, name, 0.2)
     override(Path("params.yaml"), {"tracking.uri": "http://127.0.0.1:9"})
-    context = Recorder()
-    record.tell("rank", read_params(Path("params.yaml")), context)
-    assert "3 records wait" in context.warned[0]
-    shutil.copy("params.yaml", "kept.yaml")
-    record.drop(context)
-    assert context.said[-1].startswith("record: 3 waiting records dropped")
+    command.run(read_params(Path("params.yaml")), context := Recorder())
+    assert "Connection refused; nothing is lost" in context.warned[0]
+    assert context.said == ["record: 1 kept until MLflow answers"]
     uri = _elsewhere()
-    record.deliver_waiting(read_params(Path("params.yaml")), context)
-    assert not Path(uri.removeprefix("sqlite:///")).exists()
+    command.run(read_params(Path("params.yaml")), context := Recorder())
+    assert context.warned == []
+    assert _comparable(uri)["runs"] == _comparable(f"sqlite:///{Path.cwd()}/mlflow.db")["runs"]
+
+
+def test_a_search_that_ran_while_mlflow_was_away_is_shown_when_all_of_it_is_gone(
+    search: Search, up_to_date: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("CONTACT", "GRACE"):
+        monkeypatch.setattr(keeper, name, 0.2)
+    ran = _comparable(f"sqlite:///{Path.cwd()}/mlflow.db")
+    override(Path("params.yaml"), {"tracking.uri": "http://127.0.0.1:9"})
+    for stage in up_to_date:
+        beside.tell(stage, read_params(Path("params.yaml")), Recorder())
+    shutil.rmtree("artifacts")
+    shutil.rmtree("mlruns")
+    SCOREBOOK.unlink()
+    up_to_date.clear()
+    uri = _elsewhere()
+    for said in ("nothing recorded, and 4 that MLflow had missed", "nothing recorded"):
+        command.run(read_params(Path("params.yaml")), context := Recorder())
+        assert context.said == [f"record: {said}"]
+        assert _comparable(uri) == ran
+
+
+def test_the_candidates_of_a_killed_search_are_recorded_as_far_as_they_are_scored(
+    search: Search, up_to_date: list[str]
+) -> None:
+    uri, context = _elsewhere(), Recorder()
+    del up_to_date[3:]
+    for path in (CANDIDATES, SCORES):  # which DVC deletes before a stage runs
+        path.unlink()
+    command.run(read_params(Path("params.yaml")), context)
+    assert "evaluate, rank, finetune, report: not up to date" in context.warned[0]
+    assert context.said == ["record: what is scored so far recorded"]
+    ran = _comparable(f"sqlite:///{Path.cwd()}/mlflow.db")["runs"]
+    runs = _comparable(uri)["runs"]
+    (name,) = [name for name, run in runs.items() if run["parent"] is None]
+    assert runs.pop(name)["status"] == "KILLED"
+    figures = {run["tags"]["eagleeye.candidate"]: run["figures"] for run in runs.values()}
+    assert set(figures) == set(pd.read_parquet(STRATEGIES)["id"])
+    for run in ran.values():
+        if candidate := run["tags"].get("eagleeye.candidate"):
+            run["figures"].pop("final_accuracy", None)
+            run["figures"].pop("final_loss", None)
+            assert figures[candidate] == run["figures"]

@@ -18,11 +18,9 @@ from sqlalchemy.engine import Engine
 
 from eagleeye.errors import ArtifactError
 from tasks.record import own_store
-from tasks.record.courier import Unavailable
-from tasks.record.faults import told_apart
-from tasks.record.outbox import TrackingError
+from tasks.record.faults import TrackingError, Unavailable, told_apart
 from tasks.record.store import Store, prepare
-from tests.tasks.recorded import picture
+from tests.tasks.record.recorded import picture
 
 URI = "sqlite:///mlflow.db"
 ENDINGS = ("", "-shm", "-wal", ".lock")

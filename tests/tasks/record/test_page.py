@@ -13,7 +13,17 @@ import pandas as pd
 import pytest
 
 from eagleeye.scoring.scores import SCORERS
-from tests.tasks.recorded import BEST_SO_FAR, CANDIDATES, KEY, Store, assert_recorded_once, candidate, onnx_file, rows
+from tasks.record.shown import Report, Tuning, Winner
+from tests.tasks.record.recorded import (
+    BEST_SO_FAR,
+    CANDIDATES,
+    KEY,
+    Store,
+    assert_recorded_once,
+    candidate,
+    onnx_file,
+    upload,
+)
 
 ROOT = Path(__file__).parents[3]
 
@@ -33,10 +43,10 @@ def store(folder, request):
 
 
 def test_a_run_per_candidate_below_one_for_the_search(store):
-    with store.search() as run:
-        run.log_candidates(rows(CANDIDATES[:1]))
+    with store.search() as show:
+        show(candidates=CANDIDATES[:1])
         assert store.status("resnet") == "RUNNING"
-        run.log_candidates(rows(CANDIDATES[1:]))
+        show(candidates=CANDIDATES[1:])
     assert_recorded_once(store)
     assert store.status("resnet") == "FINISHED"
     ((start, end),) = store.rows("SELECT start_time, end_time FROM runs WHERE run_uuid = ?", store.run_id("s0000"))
@@ -45,16 +55,16 @@ def test_a_run_per_candidate_below_one_for_the_search(store):
 
 def test_the_same_again_changes_nothing(store):
     for batches in ([CANDIDATES[:2], CANDIDATES], [CANDIDATES], [[]]):
-        with store.search() as run:
+        with store.search() as show:
             for batch in batches:
-                run.log_candidates(rows(batch))
+                show(candidates=batch)
     assert_recorded_once(store)
 
 
 def test_another_search_is_another_parent_with_its_own_candidates(store):
     for key, name in ((KEY, "resnet"), ("0" * 64, "other")):
-        with store.search(key, name) as run:
-            run.log_candidates(rows(CANDIDATES[:1] if name == "resnet" else [candidate(0, 0.33)]))
+        with store.search(key, name) as show:
+            show(candidates=CANDIDATES[:1] if name == "resnet" else [candidate(0, 0.33)])
     assert set(store.runs()) == {"resnet", "s0000 · 0.4100", "other", "s0000 · 0.3300"}
 
 
@@ -81,20 +91,20 @@ def _die_before(call: int, monkeypatch) -> None:
         monkeypatch.setattr(mlflow.MlflowClient, name, dying(getattr(mlflow.MlflowClient, name)))
 
 
-@pytest.mark.parametrize("call", range(19))
+@pytest.mark.parametrize("call", range(20))
 def test_killed_between_any_two_writes_a_search_is_recorded_once(store, call, monkeypatch):
     with monkeypatch.context() as patch:
         _die_before(call, patch)
         try:
-            with store.search() as run:
-                run.log_candidates(rows(CANDIDATES[:2]))
-                run.log_candidates(rows(CANDIDATES[2:]))
+            with store.search() as show:
+                show(candidates=CANDIDATES[:2])
+                show(candidates=CANDIDATES[2:])
             survived = True
         except Killed:
             survived = False
-    assert survived == (call >= 18), "the calls of a whole search have changed: adapt the range"
-    with store.search() as run:
-        run.log_candidates(rows(CANDIDATES))
+    assert survived == (call >= 19), "the calls of a whole search have changed: adapt the range"
+    with store.search() as show:
+        show(candidates=CANDIDATES)
     assert_recorded_once(store)
     ((views,),) = store.rows(
         "SELECT count(*) FROM experiment_tags t JOIN experiments e USING (experiment_id)"
@@ -106,11 +116,11 @@ def test_killed_between_any_two_writes_a_search_is_recorded_once(store, call, mo
 
 WRITER = """
 import sys
-from tests.tasks.recorded import Store, candidate, rows
+from tests.tasks.record.recorded import Store, candidate
 from pathlib import Path
-with Store(Path(sys.argv[1]), sys.argv[2]).search() as run:
+with Store(Path(sys.argv[1]), sys.argv[2]).search() as show:
     for row in range(200):
-        run.log_candidates(rows([candidate(row, row / 1000)]))
+        show(candidates=[candidate(row, row / 1000)])
         print(row, flush=True)
 """
 
@@ -127,29 +137,29 @@ def test_sigkill_loses_and_repeats_nocandidate(store):
         writer.send_signal(signal.SIGKILL)
         writer.wait()
     assert store.status("resnet") == "RUNNING"
-    with store.search() as run:
-        run.log_candidates(rows(candidate(row, row / 1000) for row in range(40)))
+    with store.search() as show:
+        show(candidates=[candidate(row, row / 1000) for row in range(40)])
     names = {f"s{row:04d}" for row in range(max(40, len(store.runs()) - 1))}
     assert {name.split(" · ")[0] for name in store.runs()} - {"resnet at 50% MACs"} == names
     assert store.curve("resnet", "candidates/accuracy") == [row / 1000 for row in range(len(names))]
 
 
 def test_a_candidate_created_twice_by_a_repeated_request_is_one_again(store):
-    with store.search() as run:
-        run.log_candidates(rows(CANDIDATES[:2]))
+    with store.search() as show:
+        show(candidates=CANDIDATES[:2])
     client = mlflow.MlflowClient(store.uri)
     experiment = client.get_experiment_by_name(store.experiment).experiment_id
     tags = {"mlflow.parentRunId": store.run_id("resnet"), "eagleeye.candidate": "s0000"}
     client.create_run(experiment, start_time=1, tags=tags, run_name="twin")
-    with store.search() as run:
-        run.log_candidates(rows(CANDIDATES))
+    with store.search() as show:
+        show(candidates=CANDIDATES)
     assert_recorded_once(store)
 
 
 def test_many_groups_and_odd_names_are_recorded(store):
     rates = {f"block{row}?·conv": row / 1000 for row in range(250)}
-    with store.search() as run:
-        run.log_candidates(rows([candidate(0, 0.5, rates=rates)]))
+    with store.search() as show:
+        show(candidates=[candidate(0, 0.5, rates=rates)])
     params = store.params("s0000")
     assert len(params) == 251
     assert params["rate/block249?·conv".replace("?", "_").replace("·", "_")] == "0.2490"
@@ -157,8 +167,8 @@ def test_many_groups_and_odd_names_are_recorded(store):
 
 def test_unmeasured_and_undefined_figures(store):
     bare = candidate(0, 0.5, vanilla={}, seconds=None)
-    with store.search() as run:
-        run.log_candidates(rows([bare, candidate(1, 0.5, vanilla={"vanilla_loss": float("nan")})]))
+    with store.search() as show:
+        show(candidates=[bare, candidate(1, 0.5, vanilla={"vanilla_loss": float("nan")})])
     assert set(store.figures("s0000")) == {*SCORERS, "macs", "params", "macs_fraction", "params_fraction"}
     query = "SELECT is_nan FROM metrics WHERE key = 'vanilla_loss' AND run_uuid = ?"
     assert store.rows(query, store.run_id("s0001")) == [(1,)]
@@ -167,12 +177,11 @@ def test_unmeasured_and_undefined_figures(store):
 def test_a_search_that_ranks_by_loss_shows_losses_the_smallest_best(store, tmp_path):
     settings = {**SETTINGS, "rank": {"by": "loss"}}
     for part in (CANDIDATES[:2], CANDIDATES):  # killed after two, then all again
-        with store.search() as run:
-            run.log_settings(settings)
-            run.log_candidates(rows(part))
+        with store.search() as show:
+            show(settings=settings, candidates=part)
     _ranking(tmp_path / "ranking.parquet", winner="s0001")
-    with store.search() as run:  # another stage
-        run.log_ranking(tmp_path / "ranking.parquet")
+    with store.search() as show:  # another stage
+        show(ranking=upload(tmp_path / "ranking.parquet"))
     names = {name for name in store.runs() if name[0] in "se"}
     assert names == {"s0000 · 1.5900", "s0001 · 1.3800 · winner", "s0002 · 1.4500", "even · 1.3000"}
     np.testing.assert_allclose(store.curve("resnet", "candidates/loss"), [1.59, 1.38, 1.45])
@@ -184,8 +193,8 @@ SETTINGS = {"model": {"name": "cifar_resnet20"}, "data": {"source": "digits"}, "
 
 
 def test_all_settings_are_on_the_parent_and_a_later_change_is_told(store):
-    with store.search() as run:
-        run.log_settings(SETTINGS)
+    with store.search() as show:
+        show(settings=SETTINGS)
     recorded = {
         "model.name": "cifar_resnet20",
         "data.source": "digits",
@@ -194,23 +203,25 @@ def test_all_settings_are_on_the_parent_and_a_later_change_is_told(store):
     }
     assert store.params("resnet") == recorded
     assert "eagleeye.changed" not in store.tags("resnet")
-    with store.search() as run:
-        run.log_settings({**SETTINGS, "finetune": {"epochs": 3, "lr": 0.1}, "report": {"latency_repeats": 5}})
+    with store.search() as show:
+        show(settings={**SETTINGS, "finetune": {"epochs": 3, "lr": 0.1}, "report": {"latency_repeats": 5}})
     assert store.params("resnet") == {**recorded, "report.latency_repeats": "5"}
     assert json.loads(store.tags("resnet")["eagleeye.changed"]) == {"finetune.epochs": "3"}
     assert "`finetune.epochs` = 3" in store.tags("resnet")["mlflow.note.content"]
-    with store.search() as run:
-        run.log_settings(SETTINGS)
+    with store.search() as show:
+        show(settings=SETTINGS)
     assert json.loads(store.tags("resnet")["eagleeye.changed"]) == {}
 
 
 def test_tables_of_images_are_inputs_of_the_parent(store):
     for _ in range(2):
-        with store.search() as run:
+        with store.search() as show:
+            tables = []
             for name, size in (("calibration", 7), ("sub-validation", 5)):
                 columns = [{"name": "row", "type": "int64"}]
                 facts = {"name": name, "digest": f"{size}" * 8, "path": f"{name}.parquet", "columns": columns}
-                run.log_dataset({**facts, "rows": size, "context": f"for {name}"})
+                tables.append({**facts, "rows": size, "context": f"for {name}"})
+            show(datasets=tables)
     inputs = mlflow.MlflowClient(store.uri).get_run(store.run_id("resnet")).inputs.dataset_inputs
     found = {entry.dataset.name: entry for entry in inputs}
     assert len(inputs) == len(found) == 2
@@ -232,9 +243,8 @@ def _ranking(path: Path, *, winner: str) -> pd.DataFrame:
 def test_the_ranking_marks_its_winner_and_moves_the_mark(store, tmp_path):
     for winner in ("s0002", "s0001", "s0001"):
         table = _ranking(tmp_path / "ranking.parquet", winner=winner)
-        with store.search() as run:
-            run.log_candidates(rows(CANDIDATES))
-            run.log_ranking(tmp_path / "ranking.parquet")
+        with store.search() as show:
+            show(candidates=CANDIDATES, ranking=upload(tmp_path / "ranking.parquet"))
         marked = {"s0001": "s0001 · 0.6200 · winner", "s0002": "s0002 · 0.5500 · winner"}[winner]
         assert [name for name in store.runs() if "winner" in name] == [marked]
         assert store.tags("resnet")["eagleeye.winner"] == winner
@@ -253,13 +263,13 @@ def _history(last: float) -> dict[str, list[float]]:
 
 def test_fine_tunings_are_runs_with_curves_and_their_accuracy_reaches_candidate_and_parent(store, tmp_path):
     _ranking(tmp_path / "ranking.parquet", winner="s0001")
-    with store.search() as run:
-        run.log_candidates(rows(CANDIDATES))
-        run.log_ranking(tmp_path / "ranking.parquet")
+    with store.search() as show:
+        show(candidates=CANDIDATES, ranking=upload(tmp_path / "ranking.parquet"))
     for _ in range(2):
-        with store.search() as run:
-            run.log_finetuned("s0001", {"epochs": 2}, _history(0.9), {"final_accuracy": 0.91, "final_loss": 0.3})
-            run.log_finetuned("even", {"epochs": 2}, _history(0.8), {"final_accuracy": 0.81, "final_loss": 0.6})
+        with store.search() as show:
+            winner = Tuning("s0001", {"epochs": 2}, _history(0.9), {"final_accuracy": 0.91, "final_loss": 0.3})
+            even = Tuning("even", {"epochs": 2}, _history(0.8), {"final_accuracy": 0.81, "final_loss": 0.6})
+            show(tunings=[winner, even])
     name = "fine-tune s0001 · 0.9100"
     assert store.params(name) == {"candidate": "s0001", "finetune.epochs": "2"}
     assert store.curve(name, "train_loss") == [1.0, 0.5]
@@ -277,12 +287,11 @@ def test_the_fine_tunings_of_a_study_are_its_own(store, tmp_path):
     (tmp_path / "page").mkdir()
     (tmp_path / "page" / "study.html").write_text("page")
     for _ in range(2):
-        with store.search() as run:
-            run.log_candidates(rows(CANDIDATES))
-            run.log_ranking(tmp_path / "ranking.parquet")
-            for seed in (0, 1):
-                run.log_finetuned("s0001", {"seed": seed}, _history(0.9 + seed), figures, "noise")
-            run.log_report({"spearman/accuracy": 0.5}, tmp_path / "page", "noise")
+        with store.search() as show:
+            show(candidates=CANDIDATES, ranking=upload(tmp_path / "ranking.parquet"))
+            tunings = [Tuning("s0001", {"seed": seed}, _history(0.9 + seed), figures, "noise") for seed in (0, 1)]
+            report = Report("noise", {"spearman/accuracy": 0.5}, upload(tmp_path / "page"))
+            show(tunings=tunings, reports=[report])
     assert sorted(name for name in store.runs() if name.startswith("noise")) == [
         "noise s0001, seed 0 · 0.9100",
         "noise s0001, seed 1 · 0.9100",
@@ -299,11 +308,11 @@ def test_the_fine_tunings_of_a_study_are_its_own(store, tmp_path):
 
 
 def test_other_settings_are_another_fine_tuning_and_another_outcome_replaces_it(store):
-    with store.search() as run:
-        run.log_candidates(rows(CANDIDATES[:2]))
+    with store.search() as show:
+        show(candidates=CANDIDATES[:2])
     for epochs, accuracy in ((2, 0.91), (3, 0.92), (2, 0.93)):
-        with store.search() as run:
-            run.log_finetuned("s0001", {"epochs": epochs}, _history(accuracy), {"final_accuracy": accuracy})
+        with store.search() as show:
+            show(tunings=[Tuning("s0001", {"epochs": epochs}, _history(accuracy), {"final_accuracy": accuracy})])
     assert sorted(name for name in store.runs() if name.startswith("fine")) == [
         "fine-tune s0001 · 0.9200",
         "fine-tune s0001 · 0.9300",
@@ -318,8 +327,9 @@ def test_the_winner_is_a_model_that_mlflow_serves(store, tmp_path):
     client = mlflow.MlflowClient(store.uri)
     for factor in (2.0, 2.0, 3.0):
         onnx_file(network, factor)
-        with store.search() as run:
-            run.log_model(checkpoint, network, "winners", {"macs": "20", "final_accuracy": str(factor / 4)})
+        with store.search() as show:
+            tags = {"macs": "20", "final_accuracy": str(factor / 4)}
+            show(winner=Winner(upload(checkpoint), network, "winners", tags))
         run_id = store.run_id("resnet")
         experiment = client.get_run(run_id).info.experiment_id
         model, *_ = client.search_logged_models([experiment], f"source_run_id = '{run_id}'")
@@ -340,8 +350,9 @@ def test_a_winner_is_one_registered_version_and_the_last_one_the_champion(store,
     images = np.ones((1, 3, 2, 2), np.float32)
     for factor, version in ((2.0, 1), (2.0, 1), (3.0, 2), (2.0, 1)):
         onnx_file(network, factor)
-        with store.search() as run:
-            run.log_model(checkpoint, network, "resnet-50-percent", {"final_accuracy": "0.9", "macs": f"{factor}"})
+        with store.search() as show:
+            tags = {"final_accuracy": "0.9", "macs": f"{factor}"}
+            show(winner=Winner(upload(checkpoint), network, "resnet-50-percent", tags))
         champion = client.get_model_version_by_alias("resnet-50-percent", "champion")
         assert int(champion.version) == version
         assert champion.run_id == store.run_id("resnet")
@@ -359,9 +370,9 @@ def test_the_report_fills_the_description(store, tmp_path):
     (tmp_path / "report" / "report.html").write_text("<h1>")
     (tmp_path / "report" / "figures" / "scores.png").write_bytes(b"picture")
     for pruned in (0.88, 0.89, 0.89):
-        with store.search() as run:
-            run.log_settings(SETTINGS)
-            run.log_report({"baseline_accuracy": 0.9, "pruned_accuracy": pruned}, tmp_path / "report")
+        with store.search() as show:
+            figures = {"baseline_accuracy": 0.9, "pruned_accuracy": pruned}
+            show(settings=SETTINGS, reports=[Report("report", figures, upload(tmp_path / "report"))])
     assert (store.artifacts("resnet") / "report" / "figures" / "scores.png").read_bytes() == b"picture"
     note = store.tags("resnet")["mlflow.note.content"]
     assert note.startswith("**cifar_resnet20** on digits, test accuracy 90.00% → 89.00%.")
@@ -370,12 +381,12 @@ def test_the_report_fills_the_description(store, tmp_path):
 
 
 def test_an_sqlite_store_can_be_read_while_a_search_writes(store):
-    with store.search() as run:
+    with store.search() as show:
         reader = sqlite3.connect(store.folder / "mlflow.db", isolation_level=None)
         reader.execute("BEGIN")
         reader.execute("SELECT count(*) FROM runs").fetchone()
         started = time.monotonic()
-        run.log_candidates(rows(CANDIDATES[:1]))
+        show(candidates=CANDIDATES[:1])
         assert time.monotonic() - started < 10  # of MLflow's twenty seconds of patience
         reader.close()
 
@@ -383,7 +394,7 @@ def test_an_sqlite_store_can_be_read_while_a_search_writes(store):
 @pytest.mark.slow
 def test_a_thousand_candidates_with_sixty_params_take_less_than_thirty_seconds(store):
     rates = {f"layer{row}": 0.5 for row in range(60)}
-    with store.search() as run:
+    with store.search() as show:
         started = time.process_time()  # the machine may be busy with other work
-        run.log_candidates(rows(candidate(row, row / 1000, rates=rates) for row in range(250)))
+        show(candidates=[candidate(row, row / 1000, rates=rates) for row in range(250)])
         assert 4 * (time.process_time() - started) < 30

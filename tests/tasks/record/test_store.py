@@ -16,9 +16,7 @@ from mlflow.telemetry.client import get_telemetry_client
 from sqlalchemy.exc import OperationalError
 
 from tasks.record import store as tracking
-from tasks.record.courier import Unavailable
-from tasks.record.faults import told_apart
-from tasks.record.outbox import TrackingError
+from tasks.record.faults import TrackingError, Unavailable, told_apart
 from tasks.record.store import Store
 
 ROOT = Path(__file__).parents[3]
@@ -68,7 +66,7 @@ def test_a_server_that_is_busy_passes(answering, status, monkeypatch):
 @pytest.mark.parametrize("status", [400, 401, 403, 404])
 def test_a_server_that_refuses_does_not(answering, status, monkeypatch):
     monkeypatch.setattr(_Answer, "status", status)
-    with pytest.raises(TrackingError, match=rf"^MLflow at http://127\.0\.0\.1:\d+: .*{status}.*--drop`$") as caught:
+    with pytest.raises(TrackingError, match=rf"^MLflow at http://127\.0\.0\.1:\d+: .*{status}.*run again$") as caught:
         _open(answering)
     assert "cret" not in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -144,7 +142,7 @@ SPACE, BACKUP, PLACE = "free some space", "restore it from a backup, or move it 
 @pytest.mark.parametrize("wrapped", [True, False])
 def test_the_way_out_fits_what_the_disk_says(error, way_out, wrapped):
     with (
-        pytest.raises(TrackingError, match=r"scores and records are kept: ") as caught,
+        pytest.raises(TrackingError, match=r"scores and finished work are kept: ") as caught,
         told_apart("sqlite:///mlflow.db"),
     ):
         if wrapped and isinstance(error, sqlite3.Error):

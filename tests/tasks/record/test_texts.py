@@ -2,6 +2,7 @@ import base64
 import json
 import math
 import zlib
+from pathlib import Path
 
 import pytest
 from hypothesis import example, given
@@ -9,16 +10,20 @@ from hypothesis import strategies as st
 from mlflow.utils.validation import _validate_metric_name, _validate_param_name
 
 from eagleeye.scoring.scores import SCORERS
+from tasks.passwords import without_password, without_passwords
 from tasks.record.texts import (
     Candidate,
+    budget_text,
     candidates_view,
     describe,
     flatten,
     key,
+    registered_name,
     run_name,
-    without_password,
-    without_passwords,
 )
+from tasks.settings import check, read_params
+
+ROOT = Path(__file__).parents[3]
 
 
 @given(st.text(min_size=1))
@@ -191,3 +196,31 @@ def test_passwords_show_in_no_form(uri, password):
 def test_passwords_are_taken_out_of_nested_settings():
     settings = {"options": {"uri": "s3://me:secret@host/x", "sizes": [1, "http://me:secret@host"]}, "seed": 0}
     assert without_passwords(settings) == {"options": {"uri": "s3://host/x", "sizes": [1, "http://host"]}, "seed": 0}
+
+
+def _with_budget(name: str = "cifar_resnet20", **budget: float | None):
+    values = read_params(ROOT / "params.yaml").model_dump(mode="json")
+    values["model"]["name"] = name
+    values["strategies"]["budget"] = {"macs": None, "params": None, "latency": None, "tolerance": 0.005, **budget}
+    return check(values, "params.yaml")
+
+
+@pytest.mark.parametrize(
+    ("budget", "words", "name"),
+    [
+        ({"macs": 0.5}, "50% MACs", "cifar_resnet20-50-percent-MACs"),
+        ({"macs": 0.125, "params": 0.3}, "12.5% MACs, 30% parameters", None),
+        ({"macs": 20_400_000}, "20,400,000 MACs", "cifar_resnet20-20-400-000-MACs"),
+        ({"latency": 30}, "30 ms", "cifar_resnet20-30-ms"),
+        ({"latency": 2.5}, "2.5 ms", None),
+        ({"latency": 0.7}, "70% of the latency", "cifar_resnet20-70-percent-of-the-latency"),
+    ],
+)
+def test_a_budget_says_its_unit(budget, words, name):
+    assert budget_text(_with_budget(**budget)) == words
+    assert name is None or registered_name(_with_budget(**budget)) == name
+
+
+def test_a_factory_of_a_users_own_is_a_name_that_the_registry_takes():
+    name = registered_name(_with_budget("my.networks:wide/net", macs=0.5))
+    assert name == "my.networks-wide-net-50-percent-MACs"

@@ -1,9 +1,9 @@
 """A store of MLflow read with nothing but SQL, and candidates to record in it."""
 
+import hashlib
 import sqlite3
-from collections.abc import Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from mlflow import MlflowClient
 
-from tasks.record.page import SearchRun
+from tasks.record.page import Page
+from tasks.record.shown import Upload, View
 from tasks.record.store import Store as MlflowStore
 from tasks.record.texts import Candidate
 
@@ -52,10 +53,10 @@ class Store:
 
     @contextmanager
     def search(self, key: str = KEY, name: str = "resnet at 50% MACs"):
-        """The record of a search, written to directly, without the outbox."""
-        run = SearchRun(MlflowStore(self.uri, self.experiment), key, name)
-        yield run
-        run.end("FINISHED")
+        """The page of a search; what it is to show is given by the parts of a view."""
+        page = Page(MlflowStore(self.uri, self.experiment), key, name)
+        yield lambda **parts: page.show(View(key, name, **{"settings": {}, "datasets": (), **parts}))
+        page.end("FINISHED")
 
     def rows(self, query: str, *values):
         with sqlite3.connect(self.folder / "mlflow.db") as connection:
@@ -103,9 +104,10 @@ class Store:
         return Path(uri.removeprefix("file://"))
 
 
-def rows(candidates: Sequence[Candidate]) -> list[dict[str, Any]]:
-    """Candidates as they travel through the outbox."""
-    return [asdict(one) for one in candidates]
+def upload(path: Path) -> Upload:
+    """A file or folder, to be uploaded anew where it holds something else."""
+    files = sorted(file for file in (path.rglob("*") if path.is_dir() else [path]) if file.is_file())
+    return Upload(path, hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest())
 
 
 def assert_recorded_once(store: Store) -> None:
