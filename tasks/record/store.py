@@ -45,6 +45,7 @@ from tasks.record.own_store import FILES, FOLDER, file_of, follow, is_own, make_
 from tasks.record.texts import key, readable
 
 PARAMS_PER_BATCH, METRICS_PER_BATCH = 100, 1000  # MLflow's limits
+MAKING = 60_000_000  # bytes that are sent in the time that making a store takes on a busy machine
 DATABASES = ("sqlite", "postgresql", "mysql", "mssql")  # that MLflow can be, by the first word of the URI
 ONNX = "onnx_sha256"  # tag of a model: the content of its file
 PARENT = "mlflow.parentRunId"  # tag of a nested run
@@ -70,8 +71,9 @@ class Store:
             TrackingError: The experiment was deleted.
         """
         path, self._beat = file_of(uri), beat
+        self._beat(0 if path is None or path.exists() else MAKING)
         prepare(uri)
-        self._beat(0)  # making a store takes its time
+        self._beat(0)
         # With its whole path: MLflow keeps a store in memory by the URI, which may be relative to another folder.
         self._client = mlflow.MlflowClient(tracking_uri=uri if path is None else f"sqlite:///{path}")
         own = path is not None and is_own(path)
