@@ -66,18 +66,21 @@ def _export(model: nn.Module, example: Call, unfinished: Path) -> None:
     single = len(example.values) == 1 and isinstance(example.values[0], Tensor)
     named = dict(zip(names_of(model, example), example.values, strict=True))
     with torch.no_grad():
-        torch.onnx.export(
+        program = torch.onnx.export(
             _Flat(model),
             # What comes last and is a dict would be taken for keyword arguments.
             (*example.args, dict(example.kwargs)),
-            unfinished,
             dynamo=True,
             verbose=False,
-            external_data=False,
             input_names=["images"] if single else places(named),
             output_names=["logits"] if isinstance(outputs, Tensor) else places({"output": outputs}),
             dynamic_shapes={"args": args} | ({"kwargs": kwargs} if kwargs else {}),
         )
+    assert program is not None  # by dynamo=True
+    # Where each operation was written: paths of this machine, which are nobody else's business.
+    for node in program.model.graph.all_nodes():
+        node.metadata_props.clear()
+    program.save(unfinished, external_data=False)
 
 
 class _Flat(nn.Module):

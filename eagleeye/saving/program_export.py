@@ -47,6 +47,9 @@ def _export(model: nn.Module, example: Call, unfinished: Path) -> None:
     shapes = {**dict(zip(names, args, strict=False)), **kwargs}
     with torch.no_grad():
         program = torch.export.export(model, example.args, example.kwargs, dynamic_shapes=shapes)
+    # Where each operation was written: paths of this machine, which are nobody else's business.
+    for node in program.graph.nodes:
+        node.meta.pop("stack_trace", None)
     # An open file, as torch.export would put a path's name into the content.
     with unfinished.open("wb") as file:
         torch.export.save(program, file)

@@ -2,6 +2,7 @@ import builtins
 import copy
 import logging
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +14,8 @@ from eagleeye.saving import onnx_export
 from eagleeye.saving.onnx_export import export_onnx
 
 onnxruntime = pytest.importorskip("onnxruntime")
+# Of the project, and of the packages it runs with.
+PLACES = (str(Path(onnx_export.__file__).parents[2]), str(Path(torch.__file__).parents[1]), "stack_trace")
 EXAMPLE = torch.randn(1, 3, 8, 8, generator=torch.Generator().manual_seed(1))
 
 
@@ -50,6 +53,10 @@ def test_the_file_gives_the_networks_outputs_for_any_number_of_images(net, expor
         (found,) = session.run(["logits"], {"images": batch.numpy()})
         np.testing.assert_allclose(found, twin(batch).detach().numpy(), rtol=1e-4, atol=1e-5)
     assert 0 <= difference < 1e-5
+
+
+def test_the_file_does_not_tell_where_it_was_made(exported):
+    assert not any(place.encode() in exported[0].read_bytes() for place in PLACES)
 
 
 def test_the_network_is_left_in_training_with_its_statistics(net, exported):

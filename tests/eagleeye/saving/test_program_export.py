@@ -2,6 +2,7 @@
 
 import copy
 import zipfile
+from pathlib import Path
 
 import pytest
 import torch
@@ -37,6 +38,11 @@ def test_the_file_gives_the_networks_outputs_for_any_number_of_images(thin, tmp_
     assert thin.training
     assert all(torch.equal(tensor, before[name]) for name, tensor in thin.state_dict().items())
     assert [entry.name for entry in tmp_path.iterdir()] == ["net.pt2"]
+    # Nor does it tell where it was made: the project's folder, and that of the packages.
+    places = [str(Path(folder).parents[1]).encode() for folder in (program_export.__file__, torch.__file__)]
+    with zipfile.ZipFile(path) as archive:
+        texts = [archive.read(name) for name in archive.namelist()]
+    assert not any(place in text for place in places for text in texts)
 
 
 def test_the_name_of_the_unfinished_file_is_not_in_the_finished_one(thin, tmp_path):
