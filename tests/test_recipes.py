@@ -12,7 +12,7 @@ import eagleeye
 from eagleeye.data import decode
 from eagleeye.models import build
 from tasks.__main__ import STAGES
-from tasks.artifacts import PRUNED, RANKING, RESULTS, read_table
+from tasks.artifacts import PRUNED, RANKING, RESULTS, STRATEGIES, read_table
 from tasks.inputs.images import open_images, preprocess
 from tasks.params import Params
 from tasks.settings import override, read_params
@@ -35,10 +35,10 @@ IMAGENET = {
     "model.options": {"num_classes": 1000},
     "subset.calibration": 32,
     "subset.sub_validation": 40,
-    "evaluate.iterations": 2,
     "evaluate.vanilla": False,
 }
 PUBLISHED = sorted(path.stem for path in ROOT.glob("recipes/imagenet-*.yaml") if "refitted" not in path.stem)
+RUN = ["imagenet-resnet50-2g", "imagenet-mobilenetv1-50-refitted"]
 OURS = {
     "strategies": {"allocated": True},
     "importance": {"criterion": "obs", "refit": True},
@@ -119,14 +119,35 @@ def run_and_check(params: Params, classes: int, side: int) -> None:
     assert results["test_accuracy"].between(0, 1).all()
 
 
+def with_checkpoint(recipe: str, shared_data: Path, project: Path) -> Params:
+    few_folders(shared_data / "imagenette-mini", project / "images")
+    batches = {"evaluate.iterations": 2} if recipe in PUBLISHED else {}
+    params = settings_of(recipe, IMAGENET | batches)
+    save_trained(params, Path(params.model.checkpoint))
+    return params
+
+
+# One network by the published way, and one by ours.
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("recipe", PUBLISHED)
+@pytest.mark.parametrize("recipe", RUN)
 def test_an_imagenet_recipe_runs_end_to_end(recipe: str, shared_data: Path, project: Path) -> None:
-    few_folders(shared_data / "imagenette-mini", project / "images")
-    params = settings_of(recipe, IMAGENET)
-    save_trained(params, Path(params.model.checkpoint))
-    run_and_check(params, classes=1000, side=224)
+    run_and_check(with_checkpoint(recipe, shared_data, project), classes=1000, side=224)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("recipe", sorted({*PUBLISHED} - {*RUN}))
+def test_an_imagenet_recipe_draws_candidates_that_meet_its_budget(
+    recipe: str, shared_data: Path, project: Path
+) -> None:
+    params = with_checkpoint(recipe, shared_data, project)
+    for stage in ("subset", "baseline", "strategies"):
+        run_stage(stage, params)
+    full = eagleeye.cost(build(params.model.name, num_classes=1000), torch.zeros(1, 3, 224, 224)).macs
+    share = params.strategies.budget.macs
+    drawn = read_table(STRATEGIES).query("origin != 'even'")
+    assert len(drawn) == 3
+    assert ((drawn["macs"] - (share if share > 1 else share * full)).abs() <= 0.005 * full).all()
 
 
 @pytest.mark.parametrize("recipe", ["imagenet-resnet50-2g", "imagenet-mobilenetv1-50"])
