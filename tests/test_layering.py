@@ -46,7 +46,7 @@ def test_prefect_is_known_to_flows_alone() -> None:
 def test_the_library_imports_without_orchestration() -> None:
     blocked = "".join(f"sys.modules[{name!r}] = None\n" for name in sorted(ORCHESTRATION))
     code = f"import sys\n{blocked}import eagleeye\nimport eagleeye.data, eagleeye.models, eagleeye.train\n"
-    code += "import eagleeye.report, eagleeye.latency.measure\nimport eagleeye.saving.onnx_export\n"
+    code += "import eagleeye.report, eagleeye.latency.measure\nimport eagleeye.onnx_export\n"
     code += "print(eagleeye.prune.__name__)"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False, timeout=120

@@ -12,9 +12,9 @@ from torch import nn
 
 from eagleeye.cost import cost
 from eagleeye.data import ImageSet, read_subset
+from eagleeye.onnx_export import export_onnx
+from eagleeye.program_export import export_program
 from eagleeye.saving.artifact import save
-from eagleeye.saving.onnx_export import export_onnx
-from eagleeye.saving.program_export import export_program
 from eagleeye.scoring.confidence import Hits
 from eagleeye.scoring.evaluate import evaluate
 from eagleeye.train import TrainResult, current_share

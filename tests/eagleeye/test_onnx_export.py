@@ -9,13 +9,13 @@ import pytest
 import torch
 from torch import nn
 
+from eagleeye import onnx_export
 from eagleeye.errors import ArtifactError, ConfigError
-from eagleeye.saving import onnx_export
-from eagleeye.saving.onnx_export import export_onnx
+from eagleeye.onnx_export import export_onnx
 
 onnxruntime = pytest.importorskip("onnxruntime")
 # Of the project, and of the packages it runs with.
-PLACES = (str(Path(onnx_export.__file__).parents[2]), str(Path(torch.__file__).parents[1]), "stack_trace")
+PLACES = (str(Path(onnx_export.__file__).parents[1]), str(Path(torch.__file__).parents[1]), "stack_trace")
 EXAMPLE = torch.randn(1, 3, 8, 8, generator=torch.Generator().manual_seed(1))
 
 

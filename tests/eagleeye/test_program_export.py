@@ -9,10 +9,10 @@ import torch
 from torch import nn
 
 import eagleeye
+from eagleeye import program_export
 from eagleeye.errors import ArtifactError
 from eagleeye.models import build
-from eagleeye.saving import program_export
-from eagleeye.saving.program_export import export_program
+from eagleeye.program_export import export_program
 from tests.eagleeye import networks
 
 EXAMPLE = torch.randn(1, 3, 12, 12, generator=torch.Generator().manual_seed(1))
