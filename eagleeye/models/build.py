@@ -1,5 +1,6 @@
 """Networks by name."""
 
+import inspect
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -27,7 +28,7 @@ def build(name: str, *, num_classes: int, **options: Any) -> nn.Module:
 
     Args:
         name: One of `names()`, or `package.module:factory` for your own, called as
-            `factory(num_classes=num_classes, **options)`.
+            `factory(num_classes=num_classes, **options)`, without `num_classes` if it takes none.
         num_classes: Outputs of the network.
         **options: Handed on to the network.
 
@@ -41,6 +42,8 @@ def build(name: str, *, num_classes: int, **options: Any) -> nn.Module:
         raise ModelError(f"num_classes must be a whole number from 1; got {num_classes!r}")
     if ":" in name:
         factory = resolve(name, ModelError)
+        if not takes_classes(factory):
+            return _made(name, factory, options)
     elif name in _OWN:
         factory = _OWN[name]
     elif name in _from_torchvision():
@@ -49,8 +52,29 @@ def build(name: str, *, num_classes: int, **options: Any) -> nn.Module:
     else:
         close = close_names(name, names(), list(_OWN))
         raise ModelError(f"unknown model {name!r}; {close}; or name your own as package.module:factory")
+    return _made(name, factory, {"num_classes": num_classes, **options})
+
+
+def takes_classes(factory: Callable[..., Any]) -> bool:
+    """Whether a factory has the argument `num_classes`, or one that takes all there are.
+
+    Args:
+        factory: A function or class.
+    """
     try:
-        model = factory(num_classes=num_classes, **options)
+        parameters = inspect.signature(factory).parameters.values()
+    except (TypeError, ValueError):  # some that are not written in Python do not say
+        return True
+    return any(entry.kind is entry.VAR_KEYWORD or _is_classes(entry) for entry in parameters)
+
+
+def _is_classes(entry: inspect.Parameter) -> bool:
+    return entry.name == "num_classes" and entry.kind is not entry.POSITIONAL_ONLY
+
+
+def _made(name: str, factory: Callable[..., Any], options: dict[str, Any]) -> nn.Module:
+    try:
+        model = factory(**options)
     except EagleEyeError:
         raise
     except Exception as cause:

@@ -8,6 +8,8 @@ from eagleeye.forward.inputs import precision_of
 from eagleeye.forward.modes import evaluating
 from eagleeye.forward.running import run
 from eagleeye.models import build, load_checkpoint
+from eagleeye.models.build import takes_classes
+from eagleeye.references import resolve
 from eagleeye.scoring.evaluate import check_outputs
 from tasks.artifacts import BASELINE, SUB_VALIDATION, require
 from tasks.inputs.images import open_subset
@@ -18,8 +20,10 @@ from tasks.params import Params
 def build_network(params: Params) -> nn.Module:
     """The network with fresh weights, one output per class of the data unless model.options has num_classes.
 
+    A factory of one's own need not take num_classes; how many outputs its network has is seen by `check_images`.
+
     Raises:
-        ConfigError: num_classes is below the number of classes.
+        ConfigError: num_classes is below the number of classes, or the factory takes none.
         ModelError: It cannot be built, or is not float32.
     """
     classes = len(open_subset(SUB_VALIDATION).classes)
@@ -30,11 +34,16 @@ def build_network(params: Params) -> nn.Module:
             f"model.options.num_classes is {options['num_classes']}, but the data have {classes} classes: give at "
             "least as many, or leave it out"
         )
-    network = build(params.model.name, **options)
+    name = params.model.name
+    if "num_classes" in params.model.options and ":" in name and not takes_classes(resolve(name, ModelError)):
+        raise ConfigError(
+            f"model.options.num_classes is {options['num_classes']}, but {name} takes no num_classes: leave it out"
+        )
+    network = build(name, **options)
     precision = precision_of(network)
     if precision != torch.float32:
         raise ModelError(
-            f"model {params.model.name}: its weights are {str(precision).removeprefix('torch.')}; the stages train and"
+            f"model {name}: its weights are {str(precision).removeprefix('torch.')}; the stages train and"
             " search in float32: let the factory return network.float()"
         )
     return network
@@ -49,12 +58,16 @@ def check_images(params: Params, network: nn.Module) -> None:
     image, labels = example_input(params), torch.from_numpy(open_subset(SUB_VALIDATION).labels)
     try:
         with evaluating(network), torch.inference_mode():
-            check_outputs(run(network, image), labels)
+            outputs = run(network, image)
     except EvaluationError as error:
         raise ModelError(
             f"{error}: set data.preprocess to what the network was trained with (images have {image.shape[1]} channels,"
             " one for each value of mean and std)"
         ) from error
+    try:
+        check_outputs(outputs, labels)
+    except EvaluationError as error:
+        raise ModelError(f"model {params.model.name}: {error}") from error
 
 
 def load_network(params: Params) -> nn.Module:

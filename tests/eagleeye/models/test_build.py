@@ -73,6 +73,16 @@ from torch import nn
 def small(num_classes, width=4):
     return nn.Sequential(nn.Conv2d(3, width, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width, num_classes))
 
+def seven(width=4):
+    return small(7, width)
+
+def anything(**options):
+    return small(**options)
+
+class Small(nn.Sequential):
+    def __init__(self, num_classes):
+        super().__init__(*small(num_classes))
+
 def broken(num_classes):
     raise ZeroDivisionError("width\\nis zero")
 
@@ -92,6 +102,11 @@ def test_a_factory_of_ones_own(own: str) -> None:
     model = build(f"{own}:small", num_classes=5, width=9)
     assert outputs(model, 8).shape == (2, 5)
     assert model[0].out_channels == 9
+
+
+@pytest.mark.parametrize(("name", "classes"), [("seven", 7), ("anything", 5), ("Small", 5)])
+def test_a_factory_is_told_the_classes_if_it_asks_for_them(own: str, name: str, classes: int) -> None:
+    assert outputs(build(f"{own}:{name}", num_classes=5), 8).shape == (2, classes)
 
 
 @pytest.mark.parametrize(

@@ -49,6 +49,29 @@ def wrapped(num_classes: int) -> nn.Module:
     return nn.DataParallel(nn.Linear(3, num_classes))
 
 
+def ten() -> nn.Module:
+    return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 10))
+
+
+def nine() -> nn.Module:
+    return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 9))
+
+
+def with_factory(params: Params, name: str, **options: object) -> Params:
+    model = params.model.model_copy(update={"name": f"tests.tasks.inputs.test_network:{name}", "options": options})
+    return params.model_copy(update={"model": model})
+
+
+def test_a_factory_without_num_classes_is_held_to_the_datas_classes(search: Search) -> None:
+    params = with_factory(search.params, "ten")
+    check_images(params, build_network(params))
+    params = with_factory(search.params, "nine")
+    with pytest.raises(ModelError, match=r"class 9 occurs, but the network has 9 outputs"):
+        check_images(params, build_network(params))
+    with pytest.raises(ConfigError, match=r"num_classes is 12, but .*:ten takes no num_classes: leave it out"):
+        build_network(with_factory(search.params, "ten", num_classes=12))
+
+
 def test_networks_that_the_stages_do_not_train_are_refused_and_wrappers_taken_off(search: Search) -> None:
     def with_model(name: str) -> Params:
         model = search.params.model.model_copy(
