@@ -1,5 +1,7 @@
 """An ONNX file of a network, checked against the network itself before it gets its name."""
 
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,9 @@ from eagleeye.saving.exporting import Runner, export_compared, first_line, free_
 TOLERANCE = 1e-3
 
 
-def export_onnx(model: nn.Module, example_input: Inputs, path: str | Path) -> float:
+def export_onnx(
+    model: nn.Module, example_input: Inputs, path: str | Path, metadata: Mapping[str, str] | None = None
+) -> float:
     """Write a network as ONNX with a free batch size, and compare its outputs with PyTorch's.
 
     The graph's input is called ``images`` (batch, C, H, W), its output ``logits`` (batch, classes); where there are
@@ -26,6 +30,8 @@ def export_onnx(model: nn.Module, example_input: Inputs, path: str | Path) -> fl
         model: Full, traced or pruned network; exported in evaluation mode.
         example_input: What the network takes, as in `trace`, images along the first axis of every tensor.
         path: The file to write, usually ``*.onnx``.
+        metadata: Texts to keep in the file, its ``metadata_props``: onnxruntime gives them back as
+            ``session.get_modelmeta().custom_metadata_map``.
 
     Returns:
         Largest difference of an output, relative to the largest value of that output.
@@ -40,7 +46,7 @@ def export_onnx(model: nn.Module, example_input: Inputs, path: str | Path) -> fl
         model,
         example_input,
         path,
-        write=_export,
+        write=partial(_export, metadata=metadata or {}),
         read=_session,
         tolerance=TOLERANCE,
         kind="to ONNX",
@@ -59,7 +65,7 @@ def _require_packages() -> None:
         ) from error
 
 
-def _export(model: nn.Module, example: Call, unfinished: Path) -> None:
+def _export(model: nn.Module, example: Call, unfinished: Path, metadata: Mapping[str, str]) -> None:
     args, kwargs = free_axes(example)
     with torch.no_grad():
         outputs = example.on(model)
@@ -80,6 +86,7 @@ def _export(model: nn.Module, example: Call, unfinished: Path) -> None:
     # Where each operation was written: paths of this machine, which are nobody else's business.
     for node in program.model.graph.all_nodes():
         node.metadata_props.clear()
+    program.model.metadata_props.update(metadata)
     program.save(unfinished, external_data=False)
 
 

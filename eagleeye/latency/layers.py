@@ -33,7 +33,7 @@ _CALLS_ON_GPU = 20
 
 
 @dataclass(frozen=True)
-class _Seen:
+class Seen:
     """A call of a layer as it happened in the full network."""
 
     name: str
@@ -94,15 +94,23 @@ class _Repeated(nn.Module):
             self.layer(batch)
 
 
-def _calls_in(model: nn.Module, example: Tensor) -> list[_Seen]:
-    """The calls of layers that multiply, in order of execution."""
-    seen: list[_Seen] = []
+def calls_in(model: nn.Module, example: Tensor) -> list[Seen]:
+    """Follow a forward pass.
+
+    Args:
+        model: A network.
+        example: A batch (n, C, H, W) on its device.
+
+    Returns:
+        The calls of its convolutions and linear layers, in order of execution.
+    """
+    seen: list[Seen] = []
     hooks: list[RemovableHandle] = []
     for name, layer in model.named_modules():
         if isinstance(layer, (ConvNd, nn.Linear)):
 
             def note(layer: Layer, inputs: tuple[Tensor, ...], output: Tensor, name: str = name) -> None:
-                seen.append(_Seen(name, layer, inputs[0].shape, output.shape))
+                seen.append(Seen(name, layer, inputs[0].shape, output.shape))
 
             hooks.append(layer.register_forward_hook(note))
     try:
@@ -125,7 +133,7 @@ def shapes_of(model: nn.Module, space: Space, example: Tensor) -> tuple[list[Lay
     Returns:
         The different shapes there are to measure, and every call of a layer with the place of its shape among them.
     """
-    seen = _calls_in(model, example)
+    seen = calls_in(model, example)
     axes = [axis for axis in space.axes if axis.axis < 2]
     counts = dict(zip(((axis.tensor, axis.axis) for axis in axes), counts_of(axes, space.ids), strict=True))
     nothing = np.zeros(len(space.groups), dtype=np.int64)

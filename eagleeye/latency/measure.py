@@ -1,9 +1,11 @@
 """Measured latency: fewer MACs are not always faster, so time a forward pass on the machine at hand."""
 
+import platform
 import time
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -33,7 +35,7 @@ class Latency:
         median_ms: Median over the repeats, in milliseconds.
         p10_ms: 10th percentile, in milliseconds.
         p90_ms: 90th percentile, in milliseconds.
-        device: Where it was measured: the GPU's name, or ``cpu``.
+        device: Where it was measured: the model of the GPU or processor.
         threads: CPU threads that PyTorch used.
     """
 
@@ -147,5 +149,11 @@ def device_of(model: nn.Module) -> torch.device:
 
 
 def device_name(device: torch.device) -> str:
-    """The GPU's name, or the kind of device."""
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    """The model of a GPU, or of the processor; Python's own answer to the latter is often empty."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    with suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

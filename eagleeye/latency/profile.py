@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import platform
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -123,9 +121,8 @@ def _fit(
 def _key(model: nn.Module, space: Space, example: Tensor) -> dict[str, Any]:
     shapes = sorted((name, tuple(shape)) for name, shape in space.shapes.items())
     network = hashlib.sha256(f"{shapes}{space.graph}{space.groups}".encode()).hexdigest()
-    device = device_of(model)
     return {
-        "device": device_name(device) if device.type == "cuda" else _processor(),
+        "device": device_name(device_of(model)),
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),
         "batch": list(example.shape),
@@ -133,12 +130,3 @@ def _key(model: nn.Module, space: Space, example: Tensor) -> dict[str, Any]:
         "network": network,
         "points": POINTS,
     }
-
-
-def _processor() -> str:
-    """The processor's model; Python's own answer is often empty."""
-    with suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()

@@ -7,6 +7,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from eagleeye.latency.parts import PART_COLUMNS
+from eagleeye.report.loading import SavedFile
 from eagleeye.scoring.confidence import Hits
 
 EVEN = "even"
@@ -48,19 +50,21 @@ class ReportData:
     """Everything the report shows; nothing is measured or read while it is written.
 
     Attributes:
-        title: Heading of the page, e.g. ``cifar_resnet20 on parquet``.
+        title: Heading of the page, e.g. ``resnet50 at 50% MACs, on imagenet/train``.
         baseline: The full network.
         pruned: The winner after fine-tuning; its name is its id in ``ranking``.
         others: Further fine-tuned networks: the evenly pruned reference, the other ones of the top k.
         ranking: All candidates and references: rank Int64 (null for references), id, origin, macs, params,
-            macs_fraction, params_fraction, rates, widths, accuracy, loss, and, where scored, vanilla_accuracy and
-            vanilla_loss.
+            macs_fraction, params_fraction, rates, widths, ranked_by (the score that ranks), score_low, score_high (the
+            interval of that score), beats_next, accuracy, loss, and, where scored, vanilla_accuracy and vanilla_loss.
         groups: Prunable groups in order of execution: group, name, channels, members.
         history: Fine-tuning, one row per network and epoch: id, epoch, lr, train_loss, validation_accuracy,
             validation_loss, images_per_second.
         latency: As `eagleeye.latency.measure.compare_latency` gives it, for ``baseline``, ``pruned`` and perhaps
-            others.
+            `eagleeye.report.speed.FLOOR`, the network with a single channel in every group.
         classes: Number of classes.
+        parts: Where the time goes, as `eagleeye.latency.parts.time_parts` gives it.
+        files: The pruned network's files.
         warnings: Sentences a reader must see first.
         settings: Further facts by name: budget, seeds, number of images …
     """
@@ -74,6 +78,8 @@ class ReportData:
     latency: pd.DataFrame
     classes: int
     others: tuple[Network, ...] = ()
+    parts: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=PART_COLUMNS))
+    files: tuple[SavedFile, ...] = ()
     warnings: tuple[str, ...] = ()
     settings: Mapping[str, str] = field(default_factory=dict)
 

@@ -4,14 +4,18 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from eagleeye.files import written_whole
 from eagleeye.report import units
 from eagleeye.report.data import EVEN, Network, ReportData
 from eagleeye.report.drawing import draw, fill
 from eagleeye.report.figures import pictures
 from eagleeye.report.metrics import metrics
+from eagleeye.report.speed import FLOOR, NAMES, reasons
 from eagleeye.report.verdicts import verdicts
 from eagleeye.scoring.paired import compare
+from eagleeye.scoring.scores import SCORERS
 
 LEADERS = 10
 
@@ -58,11 +62,16 @@ def render(data: ReportData, figures: list[dict[str, Any]]) -> str:
         figures=figures,
         metrics=metrics(data),
         warnings=[*data.warnings, *_observations(data)],
-        leaders=data.candidates.head(LEADERS).to_dict("records"),
-        references=data.ranking[data.ranking["rank"].isna()].to_dict("records"),
+        leaders=_rows(data.candidates.head(LEADERS)),
+        references=_rows(data.ranking[data.ranking["rank"].isna()]),
+        ranked_by=SCORERS[data.candidates["ranked_by"].iloc[0]].label,
         networks=_networks(data),
         verdicts=_verdicts(data),
         latency=data.latency.to_dict("records"),
+        floor=FLOOR,
+        reasons=reasons(data),
+        parts=data.parts.to_dict("records"),
+        part_names=NAMES,
         widths=zip(data.groups["name"], data.groups["channels"], data.winner["widths"], strict=True),
     )
 
@@ -71,6 +80,16 @@ def _networks(data: ReportData) -> list[tuple[str, Network]]:
     """All networks with what to call them."""
     others = [("evenly pruned" if other.name == EVEN else other.name, other) for other in data.others]
     return [("full", data.baseline), (f"pruned ({data.pruned.name})", data.pruned), *others]
+
+
+def _rows(ranking: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows of the ranking, with the interval of the score that ranks as text."""
+    rows = [{str(name): value for name, value in row.items()} for row in ranking.to_dict("records")]
+    for row in rows:
+        text = SCORERS[row["ranked_by"]].evidence.text
+        row["interval"] = f"{text(row['score_low'], exact=False)} to {text(row['score_high'], exact=False)}"
+        row["beats_next"] = "" if pd.isna(row["beats_next"]) else units.percent(row["beats_next"], 0)
+    return rows
 
 
 def _verdicts(data: ReportData) -> list[str]:
@@ -97,7 +116,6 @@ def _observations(data: ReportData) -> list[str]:
     speedups = data.latency[data.latency["model"] == "pruned"]["speedup"]
     if len(speedups) and speedups.max() < 1.05:
         found.append(
-            "The pruned network is not faster here: at this size, overhead and memory traffic outweigh the MACs saved. "
-            "Measure on the target device, with its batch size."
+            "The pruned network is not faster here; why is told beside the measured latency. Measure on the target device, with its batch size."
         )
     return found

@@ -7,6 +7,7 @@ import re
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from eagleeye.scoring.scores import COLUMNS, SCORERS, VANILLA
 from tasks.params import Params
@@ -210,6 +211,23 @@ def budget_text(params: Params) -> str:
     if budget.latency is not None and budget.latency > 1:
         limits[-1] = ("{} ms", budget.latency)
     return ", ".join(words.format(_amount(value)) for words, value in limits if value is not None)
+
+
+def title_text(params: Params) -> str:
+    """What was pruned, to which budget, on which data, in words that people know it by."""
+    return f"{params.model.name} at {budget_text(params)}, on {_data_text(params)}"
+
+
+def _data_text(params: Params) -> str:
+    source, options = params.data.source, params.data.options
+    if source == "digits":
+        return "scikit-learn's handwritten digits"
+    if source.startswith("torchvision:"):
+        return source.removeprefix("torchvision:")
+    train = options.get("train")
+    place = train[0] if isinstance(train, list) and train else train
+    # Where on this machine it lies is not for those who are shown the report.
+    return "/".join(Path(place).parts[-2:]) if isinstance(place, str) else source
 
 
 def registered_name(params: Params) -> str:

@@ -203,5 +203,5 @@ def save_pruned(params: Params, network: nn.Module, result: dict[str, Any]) -> N
     file = Path(result["file"])
     save(network, file, metadata)
     example = example_input(params)
-    export_onnx(network, example, file.with_suffix(".onnx"))
+    export_onnx(network, example, file.with_suffix(".onnx"), metadata)
     export_program(network, example, file.with_suffix(".pt2"))

@@ -1,15 +1,25 @@
-"""report: the numbers and pictures of the search as a page, metrics and plots; latency is measured here."""
+"""report: the numbers and pictures of the search as a page, metrics and plots; latency is measured here.
+
+What is measured differs from run to run, so the page may as well say when that was, and at which commit: nothing
+depends on the page, and what DVC restores is the page of that day.
+"""
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import torch
 from torch import nn
 
+from eagleeye.channels import Space
 from eagleeye.data import read_subset
 from eagleeye.latency.measure import compare_latency
-from eagleeye.report import Network, ReportData, write_report
+from eagleeye.latency.parts import time_parts
+from eagleeye.prune import prune
+from eagleeye.report import Network, ReportData, SavedFile, write_report
+from eagleeye.report.speed import FLOOR
 from eagleeye.saving.artifact import load
 from eagleeye.scoring.chance import chance_level
 from eagleeye.scoring.confidence import Hits
@@ -30,12 +40,13 @@ from tasks.artifacts import (
     write_text,
 )
 from tasks.inputs.chance import NEAR_CHANCE
+from tasks.inputs.commit import commit
 from tasks.inputs.images import choose_device
 from tasks.inputs.network import load_network
 from tasks.inputs.space import example_input, trace_network
 from tasks.params import Params
 from tasks.record.beside import tell
-from tasks.record.texts import budget_text
+from tasks.record.texts import budget_text, title_text
 from tasks.run.context import Context
 from tasks.run.summary import result_table, result_verdicts
 
@@ -68,18 +79,21 @@ def _report_data(params: Params, ranking: pd.DataFrame, history: pd.DataFrame) -
     space = trace_network(params, network)
     results = read_table(RESULTS)
     networks = {role: [_network(row) for row in rows_of(rows)] for role, rows in results.groupby("role")}
+    latency, parts = _times(params, network, space)
     return ReportData(
-        title=f"{params.model.name} on {params.data.source}",
+        title=title_text(params),
         baseline=networks["baseline"][0],
         pruned=networks["pruned"][0],
         others=tuple(networks.get("other", ())),
         ranking=ranking,
         groups=read_table(GROUPS),
         history=history,
-        latency=_latency(params, network),
+        latency=latency,
+        parts=parts,
+        files=tuple(SavedFile(path.as_posix(), path.stat().st_size) for path in _files()),
         classes=len(read_subset(SUB_VALIDATION).classes),
         warnings=(*_warnings(ranking), *(f"not pruned: {reason}" for reason in space.left_out)),
-        settings=_settings(params, ranking),
+        settings=_settings(params, ranking) | _circumstances(latency),
     )
 
 
@@ -88,15 +102,21 @@ def _network(row: dict[str, Any]) -> Network:
     return Network(row["id"], Hits.unpack(row["test_hits"]).values, row["test_loss"], row["macs"], row["params"], size)
 
 
-def _latency(params: Params, baseline: nn.Module) -> pd.DataFrame:
+def _files() -> list[Path]:
+    return [PRUNED.with_suffix(suffix) for suffix in (PRUNED.suffix, ".onnx", ".pt2")]
+
+
+def _times(params: Params, baseline: nn.Module, space: Space) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Latencies, and where the time goes in the full and the pruned network."""
     device, settings = choose_device(params.evaluate.device), params.report
-    networks = {"baseline": baseline.to(device), "pruned": load(PRUNED).to(device)}
-    return compare_latency(
-        networks,
-        example_input(params).to(device),
-        batch_sizes=settings.latency_batch_sizes,
-        repeats=settings.latency_repeats,
-    )
+    sizes, repeats, example = settings.latency_batch_sizes, settings.latency_repeats, example_input(params).to(device)
+    full, pruned = baseline.to(device), load(PRUNED).to(device)
+    # What is left to be saved: a network of the same layers, as narrow as pruning can make them.
+    floor = prune(full, space, [1.0] * len(space.groups))
+    networks = {"baseline": full, "pruned": pruned, FLOOR: floor}
+    latency = compare_latency(networks, example, batch_sizes=sizes, repeats=repeats)
+    traced = prune(full, space, [0.0] * len(space.groups))
+    return latency, time_parts(traced, pruned, example, batch_sizes=sizes, repeats=repeats)
 
 
 def _warnings(ranking: pd.DataFrame) -> list[str]:
@@ -109,6 +129,8 @@ def _warnings(ranking: pd.DataFrame) -> list[str]:
 def _settings(params: Params, ranking: pd.DataFrame) -> dict[str, str]:
     wanted = params.strategies
     return {
+        "network": params.model.name,
+        "data": _preparation(params),
         "budget": budget_text(params),
         "tolerance": f"±{wanted.budget.tolerance:.1%} of the full network",
         "candidates": f"{wanted.count}, seed {wanted.seed}, rates up to {wanted.max_rate}",
@@ -118,6 +140,23 @@ def _settings(params: Params, ranking: pd.DataFrame) -> dict[str, str]:
         "ranked by": str(ranking["ranked_by"].iloc[0]),
         "fine-tuning": f"{params.finetune.epochs} epochs, lr {params.finetune.lr}",
     }
+
+
+def _preparation(params: Params) -> str:
+    """Classes and preparation of the images: what whoever uses the network has to know."""
+    told = params.data.preprocess
+    size = f"{told.size} pixels square" if told.size else "the images' own size"
+    crop = f", the centre of a short side of {told.resize}" if told.resize else ""
+    classes = len(read_subset(SUB_VALIDATION).classes)
+    scale = f"(value / 255 \N{MINUS SIGN} {list(told.mean)}) / {list(told.std)} per channel"
+    return f"{classes} classes; {size}{crop}; {scale}"
+
+
+def _circumstances(latency: pd.DataFrame) -> dict[str, str]:
+    """Where and when the page was made."""
+    facts = {"measured": f"{datetime.now(UTC):%Y-%m-%d}, on {latency['device'].iloc[0]}, PyTorch {torch.__version__}"}
+    found = commit()
+    return facts | ({"commit": found} if found else {})
 
 
 def _write_plots(ranking: pd.DataFrame, history: pd.DataFrame) -> None:

@@ -81,10 +81,10 @@ def test_nothing_is_said(net, tmp_path, capfd, caplog):
 def test_a_file_that_computes_something_else_does_not_get_its_name(net, tmp_path, monkeypatch):
     export = onnx_export._export
 
-    def wrong(model, batch, unfinished):
+    def wrong(model, batch, unfinished, metadata):
         other = copy.deepcopy(model)
         getattr(other, "6").bias.data += 0.1
-        export(other, batch, unfinished)
+        export(other, batch, unfinished, metadata)
 
     monkeypatch.setattr(onnx_export, "_export", wrong)
     with pytest.raises(ArtifactError, match=r"net\.onnx: onnxruntime's outputs differ .* by 0\.\d+"):
@@ -146,3 +146,12 @@ def test_sixteen_bits_are_compared_within_their_rounding_and_others_refused_in_a
     with pytest.raises(ArtifactError, match=r"^[^\n]*onnxruntime cannot run the file[^\n]*network\.float\(\)[^\n]*$"):
         export_onnx(copy.deepcopy(model).double(), EXAMPLE.double(), tmp_path / "double.onnx")
     assert [entry.name for entry in tmp_path.iterdir()] == ["half.onnx"]
+
+
+def test_the_file_carries_the_texts_it_was_given(net, tmp_path):
+    texts = {"classes": '["Katze", "Hündin"]', "preprocess": '{"size": 8}'}
+    export_onnx(net, EXAMPLE, tmp_path / "net.onnx", texts)
+    onnx = pytest.importorskip("onnx")
+    assert {each.key: each.value for each in onnx.load(tmp_path / "net.onnx").metadata_props} == texts
+    session = onnxruntime.InferenceSession(tmp_path / "net.onnx", providers=["CPUExecutionProvider"])
+    assert session.get_modelmeta().custom_metadata_map == texts

@@ -130,9 +130,11 @@ def finish(folder: Path) -> Search:
     return Search(folder, params, contexts)
 
 
-def _export_the_winner(export: Callable[..., float], network: nn.Module, example: torch.Tensor, path: Path) -> float:
+def _export_the_winner(
+    export: Callable[..., float], network: nn.Module, example: torch.Tensor, path: Path, *texts: Any
+) -> float:
     if path.stem == PRUNED.stem:
-        return export(network, example, path)
+        return export(network, example, path, *texts)
     path.write_bytes(b"")
     return 0.0
 

@@ -14,6 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 import eagleeye
 from eagleeye.data import open_source
 from eagleeye.errors import ArtifactError, EagleEyeError, EvaluationError, ModelError
+from eagleeye.latency.measure import device_name
 from eagleeye.scoring.confidence import Hits
 from tasks import artifacts
 from tasks.artifacts import SCHEMAS
@@ -107,6 +108,24 @@ def test_metrics_and_plots_repeat_the_tables(search: Search) -> None:
     assert tuned["id"].unique().tolist() == [results.loc["pruned", "id"]]
     assert tuned["epoch"].tolist() == list(range(1, search.params.finetune.epochs + 1))
     assert (artifacts.REPORT / "report.html").is_file()
+
+
+def test_the_page_says_what_was_pruned_where_and_when(search: Search) -> None:
+    page = (artifacts.REPORT / "report.html").read_text(encoding="utf-8")
+    assert f"{search.params.model.name} at 50% MACs, on scikit-learn&#39;s handwritten digits" in page
+    assert device_name(torch.device("cpu")) in page
+    assert f"10 classes; {search.params.data.preprocess.size} pixels square" in page
+    assert re.search(r"measured</th><td>\d{4}-\d\d-\d\d, on ", page)
+    assert all(f"artifacts/finetune/pruned{suffix}" in page for suffix in (".safetensors", ".onnx", ".pt2"))
+    assert "one channel each" in page
+
+
+def test_the_onnx_file_says_what_the_saved_network_says(search: Search) -> None:
+    onnx = pytest.importorskip("onnx")
+    texts = {each.key: each.value for each in onnx.load(artifacts.PRUNED.with_suffix(".onnx")).metadata_props}
+    assert json.loads(texts["classes"]) == [str(digit) for digit in range(10)]
+    assert json.loads(texts["preprocess"])["size"] == search.params.data.preprocess.size
+    assert texts.items() <= eagleeye.read_metadata(artifacts.PRUNED).items()
 
 
 def test_the_user_ends_with_a_table_and_where_to_look(search: Search) -> None:

@@ -1,9 +1,11 @@
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
 
 from eagleeye.latency import measure as latency
-from eagleeye.latency.measure import compare_latency, measure_latency
+from eagleeye.latency.measure import compare_latency, device_name, measure_latency
 
 EXAMPLE = torch.zeros(1, 3, 4, 4)
 
@@ -45,7 +47,7 @@ def test_median_and_percentiles_leave_the_warm_up_out(clock):
     network = Network("net", clock, [500, 400, 7, 3, 1, 2, 9, 4, 8, 5, 6, 10, 11])
     found = measure_latency(network, EXAMPLE, repeats=11, warmup=2)
     assert (found.p10_ms, found.median_ms, found.p90_ms) == pytest.approx((2, 6, 10))
-    assert found.device == "cpu"
+    assert found.device == device_name(torch.device("cpu"))
     assert found.threads == torch.get_num_threads()
 
 
@@ -89,6 +91,11 @@ def test_one_disturbed_pass_does_not_change_the_speed_up(clock):
     full, pruned = Network("full", clock, [10]), Network("pruned", clock, [5, 5, 400, 5, 5])
     table = compare_latency({"full": full, "pruned": pruned}, EXAMPLE, batch_sizes=(1,), repeats=5, warmup=0)
     assert table.speedup.tolist() == pytest.approx([1, 2])
+
+
+@pytest.mark.skipif(not Path("/proc/cpuinfo").exists(), reason="Linux tells a processor's model there")
+def test_a_processor_is_called_by_its_model():
+    assert f": {device_name(torch.device('cpu'))}\n" in Path("/proc/cpuinfo").read_text()
 
 
 def test_a_real_pass_takes_real_time():

@@ -27,6 +27,10 @@ def build(groups=5, candidates=40, vanilla=True, **changes):
             "params": (fractions * 270_000).astype(int),
             "macs_fraction": fractions,
             "params_fraction": fractions + random.uniform(-0.15, 0.15, candidates + 1),
+            "ranked_by": "accuracy",
+            "score_low": accuracy - 0.02,
+            "score_high": accuracy + 0.03,
+            "beats_next": [0.75] * (candidates - 1) + [None, None],
             "rates": [list(1 - width / channels) for width in widths],
             "widths": [list(width) for width in widths],
             "accuracy": accuracy,
@@ -60,7 +64,7 @@ def build(groups=5, candidates=40, vanilla=True, **changes):
             "p90_ms": [9.0, 5.9, 130.0, 70.0],
             "images_per_second": [125.0, 200.0, 266.7, 500.0],
             "speedup": [1.0, 1.6, 1.0, 1.875],
-            "device": "cpu",
+            "device": "Some Processor 3000",
             "threads": 2,
         }
     )

@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 import pytest
 from scipy import stats
 
-from eagleeye.report import Network, metrics, write_report
+from eagleeye.report import Network, SavedFile, metrics, write_report
 from eagleeye.report.drawing import as_png
 from eagleeye.report.figures import score_distribution
 from eagleeye.report.page import render
@@ -102,6 +102,8 @@ def test_tables_have_headers_and_names_refer_to_headings_that_exist(outline):
         "1.60\N{MULTIPLICATION SIGN} as fast as 8.00 ms",
         "63.0 ms to 70.0 ms",
         "evenly pruned85.12 %",
+        "from 88.08 %; 10,000 test images",
+        "on Some Processor 3000, 2 CPU threads",
         "seed 0, rates up to 0.7",
     ],
 )
@@ -115,6 +117,22 @@ def test_the_ten_best_are_listed_in_order_then_the_reference(outline, written):
     expected = report.ranking.dropna(subset="rank").sort_values("accuracy", ascending=False)["id"].head(10).tolist()
     section = outline.text[outline.text.index("The best 10 of 40 candidates") :]
     assert re.findall(r"s\d{4}|even(?=ref)", section) == [*expected, "even"]
+
+
+def test_every_leader_has_its_interval_and_what_it_is_worth(outline, written):
+    best = written[1].candidates.iloc[0]["accuracy"]
+    assert f"{best - 0.02:.1%} to {best + 0.03:.1%}" in outline.text
+    section = outline.text[outline.text.index("The best 10 of 40 candidates") :]
+    assert section.count("75 %") == 10
+    assert "ranked by top-1 accuracy" in outline.text
+
+
+def test_files_come_with_the_lines_that_load_them(make_report):
+    files = (SavedFile("artifacts/finetune/pruned.onnx", 1_230_000),)
+    text = Outline(render(make_report(files=files), [])).text
+    assert "artifacts/finetune/pruned.onnx 1.23 MB" in text
+    assert 'onnxruntime.InferenceSession("artifacts/finetune/pruned.onnx")' in text
+    assert "pruned network's files" not in Outline(render(make_report(), [])).text
 
 
 def test_text_from_the_user_is_text(make_report):

@@ -20,6 +20,7 @@ from tasks.record.texts import (
     key,
     registered_name,
     run_name,
+    title_text,
 )
 from tasks.settings import check, read_params
 
@@ -224,3 +225,19 @@ def test_a_budget_says_its_unit(budget, words, name):
 def test_a_factory_of_a_users_own_is_a_name_that_the_registry_takes():
     name = registered_name(_with_budget("my.networks:wide/net", macs=0.5))
     assert name == "my.networks-wide-net-50-percent-MACs"
+
+
+@pytest.mark.parametrize(
+    ("source", "options", "told"),
+    [
+        ("digits", {}, "scikit-learn's handwritten digits"),
+        ("torchvision:CIFAR10", {"root": "/home/somebody/data"}, "CIFAR10"),
+        ("imagefolder", {"train": "/home/somebody/imagenet/train", "test": "x"}, "imagenet/train"),
+        ("parquet", {"train": ["data/train-*.parquet", "data/more.parquet"], "test": "x"}, "data/train-*.parquet"),
+        ("own.data:cars", {"folder": "/home/somebody/cars"}, "own.data:cars"),
+    ],
+)
+def test_the_title_names_network_budget_and_data_and_nothing_of_this_machine(source, options, told):
+    params = read_params(ROOT / "params.yaml")
+    data = params.data.model_copy(update={"source": source, "options": options})
+    assert title_text(params.model_copy(update={"data": data})) == f"cifar_resnet20 at 50% MACs, on {told}"

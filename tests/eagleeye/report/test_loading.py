@@ -1,0 +1,29 @@
+import pytest
+import torch
+from torch import nn
+
+import eagleeye
+from eagleeye.onnx_export import export_onnx
+from eagleeye.program_export import export_program
+from eagleeye.report import SavedFile
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".onnx", ".pt2"])
+def test_the_lines_do_what_they_say(tmp_path, suffix):
+    if suffix == ".onnx":
+        pytest.importorskip("onnxruntime")
+    torch.manual_seed(0)
+    images, texts = torch.randn(3, 3, 8, 8), {"classes": '["cat", "dog"]'}
+    layers = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2)).eval()
+    network, path = eagleeye.prune(layers, eagleeye.trace(layers, images), [0.5]), tmp_path / f"pruned{suffix}"
+    if suffix == ".safetensors":
+        eagleeye.save(network, path, texts)
+    elif suffix == ".onnx":
+        export_onnx(network, images, path, texts)
+    else:
+        export_program(network, images, path)
+    names = {"images": images}
+    exec(SavedFile(path.as_posix(), 1).loading, names)  # noqa: S102
+    found = torch.as_tensor(names["logits"])
+    assert torch.allclose(found, network(images), atol=1e-5)
+    assert suffix == ".pt2" or names["texts"]["classes"] == texts["classes"]
