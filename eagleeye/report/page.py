@@ -116,6 +116,7 @@ def _observations(data: ReportData) -> list[str]:
     speedups = data.latency[data.latency["model"] == "pruned"]["speedup"]
     if len(speedups) and speedups.max() < 1.05:
         found.append(
-            "The pruned network is not faster here; why is told beside the measured latency. Measure on the target device, with its batch size."
+            "The pruned network is not faster here; why is told beside the measured latency. Measure on the target "
+            "device, with its batch size."
         )
     return found
