@@ -18,7 +18,7 @@ export ORT_DISABLE_TELEMETRY := 1
 export RAY_USAGE_STATS_ENABLED := 0
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help install demo test test-all lint check bench plots recipe up down serve ui
+.PHONY: help install demo test test-all lint check docs bench plots recipe up down serve ui
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -29,7 +29,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 		echo "$(PYTHON) is older than 3.11: name a newer one, for instance make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python install.py pipeline,onnx,timm,ray,s3,postgres,dev
+	$(VENV)/bin/python install.py pipeline,onnx,timm,ray,s3,postgres,docs,dev
 	@touch $@
 
 demo: $(STAMP) ## prune a small network on the handwritten digits, end to end
@@ -48,6 +48,10 @@ lint: $(STAMP) ## ruff and mypy
 	@$(IN_VENV) mypy
 
 check: lint test-all ## everything that a change must pass
+
+docs: $(STAMP) ## the documentation as pages, in build/docs; a link that leads nowhere is an error
+	@$(IN_VENV) python -m sphinx --fail-on-warning --keep-going --quiet -b html -c docs/site . build/docs
+	@echo "build/docs/index.html"
 
 bench: $(STAMP) ## speed, against the published protocol
 	@$(IN_VENV) python -m benchmarks

@@ -45,7 +45,7 @@ def check(
         criterion: Importance of every group's channels, as `prune` takes it.
 
     Returns:
-        max |thin - masked| / max |masked| over all outputs.
+        `max |thin - masked| / max |masked|` over all outputs.
 
     Example:
         >>> eagleeye.check(network, space, [0.5] * len(space.groups), torch.rand(1, 3, 32, 32)) < 1e-12

@@ -40,7 +40,7 @@ def criterion(name: str, *, aggregate: str = "sum", seed: int = 0, batches: Labe
             - `bn_scale`: absolute scale (gamma) of the batch normalisations that the group's channels pass (Liu et al.,
               ICCV 2017);
             - `geometric_median`: sum of its distances to all other filters of the convolution (He et al., CVPR 2019);
-            - `taylor`: sum of |weight x gradient|, the gradient that of the mean cross-entropy over `batches` in
+            - `taylor`: sum of `|weight x gradient|`, the gradient that of the mean cross-entropy over `batches` in
               evaluation mode (after Molchanov et al., CVPR 2019);
             - `obs`: what its removal costs the layers that read it, once they are refitted to what is left, measured on
               `batches` (the `order` of `eagleeye.reconstruct`; Hassibi and Stork, NIPS 1992);
