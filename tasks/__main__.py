@@ -14,7 +14,7 @@ from tasks.run.console import Terminal
 from tasks.run.lock import only_run
 from tasks.settings import read_params
 
-STAGES = ("subset", "baseline", "strategies", "evaluate", "rank", "finetune", "report")
+STAGES = ("watch", "subset", "baseline", "strategies", "evaluate", "rank", "finetune", "report")
 STUDIES = ("correlation",)
 HELPERS = {"record": "tasks.record.command", "repair": "tasks.run.repair"}
 

@@ -13,6 +13,9 @@ from eagleeye.scoring.scores import COLUMNS, VANILLA
 
 # Relative to the project's folder, the working directory of every stage; dvc.yaml lists the same paths as outputs.
 FOLDER = Path("artifacts")
+WATCHED_DATA = FOLDER / "watched" / "data.json"
+WATCHED_CHECKPOINT = WATCHED_DATA.with_name("checkpoint.json")
+WATCHED_CODE = WATCHED_DATA.with_name("code.json")
 CALIBRATION = FOLDER / "calibration.parquet"
 SUB_VALIDATION = FOLDER / "sub_validation.parquet"
 BASELINE = FOLDER / "baseline.safetensors"
@@ -53,6 +56,7 @@ SCOREBOOK = CACHE / "scores.sqlite"
 DECODED = CACHE / "decoded"
 STUDIES = CACHE / "studies"
 LATENCY = CACHE / "latency.json"
+DIGESTS = CACHE / "digests.sqlite"
 
 _STRINGS = pa.list_(pa.string())
 SCHEMAS = {

@@ -54,6 +54,9 @@ class Data(Section):
         description="digits | parquet | imagefolder | torchvision:<data set> | package.module:function",
     )
     options: dict[str, Any] = Field(description="the source's own options, for instance train and test paths")
+    watch: Literal["contents", "sizes", "nothing"] = Field(
+        description="what of the images' files is watched for changes: contents | sizes (and names) | nothing"
+    )
     preprocess: Preprocess
     confirmed: bool = Field(description="whether a preprocess that seems not to fit images or network is meant")
 

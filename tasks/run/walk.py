@@ -38,6 +38,9 @@ Outcome = Literal["up to date", "restored", "ran"]
 # DVC's locks tell processes apart, not threads.
 _one_at_a_time = threading.Lock()
 
+# What DVC says of a stage that runs whether or not anything has changed.
+ALWAYS = "always changed"
+
 # "Updating lock file" and the like are for those who type dvc commands.
 logging.getLogger("dvc").setLevel(logging.WARNING)
 
@@ -128,7 +131,7 @@ def current_stages(root: Path) -> list[str]:
     """
     names = stage_names(root)
     with _one_at_a_time, _open(root) as repo:
-        return [name for name in names if not repo.status(targets=[name], with_deps=True)]
+        return [name for name in names if not _changes(repo, name, with_deps=True)]
 
 
 def bring_up_to_date(root: Path, name: str, body: Callable[[], None]) -> Outcome:
@@ -140,23 +143,32 @@ def bring_up_to_date(root: Path, name: str, body: Callable[[], None]) -> Outcome
         body: Does the stage's work; its outputs are gone when it is called.
 
     Returns:
-        What was needed: nothing, DVC's run cache, or the body.
+        What was needed: nothing, DVC's run cache, or the body. A stage that always runs and changes nothing needed
+        nothing.
 
     Raises:
         ConfigError: Another process works on the stage, or DVC cannot read or write what it needs.
     """
     with _one_at_a_time, _open(root) as repo:
-        if not repo.status(targets=[name]):
+        stage, changes = repo.stage.load_one(name=name), _changes(repo, name)
+        if not changes and not stage.always_changed:
             return "up to date"
-        stage = repo.stage.load_one(name=name)
         with _held(repo, stage):
             restored = _restore(repo, stage)
             if not restored:
                 body()
-            # Only this stage: committing everything would also bless outputs that are stale.
             repo._reset()
+            if not changes and not _changes(repo, name):
+                return "up to date"
+            # Only this stage: committing everything would also bless outputs that are stale.
             repo.commit(target=name, force=True)
         return "restored" if restored else "ran"
+
+
+def _changes(repo: Repo, name: str, with_deps: bool = False) -> bool:
+    """Whether a stage, or one that it needs, is out of date; that it always runs does not count."""
+    found = repo.status(targets=[name], with_deps=with_deps)
+    return any(entry != ALWAYS for entries in found.values() for entry in entries)
 
 
 @contextmanager

@@ -3,13 +3,16 @@
 import ast
 import functools
 import importlib.util
+import sys
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 """Holds the package `eagleeye`, in a clone and where the wheel is installed."""
-_INSTALLED = Path(sysconfig.get_path("purelib"))
+_INSTALLED = [Path(sysconfig.get_path(name)) for name in ("purelib", "platlib", "stdlib", "platstdlib")]
+# Python's own, and the project's, which has dependencies of its own.
+_NOT_FOLLOWED = {*sys.stdlib_module_names, "eagleeye", "tasks", "flows"}
 
 
 @functools.cache
@@ -52,7 +55,7 @@ def _imported(path: Path) -> Iterator[str]:
 
 
 def own_sources(*references: str) -> dict[str, Path]:
-    """The user's own files behind functions that settings name.
+    """The user's own files behind functions that settings name, and behind what these import.
 
     Args:
         references: Values of settings; those that are no `package.module:function` have no files.
@@ -60,17 +63,54 @@ def own_sources(*references: str) -> dict[str, Path]:
     Returns:
         Every Python file of the packages and modules that lie in no folder of installed packages, by name.
     """
-    tops = {reference.split(":")[0].split(".")[0] for reference in references if ":" in reference}
-    return {name: path for top in sorted(tops) for name, path in _files_of(top)}
+    return dict(_own_sources(frozenset(reference.split(".")[0] for reference in _modules(references))))
+
+
+def _modules(references: Iterable[str]) -> Iterator[str]:
+    return (reference.split(":")[0] for reference in references if ":" in reference)
+
+
+@functools.cache
+def _own_sources(tops: frozenset[str]) -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    waiting, seen = sorted(tops), set(_NOT_FOLLOWED)
+    while waiting:
+        top = waiting.pop()
+        files = dict(_files_of(top))
+        found |= files
+        seen.add(top)
+        waiting += sorted({name for path in files.values() for name in _tops(path)} - seen - set(waiting))
+    return dict(sorted(found.items()))
 
 
 def _files_of(top: str) -> Iterator[tuple[str, Path]]:
     spec = importlib.util.find_spec(top)
     # What names nothing is refused by whoever calls it.
-    if spec is None or (spec.origin and Path(spec.origin).is_relative_to(_INSTALLED)):
+    if spec is None or (spec.origin and not _is_own(Path(spec.origin))):
         return
     if spec.submodule_search_locations is None:
-        yield top, Path(spec.origin or "")
+        # What is built into Python has no file.
+        yield from ((top, path) for path in [Path(spec.origin or "")] if path.is_file())
         return
-    for folder in map(Path, spec.submodule_search_locations):
+    for folder in filter(_is_own, map(Path, spec.submodule_search_locations)):
         yield from ((f"{top}/{path.relative_to(folder).as_posix()}", path) for path in sorted(folder.rglob("*.py")))
+
+
+def _is_own(path: Path) -> bool:
+    return not any(path.is_relative_to(folder) for folder in _INSTALLED)
+
+
+def _tops(path: Path) -> set[str]:
+    """The packages that a file imports, but for its own."""
+    try:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+    # Whoever imports it says so; it may be a file that nobody imports.
+    except (SyntaxError, ValueError):
+        return set()
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names.add(node.module.split(".")[0])
+    return names

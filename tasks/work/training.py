@@ -13,7 +13,7 @@ from eagleeye.data import Batches
 from eagleeye.errors import CheckpointError
 from eagleeye.files import written_whole
 from eagleeye.train import Recipe, TrainData, TrainResult, current_share, local_device, open_training, train
-from tasks.artifacts import BASELINE, CACHE, SUB_VALIDATION
+from tasks.artifacts import BASELINE, CACHE, SUB_VALIDATION, WATCHED_DATA, require
 from tasks.inputs.images import choose_device, load_subset, open_images, preprocess, training_rows
 from tasks.inputs.network import load_network
 from tasks.params import Params, Training, Tuning
@@ -123,7 +123,11 @@ def training_key(params: Params, settings: Training, start: Mapping[str, Any]) -
         params: All settings.
         settings: The stage's own section.
         start: What the initial weights come from: files or plain values, by name.
+
+    Raises:
+        ArtifactError: The watch stage has not run.
     """
+    require(WATCHED_DATA)
     return content_key(
         {
             "data": params.data.model_dump(mode="json"),
@@ -131,6 +135,7 @@ def training_key(params: Params, settings: Training, start: Mapping[str, Any]) -
             "settings": settings.model_dump(mode="json"),
             "teacher": BASELINE if distils(settings) else None,
             "sub_validation": SUB_VALIDATION,
+            "images": WATCHED_DATA,
             **sources_of("eagleeye.data", "eagleeye.models", "eagleeye.train"),
             **own_sources(params.data.source, params.model.name),
             **start,

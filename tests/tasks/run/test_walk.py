@@ -8,7 +8,7 @@ import pytest
 from dvc.repo import Repo
 
 from eagleeye.errors import ConfigError, EagleEyeError
-from tasks.run.walk import bring_up_to_date, repair, stage_names
+from tasks.run.walk import bring_up_to_date, current_stages, repair, stage_names
 
 BODY = """
 import sys, pathlib, json
@@ -109,6 +109,29 @@ def test_the_doors_share_the_run_cache(project: Path) -> None:
     assert calls() == []
     set_params(first=2, second=1)
     assert set(walk(project).values()) == {"restored"}
+
+
+def test_a_stage_that_always_runs_reruns_the_others_only_when_it_writes_something_else(project: Path) -> None:
+    stages = json.loads(Path("dvc.yaml").read_text())["stages"]
+    stages["first"] |= {"always_changed": True, "outs": [{"first.txt": {"persist": True}}]}
+    Path("dvc.yaml").write_text(json.dumps({"stages": stages}))
+    assert walk(project) == {"first": "ran", "second": "ran"}
+    assert walk(project) == {"first": "up to date", "second": "up to date"}
+    assert calls() == ["first", "second", "first"]
+    assert current_stages(project) == ["first", "second"]
+    repro()
+    assert calls() == ["first"]
+    Path("body.py").write_text(BODY.replace("={setting}", " is {setting}"))
+    assert walk(project) == {"first": "ran", "second": "ran"}
+    Path("body.py").write_text(BODY)
+    calls()
+    repro()
+    assert calls()[0] == "first"
+    assert Path("second.txt").read_text() == "first=1;second=1;"
+    with Repo(".") as repo:
+        assert repo.status() == {"first": ["always changed"]}
+    set_params(first=2, second=1)
+    assert current_stages(project) == []
 
 
 def test_a_failed_body_leaves_the_stage_to_be_run_again(project: Path) -> None:

@@ -86,7 +86,8 @@ def test_a_damaged_image_is_named_by_the_row_of_its_own_file(project: Path) -> N
 
 def test_other_damaged_images_are_named_where_they_are_met(project: Path) -> None:
     params = settings("imagefolder", "data/train", "data/val")
-    run_stage("subset", params)
+    for stage in ("watch", "subset"):
+        run_stage(stage, params)
     drawn = {int(row) for path in (CALIBRATION, SUB_VALIDATION) for row in read_subset(path).rows}
     row = next(row for row in range(100, 600) if row not in drawn)
     for part, place in ((0, row), (1, 150)):

@@ -38,6 +38,24 @@ def test_own_code_is_every_file_of_its_package(tmp_path: Path, monkeypatch: pyte
     assert "mine_own" not in sys.modules
 
 
-@pytest.mark.parametrize("reference", ["parquet", "torchvision:CIFAR10", "torchvision.models:resnet18", "nowhere:f"])
+def test_own_code_is_followed_to_what_it_imports_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sources = {
+        "mine_first.py": "import os, torch, eagleeye.data\nfrom mine_second.deep import layer\n",
+        "mine_second/deep.py": "from . import other\nimport mine_third as third, mine_first, mine_nowhere\n",
+        "mine_second/other.py": "a broken file(",
+        "mine_third.py": "",
+        "mine_unused.py": "",
+    }
+    for name, text in sources.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    names = {"mine_first", "mine_second/deep.py", "mine_second/other.py", "mine_third"}
+    assert set(own_sources("mine_first:make")) == names
+
+
+@pytest.mark.parametrize(
+    "reference", ["parquet", "torchvision:CIFAR10", "torchvision.models:resnet18", "nowhere:f", "os:system"]
+)
 def test_what_is_installed_or_nowhere_is_not_ones_own(reference: str) -> None:
     assert own_sources(reference) == {}
