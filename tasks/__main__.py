@@ -10,6 +10,7 @@ from pathlib import Path
 from rich.console import Console
 
 from eagleeye.errors import EagleEyeError
+from tasks.run.aside import link_what_git_leaves_out
 from tasks.run.console import Terminal
 from tasks.run.lock import only_run
 from tasks.settings import read_params
@@ -36,7 +37,9 @@ def main(arguments: list[str] | None = None) -> int:
     stage = options.stage
     try:
         with _alone(stage):
-            importlib.import_module(_module(stage)).run(read_params(Path("params.yaml")), Terminal())
+            params = read_params(Path("params.yaml"))
+            link_what_git_leaves_out(params)
+            importlib.import_module(_module(stage)).run(params, Terminal())
     except EagleEyeError as error:
         line = " ".join(str(error).split())
         Console(stderr=True, highlight=False, soft_wrap=True).print(f"{stage}: {line}", style="red", markup=False)

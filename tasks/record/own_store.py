@@ -17,6 +17,7 @@ from filelock import FileLock
 from sqlalchemy.engine import make_url
 
 from eagleeye.files import written_whole
+from tasks.run.aside import project_folder
 
 FOLDER = "eagleeye.folder"
 """Tag of an experiment: the project's folder, which the whole paths in MLflow's tables begin with."""
@@ -35,16 +36,19 @@ QUIET = 5.0  # seconds without a write after which nobody is making a file any m
 
 
 def file_of(uri: str) -> Path | None:
-    """The file that a tracking URI names, with its whole path; None where it names something else."""
+    """The file that a tracking URI names, with its whole path; None where it names something else.
+
+    An experiment that DVC runs aside is recorded in the project's store, not in one that vanishes with its folder.
+    """
     if not re.match(r"sqlite(\+\w+)?:", uri):
         return None
     name = make_url(uri).database
-    return None if not name or name == ":memory:" or name.startswith("file:") else Path(name).absolute()
+    return None if not name or name == ":memory:" or name.startswith("file:") else project_folder() / name
 
 
 def is_own(path: Path) -> bool:
-    """Whether a store's file lies in the project's folder, the working directory."""
-    return path.resolve().is_relative_to(Path.cwd())
+    """Whether a store's file lies in the project's folder."""
+    return path.resolve().is_relative_to(project_folder())
 
 
 def make_whole(path: Path, make: Callable[[Path], None]) -> None:
@@ -83,7 +87,7 @@ def follow(path: Path) -> None:
     Raises:
         sqlite3.Error: It cannot be read or written.
     """
-    here = Path.cwd()
+    here = project_folder()
     with closing(sqlite3.connect(path, timeout=PATIENCE)) as store:
         for former in _former_folders(store, path, here):
             with store:

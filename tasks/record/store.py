@@ -34,6 +34,7 @@ from mlflow.entities import (
 )
 from mlflow.models import Model, ModelSignature
 from mlflow.telemetry import set_telemetry_client
+from mlflow.tracking._tracking_service.utils import _SERVER_ARTIFACT_ROOT_ENV_VAR
 from mlflow.tracking.context.registry import resolve_tags
 from mlflow.types import Schema, TensorSpec
 from mlflow.utils.git_utils import get_git_commit
@@ -43,6 +44,7 @@ from sqlalchemy.exc import OperationalError
 from tasks.record.faults import TrackingError
 from tasks.record.own_store import FILES, FOLDER, file_of, follow, is_own, make_whole
 from tasks.record.texts import key, readable
+from tasks.run.aside import project_folder
 
 PARAMS_PER_BATCH, METRICS_PER_BATCH = 100, 1000  # MLflow's limits
 MAKING = 60_000_000  # bytes that are sent in the time that making a store takes on a busy machine
@@ -77,7 +79,10 @@ class Store:
         # With its whole path: MLflow keeps a store in memory by the URI, which may be relative to another folder.
         self._client = mlflow.MlflowClient(tracking_uri=uri if path is None else f"sqlite:///{path}")
         own = path is not None and is_own(path)
-        self.experiment_id = _experiment_id(self._client, experiment, {FOLDER: str(Path.cwd())} if own else {})
+        if own and project_folder() != Path.cwd():
+            # Of an experiment aside, MLflow would put the files where they vanish.
+            os.environ[_SERVER_ARTIFACT_ROOT_ENV_VAR] = str(project_folder() / FILES)
+        self.experiment_id = _experiment_id(self._client, experiment, {FOLDER: str(project_folder())} if own else {})
 
     def find(self, query: str) -> list[Run]:
         """Active runs by a filter, oldest first."""
@@ -287,7 +292,7 @@ def _make(path: Path) -> None:
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
     store: Any = SqlAlchemyStore  # without types
-    store(f"sqlite:///{path}", str(FILES)).engine.dispose()
+    store(f"sqlite:///{path}", str(project_folder() / FILES)).engine.dispose()
 
 
 def _experiment_id(client: mlflow.MlflowClient, name: str, tags: dict[str, str]) -> str:
