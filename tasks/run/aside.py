@@ -1,7 +1,7 @@
-"""Experiments that DVC runs aside (`dvc exp run --temp`, `--queue`): in a folder that has what git carries, and no more.
+"""Experiments that DVC runs aside (`dvc exp run --temp`, `--queue`): in a folder that has what git carries, no more.
 
-Such a folder lies in the project's own `.dvc/tmp/exps`. Data, weights and MLflow's store are the project's; the first two
-are linked into the folder, under the names that the settings have for them.
+Such a folder lies in the project's own `.dvc/tmp/exps`. Data, weights and MLflow's store are the project's; the first
+two are linked into the folder, under the names that the settings have for them.
 """
 
 from collections.abc import Iterator
