@@ -76,12 +76,12 @@ class Store:
         self._beat(0 if path is None or path.exists() else MAKING)
         prepare(uri)
         self._beat(0)
-        # With its whole path: MLflow keeps a store in memory by the URI, which may be relative to another folder.
-        self._client = mlflow.MlflowClient(tracking_uri=uri if path is None else f"sqlite:///{path}")
         own = path is not None and is_own(path)
         if own and project_folder() != Path.cwd():
             # Of an experiment aside, MLflow would put the files where they vanish.
             os.environ[_SERVER_ARTIFACT_ROOT_ENV_VAR] = str(project_folder() / FILES)
+        # With its whole path: MLflow keeps a store in memory by the URI, which may be relative to another folder.
+        self._client = mlflow.MlflowClient(tracking_uri=uri if path is None else f"sqlite:///{path}")
         self.experiment_id = _experiment_id(self._client, experiment, {FOLDER: str(project_folder())} if own else {})
 
     def find(self, query: str) -> list[Run]:
