@@ -67,17 +67,16 @@ def _link(path: Path, home: Path, here: Path) -> None:
         for found in [whole] if whole.exists() else sorted((home / place).glob(part)):
             beside = here / found.relative_to(home)
             if not beside.exists():
-                _make(beside, found)
+                _make(beside, found, found.relative_to(home).as_posix())
         place /= part
         if not (here / place).is_dir():
             return
 
 
-def _make(link: Path, target: Path) -> None:
+def _make(link: Path, target: Path, name: str) -> None:
     try:
         link.symlink_to(target, target.is_dir())
     except OSError as error:
-        name = target.name
         raise ConfigError(
             f"{name} cannot be linked into the experiment's folder ({error.strerror}): have it copied, `dvc exp run"
             f" --copy-paths {name} …`"
