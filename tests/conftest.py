@@ -16,6 +16,7 @@ SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 LONG = (
     "flows/test_kills.py",
     "test_recipes.py",
+    "test_aside.py",
     "flows/test_remote.py",
     "flows/test_servers.py",
     "flows/test_interruptions.py",
