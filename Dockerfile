@@ -26,7 +26,7 @@ RUN apt-get update \
 WORKDIR /project
 COPY . .
 # Editable: a clone that is mounted here is what runs.
-RUN PIP_EXTRA_INDEX_URL="${TORCH_INDEX}" python install.py "${EXTRAS}" \
+RUN ${TORCH_INDEX:+env PIP_EXTRA_INDEX_URL="${TORCH_INDEX}"} python install.py "${EXTRAS}" \
     && rm -rf /tmp/.cache
 
 USER 1000
