@@ -216,7 +216,7 @@ class Bench:
         score = evaluate(network, self.test)
         return {
             "best_epoch": result.best_epoch,
-            "validation_accuracy": result.best_accuracy,
+            "validation_accuracy": result.best_score,
             "test_accuracy": score.accuracy,
             "test_loss": score.loss,
             "images_per_second": float(result.history["images_per_second"].median()),

@@ -14,8 +14,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from eagleeye.scoring.racing import Rung, Scores
-from eagleeye.scoring.scores import SCORERS
 from eagleeye.study.correlation import Bootstrap, correlate
+from eagleeye.task.classification import SCORERS
 from tasks.artifacts import CALIBRATION, RANKING, REFERENCE, SCOREBOOK, STUDIED, SUB_VALIDATION, read_table
 from tasks.inputs.candidates import strategies_of
 from tasks.inputs.evaluator import scoring_key

@@ -12,7 +12,7 @@ import matplotlib.pyplot as plt
 
 from benchmarks.__main__ import RESULTS
 from benchmarks.comparison import summary
-from eagleeye.scoring.scores import SCORERS
+from eagleeye.task.classification import SCORERS
 
 SHOWN = ("published", "plain", "engine")
 COLOURS = {

@@ -29,9 +29,9 @@ from eagleeye.data import Batches
 from eagleeye.engine import choose_precision
 from eagleeye.files import written_whole
 from eagleeye.scoring.batchnorm import adapt_batch_norm
-from eagleeye.scoring.scores import SCORERS
 from eagleeye.strategies import Shell, Strategy
 from eagleeye.study.correlation import FEWEST, regret
+from eagleeye.task.classification import SCORERS
 from eagleeye.train import Recipe
 
 RESULTS = Path(__file__).parent / "results" / "scores.csv"

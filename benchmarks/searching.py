@@ -24,9 +24,9 @@ from eagleeye.engine import Engine
 from eagleeye.files import written_whole
 from eagleeye.scoring.race import Generations
 from eagleeye.scoring.racing import Rung
-from eagleeye.scoring.scores import SCORERS
 from eagleeye.search import FIRST, Memory, rungs
 from eagleeye.strategies import Shell, Strategy, sampler
+from eagleeye.task.classification import SCORERS
 
 FILE = RESULTS / "searching.csv"
 SAMPLERS = ("uniform", "evolution")

@@ -14,7 +14,6 @@ from eagleeye.scoring.entry import Entry, Scored, score_entry
 from eagleeye.scoring.race import Generations, Heat, Keep, Result, Work, race
 from eagleeye.scoring.racing import Rung, Scores, plan
 from eagleeye.scoring.rank import judge, rank
-from eagleeye.scoring.scores import SCORERS, check_score
 from eagleeye.strategies import Strategy
 
 FIRST = Rung(calibration=256, sub_validation=1024)
@@ -67,7 +66,7 @@ def search(
     engine: Engine,
     strategies: Sequence[Strategy] = (),
     *,
-    score: str = "accuracy",
+    score: str | None = None,
     first: Rung | None = FIRST,
     generations: Generations | None = None,
     memory: Memory | None = None,
@@ -80,8 +79,9 @@ def search(
     Args:
         engine: Scores them.
         strategies: The candidates.
-        score: What decides the race and the ranking: accuracy, loss (cross-entropy), agreement with the unpruned
-            network's classes, or divergence (Kullback-Leibler) from its probabilities. All are in the table.
+        score: What decides the race and the ranking, one of the engine's task's scores; None: the first of them that
+            needs nothing that is not known. Of classification: accuracy, loss (cross-entropy), agreement with the
+            unpruned network's classes, or divergence (Kullback-Leibler) from its probabilities. All are in the table.
         first: Images of the first rung of the race; None scores every candidate on all images.
         generations: More candidates to breed from the scores of those given, if any are, and of one another.
         memory: Candidates that it knows are not scored again, and what is scored now it remembers: give the same one
@@ -90,10 +90,10 @@ def search(
             search.
 
     Returns:
-        One row per candidate, the winner first: rank, ranked_by, id, rates, widths, macs, params, accuracy and loss
-        (where labels are known), agreement, divergence, calibration_images, images (sub-validation images), score_low,
-        score_high, beats_next, as in `eagleeye.scoring.rank.judge`. `engine.network(ranking["widths"][0])` is the
-        winner, and `eagleeye.Strategy.of(ranking.iloc[0])` its strategy.
+        One row per candidate, the winner first: rank, ranked_by, id, rates, widths, macs, params, the scores
+        (those that need labels where these are known), calibration_images, images (sub-validation images),
+        score_low, score_high, beats_next, as in `eagleeye.scoring.rank.judge`. `engine.network(ranking["widths"][0])`
+        is the winner, and `eagleeye.Strategy.of(ranking.iloc[0])` its strategy.
 
     Raises:
         BudgetError: There are not enough candidates to breed within the budget.
@@ -101,11 +101,8 @@ def search(
             engine.
         EvaluationError: A candidate cannot be scored, or there is none.
     """
-    check_score(score)
     known = engine.sub_validation.labels_known
-    if not known and not SCORERS[score].compares:
-        free = " or ".join(name for name, scorer in SCORERS.items() if scorer.compares)
-        raise ConfigError(f"score {score}: it needs labels, and sub_validation has none; choose {free}")
+    by = engine.task.order(score, labelled=known)
     if engine.parent.device.type == "cpu":
         keep_freed_memory()
     memory = Memory(engine) if memory is None else memory
@@ -114,9 +111,10 @@ def search(
     everybody = len(strategies) + sum(generations.sizes if generations else ())
     planned = rungs(engine, everybody, first)
     work = _on_threads(engine, on_candidate or (lambda heat, scored: None))
-    found = race(strategies, planned, work, memory, by=score, generations=generations)
-    ranking = judge(rank(pd.DataFrame([_row(result, score) for result in found]), score=score))
-    return ranking if known else ranking.drop(columns=[name for name in SCORERS if not SCORERS[name].compares])
+    found = race(strategies, planned, work, memory, by=by, generations=generations)
+    table = pd.DataFrame([_row(result, by.name) for result in found])
+    meaningless = set(engine.task.scorers) - set(engine.task.usable(known))
+    return judge(rank(table, by), by).drop(columns=list(meaningless))
 
 
 def rungs(engine: Engine, candidates: int, first: Rung | None) -> tuple[Rung, ...]:
@@ -163,7 +161,7 @@ def _row(result: Result, score: str) -> dict[str, object]:
         "widths": strategy.widths,
         "macs": strategy.macs,
         "params": strategy.params,
-        **{name: scores.values[name] for name in SCORERS},
+        **scores.values,
         "calibration_images": result.rung.calibration,
         "images": result.rung.sub_validation,
         "evidence": scores.images[score],

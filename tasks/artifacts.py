@@ -9,7 +9,8 @@ import pyarrow.parquet as pq
 
 from eagleeye.errors import ArtifactError
 from eagleeye.files import written_whole
-from eagleeye.scoring.scores import COLUMNS, VANILLA
+from eagleeye.task.classification import COLUMNS
+from eagleeye.task.scores import VANILLA
 
 # Relative to the project's folder, the working directory of every stage; dvc.yaml lists the same paths as outputs.
 FOLDER = Path("artifacts")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from eagleeye.scoring.scores import SCORERS
+from eagleeye.task.classification import SCORERS
 
 Count = Annotated[int, Field(ge=1)]
 Share = Annotated[int | float, Field(gt=0)]

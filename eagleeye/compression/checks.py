@@ -14,12 +14,15 @@ from eagleeye.data.sizes import FAR_SMALLER, SMALLER, times_smaller
 from eagleeye.errors import ConfigError, EvaluationError
 from eagleeye.forward.modes import evaluating
 from eagleeye.forward.running import run
+from eagleeye.forward.structures import tensors
 from eagleeye.given.collection import Pictures
 from eagleeye.scoring.chance import chance_level, clearly_better
-from eagleeye.scoring.evaluate import check_outputs, evaluate
+from eagleeye.scoring.evaluate import evaluate
+from eagleeye.task import Task
 
 LOOKED_AT = 256
 """Sub-validation images that show how the network does."""
+AT_A_TIME = 16
 LARGE = 20.0
 """Normalised values do not get that large: bytes do."""
 
@@ -55,7 +58,11 @@ def check_size(division: Division, preprocess: Preprocess | None, confirmed: boo
 
 
 def check_network(
-    model: nn.Module, images: Batches[tuple[Tensor, Tensor]], preprocess: Preprocess | None, confirmed: bool
+    model: nn.Module,
+    images: Batches[tuple[Tensor, Tensor]],
+    preprocess: Preprocess | None,
+    task: Task,
+    confirmed: bool,
 ) -> list[str]:
     """Check that a network knows something of the images that it is shown.
 
@@ -63,6 +70,7 @@ def check_network(
         model: The trained network.
         images: Sub-validation images, with their labels where these are known.
         preprocess: How their pixels became inputs; None: they were given as inputs.
+        task: What the network is for.
         confirmed: Whether the normalisation is meant, even if the network does better with another one.
 
     Returns:
@@ -70,13 +78,17 @@ def check_network(
 
     Raises:
         ConfigError: It is right on far more images if they are normalised otherwise.
-        EvaluationError: It gives no class scores, none for a class that occurs, or is no better than chance.
+        EvaluationError: Its outputs are not of this task or do not fit the targets, are the same for all images, or it
+            classifies no better than chance.
     """
     some = images.first(LOOKED_AT)
     inputs, labels = some.part(0, len(some.labels))
-    accuracy = evaluate(model, [(inputs, labels)]).accuracy
     large = float(inputs.abs().max())
     said = [f"inputs have values up to {large:.0f}, as if they were not normalised"] if large > LARGE else []
+    if task.targets != "class":
+        _require_variety(model, inputs, labels, task)
+        return said
+    accuracy = evaluate(model, [(inputs, labels)]).accuracy
     if not images.labels_known:
         _require_answers(model, inputs)
         return said
@@ -91,23 +103,43 @@ def check_network(
     return said
 
 
-def check_labels(model: nn.Module, example: Tensor, division: Division) -> None:
-    """Check that the network has an output for every label.
+def check_labels(model: nn.Module, example: Tensor, division: Division, task: Task) -> None:
+    """Check that the network has an output for every class, where images have one each.
 
     Args:
         model: The trained network.
         example: One input.
         division: The images.
+        task: What the network is for.
 
     Raises:
         EvaluationError: It has none, or its outputs are no class scores.
     """
+    if task.targets != "class":
+        return
     with evaluating(model), torch.inference_mode():
         outputs = run(model, example)
     for part in (division.sub_validation, division.training):
         labels = part.images.labels
         highest = 0 if labels is None else int(labels.max())
-        check_outputs(outputs, torch.tensor([highest]))
+        task.check(outputs, torch.tensor([highest]))
+
+
+def _require_variety(model: nn.Module, inputs: Tensor, targets: Tensor, task: Task) -> None:
+    """Images that the network tells apart, and outputs that fit their targets."""
+    found: list[list[Tensor]] = []
+    with evaluating(model), torch.inference_mode():
+        parts = (torch.split(each, AT_A_TIME) for each in (inputs, targets))
+        for images, wanted in zip(*parts, strict=True):
+            outputs = run(model, images)
+            task.check(outputs, wanted)
+            found.append([tensor.flatten(1).double().sum(1).cpu() for tensor in tensors(outputs) if tensor.dim() > 1])
+    sums = [torch.cat(parts) for parts in zip(*found, strict=True)]
+    if len(inputs) > 1 and sums and all(bool((each == each[0]).all()) for each in sums):
+        raise EvaluationError(
+            f"the network's outputs are the same for all of {len(inputs)} images, so that comparing with them says"
+            " nothing; likely causes: weights that are not trained, inputs that are not normalised as in training"
+        )
 
 
 def _require_answers(model: nn.Module, inputs: Tensor) -> None:

@@ -12,6 +12,7 @@ from eagleeye.data.images import Labels
 from eagleeye.errors import ConfigError, DataError
 from eagleeye.given import Collection, collect
 from eagleeye.given.recognise import is_pair_of_sets
+from eagleeye.task import CLASSIFICATION, Task
 
 CALIBRATION = 512
 SUB_VALIDATION = 2048
@@ -50,17 +51,24 @@ class Division:
     @property
     def labelled(self) -> bool:
         """Whether the labels of the images that score are known."""
-        return self.sub_validation.images.labels is not None
+        return self.sub_validation.images.labelled
 
 
 def divide(
-    images: Any, preprocess: Preprocess | None, *, calibration: Wanted, sub_validation: Wanted, seed: int
+    images: Any,
+    preprocess: Preprocess | None,
+    task: Task = CLASSIFICATION,
+    *,
+    calibration: Wanted,
+    sub_validation: Wanted,
+    seed: int,
 ) -> Division:
     """Draw calibration and sub-validation images, class by class where there are labels.
 
     Args:
         images: What `eagleeye.given.collect` takes, or a pair (calibration, sub_validation) of any of these.
         preprocess: How pictures and bytes become inputs.
+        task: What the network is for.
         calibration: A count, or a fraction of the images; None: 512, or a quarter of fewer; all of a set that was given
             as such.
         sub_validation: Likewise; None: 2,048.
@@ -75,12 +83,12 @@ def divide(
         for given, wanted, name in zip(
             images, (calibration, sub_validation), ("calibration", "sub_validation"), strict=True
         ):
-            found = collect(given, preprocess, name)
+            found = collect(given, preprocess, name, task)
             rows = balanced(found.labels, len(found), seed)
             parts.append(Part(found, rows[: _count(wanted, len(rows), len(rows), name)]))
         division = Division(parts[0], parts[1], Part(parts[0].images, np.arange(len(parts[0].images))))
     else:
-        division = _of_one(collect(images, preprocess), calibration, sub_validation, seed)
+        division = _of_one(collect(images, preprocess, task=task), calibration, sub_validation, seed)
     _require_classes(division.sub_validation)
     return division
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import torch
 from torch import Tensor, fx, nn
 
 from eagleeye.channels import trace
@@ -25,24 +24,25 @@ from eagleeye.cost import cost
 from eagleeye.data import Batches
 from eagleeye.engine import Engine
 from eagleeye.engine.method import MEASURED
-from eagleeye.errors import BudgetError, ConfigError
+from eagleeye.errors import BudgetError
 from eagleeye.forward.inputs import precision_of
-from eagleeye.forward.modes import evaluating
-from eagleeye.forward.running import run
 from eagleeye.forward.wrappers import unwrapped
 from eagleeye.given import preprocess_of
 from eagleeye.given.batched import batched
 from eagleeye.given.preparation import own_preprocess
 from eagleeye.given.recognise import UnpreparedError
 from eagleeye.reconstruction import images_in_turn
-from eagleeye.scoring.evaluate import predict
+from eagleeye.scoring.evaluate import outputs_of, predict
+from eagleeye.scoring.measure import measure
 from eagleeye.scoring.race import Generations
-from eagleeye.scoring.scores import SCORERS, check_score, merits
 from eagleeye.search import Memory, search
 from eagleeye.strategies import Budget, Strategy
+from eagleeye.task import Order, Task
+from eagleeye.task.named import task_of
+from eagleeye.task.task import Loss
 from eagleeye.train import Recipe
-from eagleeye.train.loop import HISTORY_COLUMNS
-from eagleeye.train.objective import Loss
+from eagleeye.train.loop import history_columns
+from eagleeye.train.objective import Aim
 
 
 def compress(  # noqa: PLR0913 - each has a default: what differs from network to network, by name
@@ -53,6 +53,7 @@ def compress(  # noqa: PLR0913 - each has a default: what differs from network t
     params: float | None = None,
     latency: float | None = None,
     tolerance: float = 0.005,
+    task: Task | str = "classification",
     preprocess: Any = None,
     score: str | None = None,
     candidates: int = 100,
@@ -83,17 +84,21 @@ def compress(  # noqa: PLR0913 - each has a default: what differs from network t
         latency: Budget: time for one image on the network's device, measured layer by layer, likewise (above 1:
             milliseconds). All budgets that are given must be met.
         tolerance: Allowed distance from each on either side, as a fraction of the full network's cost.
+        task: What the network is for: classification, or fidelity for a network with any outputs and images without
+            labels, or another of `eagleeye.task`.
         preprocess: How pictures and bytes become inputs: an `eagleeye.data.Preprocess`, a timm configuration, or the
             transforms of a torchvision weight. None: what a network of timm says of itself; inputs that are ready need
             none.
-        score: What decides: accuracy, loss, agreement or divergence; None: accuracy, without labels agreement.
+        score: What decides, one of the task's; of classification accuracy, loss, agreement or divergence; None: the
+            first, accuracy, and without labels the first that needs none, agreement.
         candidates: Beside those allocated by error and the evenly pruned one; of 20 or more, nine tenths are
             bred from the best in generations, fewer are all drawn.
         calibration: Images that re-estimate BN statistics: a count, or a fraction of all; None: 512, or a quarter.
         sub_validation: Images that score candidates, likewise; None: 2,048, or a quarter.
         epochs: Of fine-tuning on all images but the sub-validation ones, which choose the best epoch. Half of the loss
             is the divergence from the full network, without labels all of it.
-        loss: In the place of cross-entropy in fine-tuning: from logits (n, classes) and labels (n,) to a scalar.
+        loss: In the place of the task's in fine-tuning, cross-entropy for instance: from outputs and targets to a
+            scalar.
         recipe: Fine-tuning in all its settings, instead of `epochs`.
         max_rate: Rates are drawn from [0, max_rate]; None: 0.95, or 1 where that leaves no room.
         multiple: Widths are multiples of it.
@@ -118,31 +123,34 @@ def compress(  # noqa: PLR0913 - each has a default: what differs from network t
         ArtifactError: The file to resume from cannot be used.
     """
     budget = Budget(macs, params, latency, tolerance)
+    task = task_of(task)
     unwrapped(model)
-    division = _divided(model, images, preprocess, calibration=calibration, sub_validation=sub_validation, seed=seed)
-    score = score or ("accuracy" if division.labelled else "agreement")
-    _require_score(score, division)
+    wanted = {"calibration": calibration, "sub_validation": sub_validation, "seed": seed}
+    division = _divided(model, images, preprocess, task, **wanted)
+    by = task.order(score, labelled=division.labelled)
     plan = recipe_of(epochs, recipe, loss, division.labelled)
     with ExitStack() as stack:
         bars = stack.enter_context(Bars(progress))
-        engine, remarks = _engine(model, division, tuple(exclude), confirmed, bars)
+        engine, remarks = _engine(model, division, task, tuple(exclude), confirmed, bars)
         record = None if resume is None else stack.enter_context(closing(Record(engine, resume)))
         with bars.step("drawing"):
             shell = open_shell(model, engine, budget, max_rate, multiple)
             drawn = draw_candidates(shell, engine, candidates, seed, None if max_rate else remarks)
-        watch = Watch(bars, division.labelled, on_candidate)
-        told = {"score": score, "memory": Memory(engine) if record is None else record, "on_candidate": watch}
+        watch = Watch(bars, task.usable(division.labelled), on_candidate)
+        told = {"score": by.name, "memory": Memory(engine) if record is None else record, "on_candidate": watch}
         ranking = _searched(engine, drawn, *generations(shell, drawn, candidates, seed), told)
         with bars.step("refitting"):
             winner = Strategy.of({str(column): value for column, value in ranking.iloc[0].items()})
-            network = _best(engine, winner, score)
-        history = pd.DataFrame(columns=HISTORY_COLUMNS)
+            network = _best(model, engine, winner, by)
+        # Without labels, the full network's answers take their place where images have a class each.
+        chooses = task.order(labelled=division.labelled or task.targets == "class")
+        history = pd.DataFrame(columns=history_columns(chooses))
         if plan is not None:
-            course = Course(plan, loss, record, bars, tuple(ranking["widths"].iloc[0]))
+            course = Course(plan, Aim(task, chooses, loss), record, bars, tuple(ranking["widths"].iloc[0]))
             history = finetune(network, model, division.training, engine.sub_validation, course)
     for line in remarks:
         warnings.warn(line, stacklevel=2)
-    return _result(model, network, engine, division, score, ranking, history, remarks)
+    return _result(model, network, engine, division, by, ranking, history, remarks)
 
 
 def _searched(
@@ -157,47 +165,43 @@ def _searched(
     return search(engine, drawn, **told)
 
 
-def _divided(model: nn.Module, images: Any, preprocess: Any, **wanted: Any) -> Division:
+def _divided(model: nn.Module, images: Any, preprocess: Any, task: Task, **wanted: Any) -> Division:
     if preprocess is not None:
-        return divide(images, preprocess_of(preprocess), **wanted)
+        return divide(images, preprocess_of(preprocess), task, **wanted)
     try:
-        return divide(images, None, **wanted)
+        return divide(images, None, task, **wanted)
     except UnpreparedError:
         if (own := own_preprocess(model)) is None:
             raise
-        return divide(images, own, **wanted)
-
-
-def _require_score(score: str, division: Division) -> None:
-    check_score(score)
-    if not division.labelled and not SCORERS[score].compares:
-        free = " or ".join(name for name, scorer in SCORERS.items() if scorer.compares)
-        raise ConfigError(f"score {score}: it needs labels, and the images have none; choose {free}")
+        return divide(images, own, task, **wanted)
 
 
 def _engine(
-    model: nn.Module, division: Division, exclude: tuple[str, ...], confirmed: bool, bars: Bars
+    model: nn.Module, division: Division, task: Task, exclude: tuple[str, ...], confirmed: bool, bars: Bars
 ) -> tuple[Engine, list[str]]:
     """The engine, with images and network checked, and what the user should know."""
     part = division.sub_validation
     remarks = [*part.images.remarks, *check_size(division, part.images.preprocess, confirmed)]
-    adapting, scoring = _read(model, division, bars)
+    adapting, scoring = _read(model, division, task, bars)
     example = adapting.in_precision(precision_of(model)).part(0, 1)
-    check_labels(model, example, division)
-    remarks += check_network(model, scoring, part.images.preprocess, confirmed)
+    check_labels(model, example, division, task)
+    remarks += check_network(model, scoring, part.images.preprocess, task, confirmed)
     with bars.step("tracing"):
-        return Engine(model, trace(model, example, exclude), adapting, scoring, say=remarks.append), remarks
+        space = trace(model, example, exclude)
+        return Engine(model, space, adapting, scoring, task=task, say=remarks.append), remarks
 
 
-def _read(model: nn.Module, division: Division, bars: Bars) -> tuple[Batches[Tensor], Batches[tuple[Tensor, Tensor]]]:
+def _read(
+    model: nn.Module, division: Division, task: Task, bars: Bars
+) -> tuple[Batches[Tensor], Batches[tuple[Tensor, Tensor]]]:
     total = len(division.calibration.rows) + len(division.sub_validation.rows)
     made: list[Batches[Any]] = []
     before = 0
     for part, labelled in ((division.calibration, False), (division.sub_validation, True)):
         read = part.images.read(part.rows, partial(_tell, bars, before, total))
         before += len(part.rows)
-        known = part.images.labels is not None
-        made.append(batched(read, model, part.images.preprocess, labelled=labelled, known=known))
+        known = part.images.labelled
+        made.append(batched(read, model, part.images.preprocess, labelled=labelled, known=known, task=task))
     return made[0], made[1]
 
 
@@ -205,18 +209,16 @@ def _tell(bars: Bars, before: int, total: int, done: int, _of: int) -> None:
     bars.at("reading images", before + done, total, "images")
 
 
-def _best(engine: Engine, winner: Strategy, score: str) -> fx.GraphModule:
+def _best(model: nn.Module, engine: Engine, winner: Strategy, by: Order) -> fx.GraphModule:
     """The winner refitted in turn, or as it was scored where that is better: where images are few it can be."""
     batch = images_in_turn(engine.calibration, MEASURED)
     networks = [engine.network(winner, in_turn=batch), engine.network(winner)]
-    full = engine.full_outputs()
-    return max(networks, key=lambda network: merits(predict(network, engine.sub_validation, full=full).scores, score))
+    return max(networks, key=lambda network: by.merits(_scores(network, model, engine)))
 
 
-def _full_outputs(model: nn.Module, images: Batches[tuple[Tensor, Tensor]]) -> Tensor:
-    """The full network's, in its own precision: candidates may have been compared in a lower one."""
-    with evaluating(model), torch.inference_mode():
-        return torch.cat([run(model, batch).float() for batch, _ in images])
+def _scores(network: nn.Module, model: nn.Module, engine: Engine) -> dict[str, float]:
+    """A network's scores, compared with the full one in its own precision: candidates may have been in a lower one."""
+    return predict(network, engine.sub_validation, full=outputs_of(model), task=engine.task).scores
 
 
 def _result(
@@ -224,20 +226,25 @@ def _result(
     network: fx.GraphModule,
     engine: Engine,
     division: Division,
-    score: str,
+    by: Order,
     ranking: pd.DataFrame,
     history: pd.DataFrame,
     remarks: list[str],
 ) -> Compressed:
     example, part = engine.calibration.part(0, 1), division.sub_validation
-    full = _full_outputs(model, engine.sub_validation)
-    found = [predict(each, engine.sub_validation, full=full).scores for each in (network, model)]
-    known = [name for name in SCORERS if division.labelled or SCORERS[name].compares]
+    found = [_scores(each, model, engine) for each in (network, model)]
+    known = engine.task.usable(division.labelled)
+    metrics = [
+        measure(each, engine.sub_validation, engine.task) if division.labelled else {} for each in (network, model)
+    ]
     return Compressed(
         model=network.eval(),
-        scored_by=score,
+        task=engine.task,
+        scored_by=by.name,
         scores={name: found[0][name] for name in known},
         full_scores={name: found[1][name] for name in known},
+        metrics=metrics[0],
+        full_metrics=metrics[1],
         cost=cost(network, example),
         full_cost=engine.whole.space.full_cost,
         ranking=ranking,

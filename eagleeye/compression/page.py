@@ -12,15 +12,15 @@ from eagleeye.files import written_whole
 from eagleeye.latency.measure import compare_latency
 from eagleeye.report.drawing import Picture, as_png, embedded, fill
 from eagleeye.report.theme import DARK, LIGHT, Theme, label, new_figure
-from eagleeye.scoring.scores import SCORERS
 
 if TYPE_CHECKING:
     from eagleeye.compression.result import Compressed
 
 LEADERS = 10
+_VALIDATION = "validation_"
 REPEATS = 15
-SHOWN = ("accuracy", "agreement")
-"""Scores beside the one that decided."""
+SHOWN = 3
+"""Scores at most, the one that decided among them."""
 
 
 def write_page(result: Compressed, path: str | Path) -> None:
@@ -43,10 +43,10 @@ def _page(result: Compressed) -> str:
     networks = {"full": result.full_model, "pruned": result.model}
     times = compare_latency(networks, result.example, batch_sizes=(1,), repeats=REPEATS)
     milliseconds = dict(zip(times["model"], times["median_ms"], strict=True))
-    names = [name for name in result.scores if name in {result.scored_by, *SHOWN}]
+    names = _shown(result)
     rows = (
-        ("full", result.full_scores, result.full_cost, milliseconds["full"]),
-        (f"pruned ({result.winner})", result.scores, result.cost, milliseconds["pruned"]),
+        ("full", result.full_scores, result.full_metrics, result.full_cost, milliseconds["full"]),
+        (f"pruned ({result.winner})", result.scores, result.metrics, result.cost, milliseconds["pruned"]),
     )
     picture = _picture(result)
     light, dark = (embedded(as_png(picture.draw(theme))) for theme in (LIGHT, DARK))
@@ -59,13 +59,16 @@ def _page(result: Compressed) -> str:
         ),
         figures=[{"picture": picture, "light": light, "dark": dark}],
         images=result.images,
-        labelled="accuracy" in result.scores,
         candidates=len(result.ranking),
-        labels=[SCORERS[name].label for name in names],
-        label=SCORERS[result.scored_by].label,
-        networks=[(name, [_text(key, scores[key]) for key in names], cost, time) for name, scores, cost, time in rows],
+        labels=[*(result.task.scorers[name].label for name in names), *result.metrics],
+        label=result.scorer.label,
+        networks=[
+            (row, [*(_text(result, key, scores[key]) for key in names), *map("{:.4f}".format, metrics.values())], *rest)
+            for row, scores, metrics, *rest in rows
+        ],
         leaders=_leaders(result),
-        epochs=[{str(key): value for key, value in row.items()} for row in result.history.to_dict("records")],
+        chosen_by=_chosen_by(result) if len(result.history) else "",
+        epochs=_epochs(result) if len(result.history) else [],
         widths=list(zip(_groups(result), result.space.channels, result.ranking["widths"].iloc[0], strict=True)),
     )
 
@@ -74,12 +77,40 @@ def _leaders(result: Compressed) -> list[dict[str, object]]:
     by = result.scored_by
     columns = {"score": by, "low": "score_low", "high": "score_high"}
     leaders = result.ranking.head(LEADERS)
-    texts = {name: [_text(by, value) for value in leaders[column]] for name, column in columns.items()}
+    texts = {name: [_text(result, by, value) for value in leaders[column]] for name, column in columns.items()}
     return [{str(key): value for key, value in row.items()} for row in leaders.assign(**texts).to_dict("records")]
 
 
-def _text(score: str, value: float) -> str:
-    return SCORERS[score].evidence.text(value)
+def _text(result: Compressed, score: str, value: float) -> str:
+    return result.task.scorers[score].evidence.text(value)
+
+
+def _chosen_by(result: Compressed) -> str:
+    """What the score is called that chose the best epoch."""
+    scorer = result.task.scorers[_validation(result)]
+    labelled = any(not result.task.scorers[name].compares for name in result.scores)
+    # Without labels, the full network's answers took their place.
+    return scorer.label if labelled or scorer.compares else "agreement"
+
+
+def _validation(result: Compressed) -> str:
+    found = [str(name) for name in result.history.columns if str(name).startswith(_VALIDATION)]
+    return found[0].removeprefix(_VALIDATION)
+
+
+def _epochs(result: Compressed) -> list[dict[str, object]]:
+    name = _validation(result)
+    return [
+        {"epoch": row["epoch"], "train_loss": row["train_loss"], "score": _text(result, name, row[_VALIDATION + name])}
+        for row in result.history.to_dict("records")
+    ]
+
+
+def _shown(result: Compressed) -> list[str]:
+    """The score that decided, and the first of those that are fractions."""
+    others = [name for name in result.scores if result.task.scorers[name].sign > 0 and name != result.scored_by]
+    shown = {result.scored_by, *others[: SHOWN - 1]}
+    return [name for name in result.scores if name in shown]
 
 
 def _groups(result: Compressed) -> list[str]:
@@ -88,7 +119,7 @@ def _groups(result: Compressed) -> list[str]:
 
 def _picture(result: Compressed) -> Picture:
     scores = result.ranking[result.scored_by]
-    name = SCORERS[result.scored_by].label
+    name = result.scorer.label
     return Picture(
         "scores",
         "Scores and costs of all candidates",
@@ -102,11 +133,10 @@ def _picture(result: Compressed) -> Picture:
 def _scatter(result: Compressed, theme: Theme) -> Figure:
     figure, (axes,) = new_figure(theme, 9.2, 3.6)
     share = 100 * result.ranking["macs"] / result.full_cost.macs
-    scale = 100 if SCORERS[result.scored_by].sign > 0 else 1
-    scores = scale * result.ranking[result.scored_by]
+    kind = result.scorer.evidence
+    scores = kind.factor * result.ranking[result.scored_by]
     axes.scatter(share[1:], scores[1:], s=22, color=theme.first, alpha=0.6, linewidths=0)
     axes.scatter(share[:1], scores[:1], s=190, marker="*", color=theme.third)
-    unit = "%" if scale == 100 else "nats"
-    label(axes, theme, "MACs (% of the full network)", f"{SCORERS[result.scored_by].label} ({unit})")
+    label(axes, theme, "MACs (% of the full network)", f"{result.scorer.label} ({kind.unit})")
     axes.margins(0.08)
     return figure

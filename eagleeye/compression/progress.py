@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
@@ -99,15 +99,15 @@ class Bars:
 class Watch:
     """Told of evaluations by a search: moves a bar, and passes on who was scored."""
 
-    def __init__(self, bars: Bars, labelled: bool, tell: Callable[[Candidate], None] | None) -> None:
+    def __init__(self, bars: Bars, scores: Collection[str], tell: Callable[[Candidate], None] | None) -> None:
         """Begin with nothing.
 
         Args:
             bars: Where to show it.
-            labelled: Whether scores that need labels mean anything.
+            scores: Names of those that mean anything.
             tell: Told of every candidate.
         """
-        self._bars, self._labelled, self._tell = bars, labelled, tell
+        self._bars, self._scores, self._tell = bars, scores, tell
         self._heat: Heat | None = None
         self._done = 0
 
@@ -121,11 +121,7 @@ class Watch:
         if self._tell is None:
             return
         strategy = next(each for each in heat.strategies if each.id == scored.id)
-        values = {
-            name: value
-            for name, value in scored.scores.values.items()
-            if self._labelled or name in ("agreement", "divergence")
-        }
+        values = {name: value for name, value in scored.scores.values.items() if name in self._scores}
         images = heat.rung.sub_validation
         costs = strategy.widths, strategy.macs, strategy.params
         self._tell(Candidate(strategy.id, *costs, values, images, heat.title, self._done, total))

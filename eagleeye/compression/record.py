@@ -20,19 +20,20 @@ from eagleeye.engine import Engine
 from eagleeye.errors import ArtifactError
 from eagleeye.scoring.entry import Entry
 from eagleeye.scoring.racing import Rung, Scores
-from eagleeye.scoring.scores import SCORERS
 from eagleeye.search import Memory
 from eagleeye.strategies import Strategy
 
-_TABLES = f"""
+_TABLES = """
 CREATE TABLE IF NOT EXISTS scores (
-    search TEXT, widths TEXT, calibration INTEGER, images INTEGER, numbers TEXT,
-    {", ".join(f"{scorer.images} BLOB" for scorer in SCORERS.values())}, statistics BLOB,
+    search TEXT, widths TEXT, calibration INTEGER, images INTEGER, numbers TEXT, statistics BLOB,
     PRIMARY KEY (search, widths, calibration, images)
+);
+CREATE TABLE IF NOT EXISTS evidence (
+    search TEXT, widths TEXT, calibration INTEGER, images INTEGER, score TEXT, packed BLOB,
+    PRIMARY KEY (search, widths, calibration, images, score)
 );
 CREATE TABLE IF NOT EXISTS trainings (training TEXT PRIMARY KEY, state BLOB);
 """
-_PLACES = ", ".join("?" * (6 + len(SCORERS)))
 State = dict[str, Any]
 
 
@@ -66,10 +67,14 @@ class Record(Memory):
         """See `eagleeye.scoring.race.Record.keep`."""
         rung = entry.rung
         row = [self._key, json.dumps(entry.strategy.widths), rung.calibration, rung.sub_validation]
-        images = [scores.images[name] for name in SCORERS]
+        # What a score is made of first: a score alone would be taken for all there is.
         self._write(
-            f"INSERT OR REPLACE INTO scores VALUES ({_PLACES})",  # noqa: S608 - no user's text
-            [*row, json.dumps(dict(scores.values)), *images, statistics],
+            "INSERT OR REPLACE INTO evidence VALUES (?, ?, ?, ?, ?, ?)",
+            *([*row, name, packed] for name, packed in scores.images.items()),
+        )
+        self._write(
+            "INSERT OR REPLACE INTO scores VALUES (?, ?, ?, ?, ?, ?)",
+            [*row, json.dumps(dict(scores.values)), statistics],
         )
         super().keep(entry, scores, statistics)
 
@@ -106,11 +111,16 @@ class Record(Memory):
         self._file.close()
 
     def _read(self) -> None:
-        columns = "widths, calibration, images, numbers, statistics, " + ", ".join(s.images for s in SCORERS.values())
-        query = f"SELECT {columns} FROM scores WHERE search = ? ORDER BY calibration"  # noqa: S608 - no user's text
-        for text, calibration, images, numbers, statistics, *packed in self._file.execute(query, [self._key]):
+        packed: dict[tuple[object, ...], dict[str, bytes]] = {}
+        query = "SELECT widths, calibration, images, score, packed FROM evidence WHERE search = ?"
+        for *place, score, images in self._file.execute(query, [self._key]):
+            packed.setdefault(tuple(place), {})[score] = images
+        query = (
+            "SELECT widths, calibration, images, numbers, statistics FROM scores WHERE search = ? ORDER BY calibration"
+        )
+        for text, calibration, images, numbers, statistics in self._file.execute(query, [self._key]):
             widths = tuple(json.loads(text))
-            found = Scores(json.loads(numbers), dict(zip(SCORERS, packed, strict=True)))
+            found = Scores(json.loads(numbers), packed[text, calibration, images])
             self._scores[widths, Rung(calibration, images)] = found
             if statistics is not None:
                 self._statistics[widths] = calibration, statistics
@@ -140,7 +150,7 @@ def key_of(engine: Engine) -> str:
     space = engine.whole.space
     words = (
         *(eagleeye.__version__, torch.__version__, engine.parent.device.type, engine.dtype, engine.method.mode),
-        *(engine.method.iterations, engine.calibration.batch_size, space.graph, space.channels),
+        *(engine.method.iterations, engine.calibration.batch_size, space.graph, space.channels, engine.task.name),
     )
     digest.update(repr([str(word) for word in words]).encode())
     for name, tensor in engine.whole.full.state_dict().items():

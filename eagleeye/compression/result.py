@@ -13,7 +13,7 @@ from torch import Tensor, fx, nn
 from eagleeye.channels import Cost, Space
 from eagleeye.data import Preprocess
 from eagleeye.saving.artifact import save
-from eagleeye.scoring.scores import SCORERS
+from eagleeye.task import Scorer, Task
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -22,9 +22,14 @@ class Compressed:
 
     Attributes:
         model: The network, recalibrated or fine-tuned, in evaluation mode on the device of the full one.
-        scored_by: The score that decided: accuracy, loss, agreement or divergence.
-        scores: All scores of `model` on the sub-validation images, by name; accuracy and loss where labels are known.
+        task: What the network is for.
+        scored_by: The score that decided.
+        scores: All scores of `model` on the sub-validation images, by name; those that need labels where these are
+            known.
         full_scores: Those of the full network, likewise.
+        metrics: What the task reports of all sub-validation images together, e.g. mIoU, of `model`; empty where the
+            scores say all, or labels are not known.
+        full_metrics: Those of the full network.
         cost: What `model` costs.
         full_cost: What the full network costs.
         ranking: All candidates as `eagleeye.search` ranks them, the winner first. Its scores are from before the last
@@ -40,9 +45,12 @@ class Compressed:
     """
 
     model: fx.GraphModule
+    task: Task
     scored_by: str
     scores: Mapping[str, float]
     full_scores: Mapping[str, float]
+    metrics: Mapping[str, float]
+    full_metrics: Mapping[str, float]
     cost: Cost
     full_cost: Cost
     ranking: pd.DataFrame
@@ -59,6 +67,11 @@ class Compressed:
     def score(self) -> float:
         """The score of `model` that decided, on the sub-validation images."""
         return self.scores[self.scored_by]
+
+    @property
+    def scorer(self) -> Scorer:
+        """Everything about the score that decided."""
+        return self.task.scorers[self.scored_by]
 
     @property
     def winner(self) -> str:
@@ -103,13 +116,14 @@ class Compressed:
 
     def __str__(self) -> str:
         """The result in a line."""
-        text = SCORERS[self.scored_by].evidence.text
-        full = f", the full network {text(self.full_scores[self.scored_by])}" if self.scored_by != "agreement" else ""
+        text = self.scorer.evidence.text
+        full = f", the full network {text(self.full_scores[self.scored_by])}" if not self.scorer.compares else ""
         costs = (
             f"{getattr(self.cost, name):,} {label} ({getattr(self.cost, name) / getattr(self.full_cost, name):.1%})"
             for name, label in (("macs", "MACs"), ("params", "parameters"))
         )
+        metrics = (f", {name} {value:.4f} of {self.full_metrics[name]:.4f}" for name, value in self.metrics.items())
         return (
-            f"{self.winner} of {len(self.ranking)} candidates: {self.scored_by} {text(self.score)}{full} on"
-            f" {self.images['sub_validation']:,} images; {', '.join(costs)}"
+            f"{self.winner} of {len(self.ranking)} candidates: {self.scored_by} {text(self.score)}{full}"
+            f"{''.join(metrics)} on {self.images['sub_validation']:,} images; {', '.join(costs)}"
         )

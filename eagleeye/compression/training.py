@@ -19,9 +19,11 @@ from eagleeye.data.images import Labels
 from eagleeye.errors import ConfigError
 from eagleeye.forward.inputs import precision_of
 from eagleeye.given.collection import Collection, Pictures
+from eagleeye.task import CLASSIFICATION, Task
+from eagleeye.task.task import Loss
 from eagleeye.train import Recipe, TrainData, current_share, open_training, train
 from eagleeye.train.data import Batch
-from eagleeye.train.objective import Loss
+from eagleeye.train.objective import Aim
 
 BATCH_SIZE = 64
 DISTILLATION = 0.5
@@ -34,7 +36,7 @@ def recipe_of(epochs: int, recipe: Recipe | None, loss: Loss | None, labelled: b
     Args:
         epochs: Passes over the training images.
         recipe: Instead of the default one.
-        loss: In the place of cross-entropy.
+        loss: In the place of the task's.
         labelled: Whether labels are known; else the network learns from the full one alone.
 
     Raises:
@@ -63,22 +65,23 @@ class Course:
 
     Attributes:
         recipe: How.
-        loss: In the place of cross-entropy.
+        aim: The task, what chooses the best epoch, and the user's loss.
         record: Where its state is kept from epoch to epoch, and found again.
         bars: Where to show how far it is.
         widths: The network's, to find its state.
     """
 
     recipe: Recipe
-    loss: Loss | None
+    aim: Aim
     record: Record | None
     bars: Bars
     widths: tuple[int, ...]
 
     def key(self, rows: Labels) -> str:
         """A hash of what determines the training, beside the search: the recipe, the network, the images."""
-        loss = None if self.loss is None else getattr(self.loss, "__qualname__", type(self.loss).__name__)
-        words = f"{asdict(self.recipe)} {self.widths} {loss}"
+        own = self.aim.loss
+        loss = None if own is None else getattr(own, "__qualname__", type(own).__name__)
+        words = f"{asdict(self.recipe)} {self.widths} {loss} {self.aim.by.name}"
         return hashlib.sha256(words.encode() + rows.tobytes()).hexdigest()
 
 
@@ -102,7 +105,7 @@ def finetune(
         EvaluationError: The loss is no longer a number.
     """
     recipe, record, key = course.recipe, course.record, course.key(part.rows)
-    data = open_data(part, recipe, validation.device)
+    data = open_data(part, recipe, validation.device, course.aim.task)
     data.normalise = data.normalise.of(precision_of(model))
     state = None if record is None else record.state(key)
     begun = 0 if state is None else state["epoch"] * data.steps(recipe, current_share())
@@ -113,7 +116,9 @@ def finetune(
         recipe,
         device=validation.device,
         teacher=teacher if recipe.distillation else None,
-        loss=course.loss,
+        task=course.aim.task,
+        by=course.aim.by,
+        loss=course.aim.loss,
         state=state,
         on_epoch=None if record is None else partial(record.keep_state, key),
         on_step=lambda done, total, _speed: course.bars.at("fine-tuning", done, total, "steps", begun),
@@ -121,17 +126,24 @@ def finetune(
     return found.history
 
 
-def open_data(part: Part, recipe: Recipe, device: torch.device) -> TrainData:
+def open_data(part: Part, recipe: Recipe, device: torch.device, task: Task = CLASSIFICATION) -> TrainData:
     """Training data of images in whatever form.
 
     Args:
         part: The images.
         recipe: How they are used.
         device: Where batches are wanted.
+        task: What the network is for.
 
     Raises:
+        ConfigError: Pictures are to be moved without their targets.
         DataError: There are none, or the first cannot be decoded.
     """
+    if recipe.augment != "none" and task.targets_move:
+        raise ConfigError(
+            f"augment '{recipe.augment}' moves pictures without their targets: use 'none', and for {task.name} give a"
+            " data set that augments both"
+        )
     if isinstance(part.images, Pictures) and part.images.labels is not None:
         return open_training(part.images.images, part.rows, part.images.shape, recipe, device=device)
     return CollectedData(part.images, part.rows, device)
@@ -149,15 +161,14 @@ class CollectedData(TrainData):
             device: Where batches are wanted.
         """
         shape: Preprocess | None = images.preprocess
-        super().__init__(images.labels_of(rows), shape, device)
+        super().__init__(images.targets_of(rows), shape, device)
         self._images, self._rows = images, rows
 
     def _load(self, plan: list[Tensor], recipe: Recipe, epoch: int) -> Iterator[Batch]:
         if recipe.augment == "resized_crop":
             raise ConfigError("augment 'resized_crop' cuts from the original pictures: give a folder, or 'shift_flip'")
         wanted = [self._rows[positions.numpy()] for positions in plan]
-        for positions, rows, pixels in zip(plan, wanted, self._images.parts(wanted), strict=True):
-            assert len(rows) == len(positions)
+        for pixels, targets in self._images.pairs(wanted):
             if recipe.augment != "none" and pixels.dim() != 4:
                 raise ConfigError(f"augment '{recipe.augment}' moves pictures, and these are none: use 'none'")
-            yield pixels.to(self.device, non_blocking=True), self.labels[positions.to(self.device)]
+            yield pixels.to(self.device, non_blocking=True), targets.to(self.device, non_blocking=True)

@@ -19,14 +19,17 @@ from eagleeye.engine.method import Method, Outcome, best_method, choose_precisio
 from eagleeye.engine.parent import Parent
 from eagleeye.engine.slot import Slot
 from eagleeye.engine.start import Start, fits
+from eagleeye.engine.unpruned import Unpruned
 from eagleeye.errors import ConfigError, EvaluationError
 from eagleeye.forward.cores import usable_cores
 from eagleeye.forward.inputs import Inputs
 from eagleeye.forward.running import is_full, run
+from eagleeye.forward.structures import joined, mapped
 from eagleeye.given import batches_of
 from eagleeye.scoring.batchnorm import adapt_batch_norm
-from eagleeye.scoring.evaluate import Predictions, check_outputs, predict
+from eagleeye.scoring.evaluate import Predictions, in_float32, predict
 from eagleeye.strategies import Strategy
+from eagleeye.task import CLASSIFICATION, Task
 
 GPU_LANES = 4
 Part = TypeVar("Part")
@@ -39,8 +42,8 @@ class Engine:
     less time.
 
     Args:
-        model: The trained network on its device, left untouched; it takes a tensor of images and returns logits. One
-            whose weights are float64, float16 or bfloat16 is searched in that precision.
+        model: The trained network on its device, left untouched; it takes a tensor of images. One whose weights are
+            float64, float16 or bfloat16 is searched in that precision.
         space: Its search space.
         calibration: Images that re-estimate BN statistics. Their batch size is part of a score: it is the number of
             images whose statistics are averaged. `Batches`, or images in any form that `eagleeye.given.collect`
@@ -48,6 +51,7 @@ class Engine:
         sub_validation: Images whose labels are predicted, likewise; their batch size does not matter. Where they have
             no labels, the unpruned network's answers stand for them.
         method: How candidates are pruned and evaluated; None: by `best_method`, which takes a pass over 512 images.
+        task: What the network is for; what its outputs are and how they are scored follows from it.
         lanes: Candidates that are on the device at a time, each with the memory of one network; None: as many as the
             machine has cores, or 4 on a GPU.
         say: Told in a line when a batch does not fit into memory and is halved.
@@ -66,24 +70,26 @@ class Engine:
         sub_validation: Batches[tuple[Tensor, Tensor]] | Any,
         *,
         method: Method | None = None,
+        task: Task = CLASSIFICATION,
         lanes: int | None = None,
         say: Callable[[str], None] = lambda line: None,
     ) -> None:
-        calibration = batches_of(calibration, model, labelled=False, name="calibration")
-        sub_validation = batches_of(sub_validation, model, labelled=True, name="sub_validation")
+        calibration = batches_of(calibration, model, labelled=False, name="calibration", task=task)
+        sub_validation = batches_of(sub_validation, model, labelled=True, name="sub_validation", task=task)
         method = method or best_method(model, space, calibration)
         self.whole = self.parent = Parent(model, space, criterion=method.criterion, refit=method.refit)
         self.calibration = calibration.in_precision(self.parent.precision)
         self.sub_validation = sub_validation.in_precision(self.parent.precision)
         self.method = method
+        self.task = task
         self.say = say
         self.dtype = choose_precision(method.precision, self.parent.device, self.parent.precision)
         self._weights = torch.float32 if self.dtype == self.parent.precision else self.dtype
         self._check_network()
         self.lanes = lanes or (usable_cores() if self.parent.device.type == "cpu" else GPU_LANES)
         self._start = self._set_apart()
-        self._full_outputs: Tensor | None = None
-        self._comparing = threading.Lock()
+        self._full: fx.GraphModule | None = None
+        self._unpruned = Unpruned(self._run_unpruned, len(self.sub_validation.labels), self.parent.device)
         self._halving = threading.Lock()
         self._streams: dict[int, torch.cuda.Stream] = {}
         self._slots: queue.SimpleQueue[Slot | None] = queue.SimpleQueue()
@@ -126,12 +132,12 @@ class Engine:
         look = len(self.sub_validation.labels)
         wanted = min(calibration or wanted, wanted)
         look = min(sub_validation or look, look)
-        full = self.full_outputs(look)
+        self._unpruned.prepare(look, self.chunk)
         with self._lane() as slot:
             slot.fill(widths)
-            before = self._predict(slot, look, 0, full) if vanilla else None
+            before = self._predict(slot, look, 0) if vanilla else None
             self._adapt(slot, widths, wanted, begun)
-            return Outcome(self._predict(slot, look, wanted, full), before, slot.statistics())
+            return Outcome(self._predict(slot, look, wanted), before, slot.statistics())
 
     def network(self, strategy: Strategy | Sequence[int], *, in_turn: Inputs | None = None) -> fx.GraphModule:
         """A candidate as a network of its own, ready to be saved, exported or trained on.
@@ -172,30 +178,26 @@ class Engine:
             adapt_batch_norm(network, self.calibration, mode=self.method.mode, iterations=self.method.iterations)
         return network
 
-    def full_outputs(self, images: int | None = None) -> Tensor:
-        """The unpruned network's logits for sub-validation images (images, classes), at least float32; computed once.
+    def full_outputs(self, images: int | None = None) -> Any:
+        """The unpruned network's outputs for sub-validation images, batch first, at least float32.
 
         Args:
             images: So many of the first ones; None: all there are.
         """
-        count = len(self.sub_validation.labels)
-        with self._comparing:
-            known = 0 if self._full_outputs is None else len(self._full_outputs)
-            # Whole chunks, so that the bits do not depend on how many images were asked for first.
-            wanted = min(count, -(-(images or count) // self.chunk) * self.chunk)
-            if known < wanted:
-                parts = [] if self._full_outputs is None else [self._full_outputs]
-                self._full_outputs = torch.cat([*parts, self._unpruned(known, wanted)])
-            assert self._full_outputs is not None
-            return self._full_outputs[:images]
+        count = images or len(self.sub_validation.labels)
+        self._unpruned.prepare(count, self.chunk)
+        return self._unpruned.between(0, count)
 
-    def _unpruned(self, start: int, stop: int) -> Tensor:
-        with self._lane() as slot, torch.inference_mode():
+    def _run_unpruned(self, start: int, stop: int) -> Any:
+        if self._full is None:
+            slot = Slot(self.parent, dtype=self._weights)
             slot.fill(self.parent.space.channels)
-            network = slot.fold()
-            parts = self._in_chunks(start, stop, lambda start, stop: _exact(network(self._part(start, stop, 0)[0])))
+            self._full = slot.fold()
+        network = self._full
+        with self._arithmetic(), torch.inference_mode():
+            parts = self._in_chunks(start, stop, lambda a, b: in_float32(network(self._part(a, b, 0)[0])))
             # On the CPU first: other streams of a GPU must not read what is still being computed.
-            return torch.cat(parts).cpu().to(self.parent.device)
+            return mapped(joined(parts), lambda tensor: tensor.cpu().to(self.parent.device))
 
     def _adapt(self, slot: Slot, widths: Sequence[int], stop: int, begun: tuple[int, Tensor] | None) -> None:
         start = 0
@@ -217,11 +219,14 @@ class Engine:
             slot.fill(widths)
             self._adapt(slot, widths, stop, None)
 
-    def _predict(self, slot: Slot, stop: int, seen: int, full: Tensor) -> Predictions:
+    def _predict(self, slot: Slot, stop: int, seen: int) -> Predictions:
         network = slot.fold()
 
         def look(start: int, end: int) -> Predictions:
-            return predict(network, [self._part(start, end, seen)], full=full[start:end])
+            def full(_start: int, _stop: int, _batch: Inputs) -> Any:
+                return self._unpruned.between(start, end)
+
+            return predict(network, [self._part(start, end, seen)], full=full, task=self.task)
 
         return Predictions.joined(self._in_chunks(0, stop, look))
 
@@ -265,7 +270,7 @@ class Engine:
     def _check_network(self) -> None:
         with torch.inference_mode():
             outputs = run(self.parent.full, self.sub_validation.part(0, 1)[0])
-        check_outputs(outputs, self.sub_validation.labels)
+        self.task.check(outputs, self.sub_validation.labels)
 
     def _halve_calibration(self, size: int) -> None:
         said = "calibration images per batch; candidates scored from here on are compared with others less exactly"
@@ -308,7 +313,3 @@ class Engine:
     def _arithmetic(self) -> AbstractContextManager[object]:
         # Weights are in the lower precision already; autocast brings the inputs to it wherever a layer needs that.
         return torch.autocast(self.parent.device.type, self.dtype, enabled=self._weights != torch.float32)
-
-
-def _exact(outputs: Tensor) -> Tensor:
-    return outputs.to(torch.promote_types(outputs.dtype, torch.float32))

@@ -103,7 +103,7 @@ class Outcome:
 
     @property
     def scores(self) -> dict[str, float]:
-        """All scores after adaptive BN, named as in `eagleeye.scoring.scores.SCORERS`."""
+        """All scores after adaptive BN, named as in `eagleeye.task.classification.SCORERS`."""
         return self.predictions.scores
 
     @property

@@ -128,10 +128,11 @@ def fits(layers: fx.GraphModule, example: Tensor, images: int) -> bool:
         output = layers(example)
     if not isinstance(output, Tensor) or output.dim() == 0 or len(output) != len(example):
         return False
-    return bool(output.nbytes * images <= MEMORY_SHARE * _free_bytes(example.device))
+    return bool(output.nbytes * images <= MEMORY_SHARE * free_bytes(example.device))
 
 
-def _free_bytes(device: torch.device) -> int:
+def free_bytes(device: torch.device) -> int:
+    """The free memory of a device."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
     return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

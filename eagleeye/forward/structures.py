@@ -5,9 +5,10 @@ from __future__ import annotations
 import copy
 import dataclasses
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 
 Reach = Callable[[Any, Any], Any]
@@ -70,6 +71,16 @@ def tensors(value: Any) -> list[Tensor]:
     if isinstance(value, Tensor):
         return [value]
     return [tensor for _, _, item in parts(value) or () for tensor in tensors(item)]
+
+
+def joined(values: Sequence[Any]) -> Any:
+    """Structures of the same kind as one, every tensor longer.
+
+    Args:
+        values: The structures; their tensors are batch first.
+    """
+    pending = iter(torch.cat(parts) for parts in zip(*(tensors(value) for value in values), strict=True))
+    return mapped(values[0], lambda _tensor: next(pending))
 
 
 def places(value: Any, name: str = "") -> list[str]:

@@ -16,6 +16,7 @@ from eagleeye.forward.inputs import precision_of
 from eagleeye.forward.modes import evaluating
 from eagleeye.forward.running import run
 from eagleeye.given.recognise import collect, is_pair_of_sets
+from eagleeye.task import CLASSIFICATION, Task
 
 BATCH_SIZE = 128
 """Images whose statistics are averaged, where a loader does not say."""
@@ -24,14 +25,32 @@ Labelled = tuple[Tensor, Tensor]
 
 @overload
 def batches_of(
-    images: Any, model: nn.Module, *, labelled: Literal[False], name: str = ..., preprocess: Preprocess | None = ...
+    images: Any,
+    model: nn.Module,
+    *,
+    labelled: Literal[False],
+    name: str = ...,
+    preprocess: Preprocess | None = ...,
+    task: Task = ...,
 ) -> Batches[Tensor]: ...
 @overload
 def batches_of(
-    images: Any, model: nn.Module, *, labelled: Literal[True], name: str = ..., preprocess: Preprocess | None = ...
+    images: Any,
+    model: nn.Module,
+    *,
+    labelled: Literal[True],
+    name: str = ...,
+    preprocess: Preprocess | None = ...,
+    task: Task = ...,
 ) -> Batches[Labelled]: ...
 def batches_of(
-    images: Any, model: nn.Module, *, labelled: bool, name: str = "images", preprocess: Preprocess | None = None
+    images: Any,
+    model: nn.Module,
+    *,
+    labelled: bool,
+    name: str = "images",
+    preprocess: Preprocess | None = None,
+    task: Task = CLASSIFICATION,
 ) -> Batches[Any]:
     """Make batches of images, whatever form they come in.
 
@@ -43,6 +62,7 @@ def batches_of(
         labelled: Whether to yield pairs (inputs, labels) or inputs alone.
         name: What to call the images in errors.
         preprocess: How pictures and bytes become inputs.
+        task: What the network is for.
 
     Raises:
         ConfigError: Batches that yield the other kind, or as in `collect`.
@@ -54,9 +74,9 @@ def batches_of(
             raise ConfigError(f"{name}: the batches have labelled={images.labelled}; needed is labelled={labelled}")
         return images
     size = images.batch_size if isinstance(images, DataLoader) and images.batch_size else BATCH_SIZE
-    found = collect(images, preprocess, name)
+    found = collect(images, preprocess, name, task)
     read = found.read(np.arange(len(found)))
-    return batched(read, model, found.preprocess, labelled=labelled, known=found.labels is not None, batch_size=size)
+    return batched(read, model, found.preprocess, labelled=labelled, known=found.labelled, batch_size=size, task=task)
 
 
 def batched(
@@ -67,6 +87,7 @@ def batched(
     labelled: bool,
     known: bool,
     batch_size: int = BATCH_SIZE,
+    task: Task = CLASSIFICATION,
 ) -> Batches[Any]:
     """Images in memory as batches on a network's device.
 
@@ -77,28 +98,30 @@ def batched(
         labelled: Whether to yield pairs or inputs alone.
         known: Whether their labels are known; else, if there are to be any, they become the network's answers.
         batch_size: Images per batch.
+        task: What the network is for.
 
     Raises:
-        EvaluationError: Labels are wanted and missing, and the network does not give class scores.
+        EvaluationError: Labels are wanted and missing, and the network does not give outputs of this task.
     """
     device = next((tensor.device for tensor in model.parameters()), torch.device("cpu"))
     if labelled and not known:
         alone = Batches(images, preprocess, batch_size=batch_size, device=device, labelled=False)
-        images = Images(images.pixels, _answers(model, alone))
+        images = Images(images.pixels, _answers(model, alone, task))
     made: Batches[Any] = Batches(images, preprocess, batch_size=batch_size, device=device, labelled=labelled)  # type: ignore[call-overload]
     made.labels_known = known
     return made
 
 
-def _answers(model: nn.Module, images: Batches[Tensor]) -> Tensor:
-    from eagleeye.scoring.evaluate import check_outputs
-
+def _answers(model: nn.Module, images: Batches[Tensor], task: Task) -> Tensor:
+    if task.targets == "none":
+        return torch.zeros(len(images.labels), dtype=torch.int64)
     found = []
     with evaluating(model), torch.inference_mode():
         for batch in images.in_precision(precision_of(model)):
             outputs = run(model, batch)
-            check_outputs(outputs, torch.zeros(len(batch), dtype=torch.int64))
-            found.append(outputs.argmax(1).cpu())
+            answers = task.answers(outputs)
+            task.check(outputs, answers)
+            found.append(answers.cpu())
     return torch.cat(found)
 
 
@@ -135,7 +158,7 @@ class _Stream:
         rows = np.arange(len(self._images))
         plan = [rows[start : start + BATCH_SIZE] for start in range(0, len(rows), BATCH_SIZE)]
         for part, inputs in zip(plan, self._images.parts(plan), strict=True):
-            yield inputs if self._images.labels is None else (inputs, self._images.labels_of(part))
+            yield inputs if self._images.labels is None else (inputs, self._images.targets_of(part))
 
     def _fed(self, batch: Any) -> Any:
         """A batch on the device; one that is neither images nor a pair is what the network takes, as it is."""
@@ -143,7 +166,10 @@ class _Stream:
             return batch.to(self._device)
         if isinstance(batch, list | tuple) and len(batch) == 2 and isinstance(batch[0], Tensor):
             inputs, labels = batch
-            if isinstance(labels, Tensor) and labels.shape == inputs.shape[:1] and not labels.is_floating_point():
-                inputs = inputs.to(self._device)
-                return (inputs, labels.to(self._device)) if self._labelled else inputs
+            if not isinstance(labels, Tensor):
+                return batch
+            if self._labelled:
+                return inputs.to(self._device), labels.to(self._device)
+            if labels.shape == inputs.shape[:1] and not labels.is_floating_point():
+                return inputs.to(self._device)
         return batch

@@ -22,10 +22,10 @@ Tell = Callable[[int, int], None]
 
 
 class Collection(ABC):
-    """Images by number, with labels or without.
+    """Images by number, with targets or without.
 
     Attributes:
-        labels: int64 (N,), or None where there are none.
+        labels: One class for each, int64 (N,), where the targets are classes.
         classes: Names of the classes, where they have any.
         preprocess: How pixels become inputs; None: the images are inputs already.
         remarks: What the user should know about them.
@@ -59,8 +59,22 @@ class Collection(ABC):
             DataError: An image cannot be read.
         """
 
+    @property
+    def labelled(self) -> bool:
+        """Whether the images come with targets."""
+        return self.labels is not None
+
+    def pairs(self, plan: Sequence[Labels]) -> Iterator[tuple[Tensor, Tensor]]:
+        """Images with their targets in batches; see `parts`. Targets that are not known are zeros.
+
+        Args:
+            plan: Row numbers of each batch.
+        """
+        for rows, images in zip(plan, self.parts(plan), strict=True):
+            yield images, self.targets_of(rows)
+
     def read(self, rows: Labels, tell: Tell = lambda done, of: None) -> Images:
-        """Some images, with their labels; without any these are zeros.
+        """Some images, with their targets; without any these are zeros.
 
         Args:
             rows: Row numbers.
@@ -80,8 +94,9 @@ class Collection(ABC):
     def _read(self, rows: Labels, tell: Tell) -> Images:
         plan = [rows[start : start + AT_A_TIME] for start in range(0, len(rows), AT_A_TIME)]
         pixels: Tensor | None = None
+        targets: list[Tensor] = []
         done = 0
-        for part in self.parts(plan):
+        for part, wanted in self.pairs(plan):
             pixels = torch.empty(len(rows), *part.shape[1:], dtype=part.dtype) if pixels is None else pixels
             if part.shape[1:] != pixels.shape[1:]:
                 raise DataError(
@@ -90,23 +105,36 @@ class Collection(ABC):
                 )
             pixels[done : done + len(part)] = part
             _require_numbers(part, rows[done : done + len(part)])
+            _require_alike(wanted, targets, rows[done])
+            targets.append(wanted)
             done += len(part)
             tell(done, len(rows))
         if pixels is None:
             raise DataError("images: there are none")
-        return Images(pixels, self.labels_of(rows))
+        return Images(pixels, torch.cat(targets))
 
-    def labels_of(self, rows: Labels) -> Tensor:
-        """The labels of some images, int64 (n,); zeros where there are none."""
+    def targets_of(self, rows: Labels) -> Tensor:
+        """The targets of some images that are known without reading these, (n, …); else zeros, int64 (n,)."""
         return torch.from_numpy(np.zeros(len(rows), np.int64) if self.labels is None else self.labels[rows])
 
 
 class Tensors(Collection):
     """Images that are in memory as one tensor."""
 
-    def __init__(self, pixels: Tensor, labels: Labels | None, preprocess: Preprocess | None) -> None:
+    def __init__(
+        self, pixels: Tensor, labels: Labels | None, preprocess: Preprocess | None, targets: Tensor | None = None
+    ) -> None:
         super().__init__(labels, preprocess)
-        self.pixels = pixels
+        self.pixels, self._targets = pixels, targets
+
+    @property
+    def labelled(self) -> bool:
+        """See `Collection.labelled`."""
+        return self.labels is not None or self._targets is not None
+
+    def targets_of(self, rows: Labels) -> Tensor:
+        """See `Collection.targets_of`."""
+        return super().targets_of(rows) if self._targets is None else self._targets[torch.from_numpy(rows)]
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -144,15 +172,26 @@ class Items(Collection):
         *,
         collate: Callable[[list[Any]], Any] | None = None,
         workers: int = 0,
+        paired: bool = False,
     ) -> None:
         super().__init__(labels, preprocess)
+        self.paired = paired
         self.dataset, self.collate, self.workers = dataset, collate, workers
 
     def __len__(self) -> int:
         return len(self.dataset)  # type: ignore[arg-type]
 
+    @property
+    def labelled(self) -> bool:
+        """See `Collection.labelled`."""
+        return self.labels is not None or self.paired
+
     def parts(self, plan: Sequence[Labels]) -> Iterator[Tensor]:
         """See `Collection.parts`."""
+        return (images for images, _ in self.pairs(plan))
+
+    def pairs(self, plan: Sequence[Labels]) -> Iterator[tuple[Tensor, Tensor]]:
+        """See `Collection.pairs`."""
         for rows, batch in zip(plan, loaded(self, plan), strict=True):
             images = batch[0] if isinstance(batch, list | tuple) else batch
             if not isinstance(images, Tensor) or len(images) != len(rows):
@@ -160,7 +199,16 @@ class Items(Collection):
                     f"images: {len(rows)} items of the data set make a {type(images).__name__}; needed is a tensor with"
                     " one image for each"
                 )
-            yield images
+            yield images, self._targets(batch, rows) if self.paired else self.targets_of(rows)
+
+    def _targets(self, batch: Any, rows: Labels) -> Tensor:
+        targets = batch[1]
+        if not isinstance(targets, Tensor) or len(targets) != len(rows):
+            raise DataError(
+                f"images: the targets of {len(rows)} items of the data set make a {type(targets).__name__}; needed is a"
+                " tensor with one entry for each: give the loader a collate_fn that makes one"
+            )
+        return targets
 
 
 def loaded(items: Items, plan: Sequence[Labels]) -> Iterator[Any]:
@@ -189,6 +237,16 @@ def loaded(items: Items, plan: Sequence[Labels]) -> Iterator[Any]:
                 f"images: reading items {rows[0]} to {rows[-1]} of the data set failed: {described(error)}"
             ) from error
         yield batch
+
+
+def _require_alike(targets: Tensor, others: Sequence[Tensor], row: int) -> None:
+    if others and targets.shape[1:] != others[0].shape[1:]:
+        raise DataError(
+            f"images: from image {row} on targets have shape {tuple(targets.shape[1:])}, before it"
+            f" {tuple(others[0].shape[1:])}; bring all to one size"
+        )
+    if targets.is_floating_point() and not bool(torch.isfinite(targets).all()):
+        raise DataError(f"images: among the targets from image {row} on there are NaN or infinite values; repair them")
 
 
 def _require_numbers(images: Tensor, rows: Labels) -> None:

@@ -48,8 +48,8 @@ def checked(labels: Labels, count: int, name: str) -> Labels:
     return labels
 
 
-def look_at(dataset: Any, row: int, name: str) -> tuple[Any, int | None]:
-    """The image of an item, and its label if it has one.
+def look_at(dataset: Any, row: int, name: str) -> tuple[Any, Any]:
+    """The image of an item, and its target; None if it has none.
 
     Args:
         dataset: A map-style data set.
@@ -70,7 +70,7 @@ def look_at(dataset: Any, row: int, name: str) -> tuple[Any, int | None]:
         return item[0], None
     if len(item) != 2:
         raise DataError(f"{name}: item {row} has {len(item)} entries; needed is an image or a pair (image, label)")
-    return item[0], _label(item[1], row, name)
+    return item[0], item[1]
 
 
 def labels_in(dataset: Any, name: str) -> Labels:
@@ -86,9 +86,13 @@ def labels_in(dataset: Any, name: str) -> Labels:
     known = _kept(dataset)
     count = len(dataset)
     rows = sorted({int(row) for row in np.linspace(0, count - 1, _SPOT_CHECKS)})
-    if known is not None and len(known) == count and all(look_at(dataset, row, name)[1] == known[row] for row in rows):
+    if known is not None and len(known) == count and all(_label_at(dataset, row, name) == known[row] for row in rows):
         return known
-    return np.array([look_at(dataset, row, name)[1] for row in range(count)], dtype=np.int64)
+    return np.array([_label_at(dataset, row, name) for row in range(count)], dtype=np.int64)
+
+
+def _label_at(dataset: Any, row: int, name: str) -> int:
+    return _label(look_at(dataset, row, name)[1], row, name)
 
 
 def _kept(dataset: Any) -> Labels | None:

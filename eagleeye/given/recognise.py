@@ -28,6 +28,7 @@ from eagleeye.data.pictures import PictureImages
 from eagleeye.errors import ConfigError, DataError
 from eagleeye.given.collection import Collection, Items, Pictures, Tensors
 from eagleeye.given.labels import checked, labels_in, look_at, numbers
+from eagleeye.task import CLASSIFICATION, Task
 
 _FORMS = "a DataLoader, a data set with len() and items, a folder of images, a tensor, or a pair (tensor, labels)"
 _ALL = (SequentialSampler, RandomSampler, WeightedRandomSampler, DistributedSampler)
@@ -41,16 +42,19 @@ class UnpreparedError(ConfigError):
     """Pictures or bytes, and nothing says how the network wants them."""
 
 
-def collect(images: Any, preprocess: Preprocess | None = None, name: str = "images") -> Collection:
+def collect(
+    images: Any, preprocess: Preprocess | None = None, name: str = "images", task: Task = CLASSIFICATION
+) -> Collection:
     """See images as a collection, whatever form they come in.
 
     Args:
         images: A DataLoader (its data set is used in the order of its items, whether it shuffles or not); a map-style
             data set of images, or of pairs (image, label), an image being a tensor as the network takes it, a PIL image
             or a uint8 array; a folder of images, with a sub-folder per class or none; a tensor or array of images; or a
-            pair (tensor, labels). Labels are whole numbers.
+            pair (tensor, labels). Labels are whole numbers, or what else the task's targets are: tensors of one size.
         preprocess: How pictures and bytes become inputs.
         name: What to call them in errors.
+        task: What the network is for.
 
     Returns:
         The collection; nothing but labels, and an item or two, has been read.
@@ -59,7 +63,7 @@ def collect(images: Any, preprocess: Preprocess | None = None, name: str = "imag
         ConfigError: Pictures or bytes without a preprocess, or inputs with one.
         DataError: They are of none of these forms, there are none, or their labels are no class numbers.
     """
-    found = _collection(images, preprocess, name)
+    found = _collection(images, preprocess, name, task)
     if not len(found):
         raise DataError(f"{name}: there are none")
     if found.labels is not None:
@@ -73,32 +77,35 @@ def is_pair_of_sets(images: Any) -> bool:
 
 
 def _is_labelled(images: Any) -> bool:
-    return _is_array(images[0]) and numbers(images[1]) is not None
+    if not _is_array(images[0]):
+        return False
+    # Two sets for one network hold inputs of one kind; what has other axes is not such a set.
+    return numbers(images[1]) is not None or (_is_array(images[1]) and images[0].ndim != images[1].ndim)
 
 
 def _is_array(value: Any) -> bool:
     return isinstance(value, Tensor | np.ndarray)
 
 
-def _collection(images: Any, preprocess: Preprocess | None, name: str) -> Collection:
+def _collection(images: Any, preprocess: Preprocess | None, name: str, task: Task) -> Collection:
     if isinstance(images, Collection):
         return images
     if isinstance(images, str | Path):
-        return _folder(Path(images).expanduser(), preprocess)
+        return _folder(Path(images).expanduser(), preprocess, task)
     if isinstance(images, Images):
-        return _tensors(images.pixels, images.labels.cpu().numpy(), preprocess, name)
+        return _tensors(images.pixels, images.labels.cpu(), preprocess, name, task)
     if _is_array(images):
-        return _tensors(images, None, preprocess, name)
+        return _tensors(images, None, preprocess, name, task)
     if isinstance(images, tuple | list) and len(images) == 2 and _is_labelled(images):
-        return _tensors(images[0], numbers(images[1]), preprocess, name)
+        return _tensors(images[0], images[1], preprocess, name, task)
     if isinstance(images, DataLoader):
-        return _loader(images, preprocess, name)
+        return _loader(images, preprocess, name, task)
     if isinstance(images, ImageSet):
-        return Pictures(images, True, _shape(preprocess, "encoded images"))
+        return Pictures(images, task.targets == "class", _shape(preprocess, "encoded images"))
     if isinstance(images, IterableDataset):
         raise DataError(_no_numbers(name, images))
     if hasattr(images, "__getitem__") and hasattr(images, "__len__") and not isinstance(images, Mapping | bytes):
-        return _dataset(images, preprocess, name)
+        return _dataset(images, preprocess, name, task)
     if hasattr(images, "__iter__") and not isinstance(images, Mapping | bytes):
         raise DataError(_no_numbers(name, images))
     raise DataError(f"{name}: a {type(images).__name__} given; needed is {_FORMS}")
@@ -117,7 +124,7 @@ def _shape(preprocess: Preprocess | None, what: str) -> Preprocess:
     return preprocess
 
 
-def _tensors(pixels: Any, labels: Labels | None, preprocess: Preprocess | None, name: str) -> Collection:
+def _tensors(pixels: Any, targets: Any, preprocess: Preprocess | None, name: str, task: Task) -> Collection:
     tensor = torch.as_tensor(pixels)
     if tensor.dim() < 3 or not len(tensor):
         raise DataError(
@@ -126,7 +133,25 @@ def _tensors(pixels: Any, labels: Labels | None, preprocess: Preprocess | None, 
         )
     if tensor.dtype == torch.float64:
         tensor = tensor.float()
-    return Tensors(tensor, labels, _fitting(tensor, preprocess, name))
+    shape = _fitting(tensor, preprocess, name)
+    if targets is None or task.targets == "none":
+        return Tensors(tensor, None, shape)
+    if task.targets == "class":
+        return Tensors(tensor, _class_numbers(targets, name), shape)
+    targets = torch.as_tensor(targets)
+    if len(targets) != len(tensor):
+        raise DataError(f"{name}: {len(tensor)} images, but {len(targets)} targets; needed is one for each")
+    return Tensors(tensor, None, shape, targets)
+
+
+def _class_numbers(labels: Any, name: str) -> Labels:
+    found = numbers(labels)
+    if found is None:
+        raise DataError(
+            f"{name}: labels of shape {tuple(np.shape(labels))} given; needed is (images, channels, h, w), and for"
+            " labels whole numbers (images,); others belong to other tasks than classification"
+        )
+    return found
 
 
 def _fitting(images: Tensor, preprocess: Preprocess | None, name: str) -> Preprocess | None:
@@ -148,13 +173,13 @@ def _fitting(images: Tensor, preprocess: Preprocess | None, name: str) -> Prepro
     return Preprocess(size=shape.size, mean=shape.mean, std=shape.std)
 
 
-def _folder(folder: Path, preprocess: Preprocess | None) -> Collection:
+def _folder(folder: Path, preprocess: Preprocess | None, task: Task) -> Collection:
     from torchvision.datasets.folder import IMG_EXTENSIONS
 
     if not folder.is_dir():
         raise DataError(f"{folder} is not a folder: give one of images, with a sub-folder per class or none")
     if class_names(folder):
-        found, labelled = open_folder(folder), True
+        found, labelled = open_folder(folder), task.targets == "class"
     else:
         files, _ = pictures_below(folder.parent, folder.name, IMG_EXTENSIONS)
         if not files:
@@ -163,7 +188,7 @@ def _folder(folder: Path, preprocess: Preprocess | None) -> Collection:
     return Pictures(found, labelled, _shape(preprocess, "files"))
 
 
-def _loader(loader: DataLoader[Any], preprocess: Preprocess | None, name: str) -> Collection:
+def _loader(loader: DataLoader[Any], preprocess: Preprocess | None, name: str, task: Task) -> Collection:
     dataset, sampler = loader.dataset, loader.sampler
     if isinstance(dataset, IterableDataset):
         raise DataError(_no_numbers(name, dataset))
@@ -175,24 +200,34 @@ def _loader(loader: DataLoader[Any], preprocess: Preprocess | None, name: str) -
             f"{name}: the loader's {kind} chooses images in a way of its own: give the data set itself, or"
             " torch.utils.data.Subset(data set, the numbers of the images)"
         )
-    return _dataset(dataset, preprocess, name, collate=loader.collate_fn, workers=loader.num_workers)
+    return _dataset(dataset, preprocess, name, task, collate=loader.collate_fn, workers=loader.num_workers)
 
 
-def _dataset(dataset: Any, preprocess: Preprocess | None, name: str, **loading: Any) -> Collection:
+def _dataset(dataset: Any, preprocess: Preprocess | None, name: str, task: Task, **loading: Any) -> Collection:
     if not len(dataset):
         raise DataError(f"{name}: the data set is empty")
-    image, label = look_at(dataset, 0, name)
-    labels = None if label is None else labels_in(dataset, name)
+    image, target = look_at(dataset, 0, name)
+    labels = labels_in(dataset, name) if target is not None and task.targets == "class" else None
     if isinstance(image, Image.Image | np.ndarray):
-        if labels is None:
-            raise DataError(
-                f"{name}: pictures without labels; give a folder of images, or tensors as the network takes them"
-            )
-        shape = _shape(preprocess, f"pictures ({type(image).__name__})")
-        classes = tuple(str(number) for number in range(int(labels.max()) + 1))
-        return Pictures(PictureImages(dataset, classes, labels, name), True, shape)
+        return _pictures(dataset, labels, preprocess, name, task)
     if not isinstance(image, Tensor):
         raise DataError(f"{name}: item 0 holds a {type(image).__name__}; needed is an image or a pair (image, label)")
     if isinstance(dataset, list | tuple) and image.dim() > 3:
         raise DataError(f"{name}: a {type(dataset).__name__} of batches given; join them with torch.cat to one tensor")
-    return Items(dataset, labels, _fitting(image[None], preprocess, name), **loading)
+    paired = target is not None and task.targets == "tensor"
+    return Items(dataset, labels, _fitting(image[None], preprocess, name), paired=paired, **loading)
+
+
+def _pictures(dataset: Any, labels: Labels | None, preprocess: Preprocess | None, name: str, task: Task) -> Collection:
+    if task.targets == "tensor":
+        raise DataError(
+            f"{name}: pictures given; for {task.name} give a data set of pairs (tensor as the network takes it, target)"
+        )
+    if labels is None and task.targets == "class":
+        raise DataError(
+            f"{name}: pictures without labels; give a folder of images, or tensors as the network takes them"
+        )
+    shape = _shape(preprocess, "pictures")
+    numbered = np.zeros(len(dataset), np.int64) if labels is None else labels
+    classes = tuple(str(number) for number in range(int(numbered.max()) + 1))
+    return Pictures(PictureImages(dataset, classes, numbered, name), labels is not None, shape)

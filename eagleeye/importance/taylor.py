@@ -16,7 +16,7 @@ from eagleeye.forward.inputs import precision_of, to_precision
 from eagleeye.forward.kernels import repeatable_kernels
 from eagleeye.forward.modes import evaluating
 from eagleeye.importance.ranked import Rows, channel_rows, filter_axes
-from eagleeye.scoring.evaluate import check_outputs
+from eagleeye.task import CLASSIFICATION
 
 LabelledBatches = Iterable[tuple[Tensor, Tensor]]
 
@@ -55,7 +55,7 @@ def _mean_gradients(model: nn.Module, weights: dict[str, Tensor], batches: Label
     with evaluating(model), repeatable_kernels(), torch.enable_grad():
         for inputs, labels in batches:
             outputs = functional_call(model, own, (to_precision(inputs, precision_of(model)),))
-            check_outputs(outputs, labels)
+            CLASSIFICATION.check(outputs, labels)
             loss = F.cross_entropy(outputs.double(), labels, reduction="sum")
             gradients = torch.autograd.grad(loss, tuple(leaves.values()), materialize_grads=True)
             for key, gradient in zip(leaves, gradients, strict=True):

@@ -9,7 +9,7 @@ import pandas as pd
 
 from eagleeye.latency.parts import PART_COLUMNS
 from eagleeye.report.loading import SavedFile
-from eagleeye.scoring.confidence import Hits
+from eagleeye.task.confidence import Hits
 
 EVEN = "even"
 

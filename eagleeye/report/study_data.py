@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
-from eagleeye.scoring.scores import SCORERS, VANILLA
 from eagleeye.study.correlation import CEILING, Estimate
+from eagleeye.task.classification import SCORERS
+from eagleeye.task.scores import VANILLA
 
 NAMES = {
     **{name: scorer.title for name, scorer in SCORERS.items()},

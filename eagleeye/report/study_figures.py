@@ -13,8 +13,8 @@ from eagleeye.report.drawing import Picture
 from eagleeye.report.study_data import NAMES, StudyData
 from eagleeye.report.theme import Theme, label, legend, new_figure, shortened
 from eagleeye.report.units import interval, level, percent
-from eagleeye.scoring.scores import VANILLA
 from eagleeye.study.correlation import CEILING
+from eagleeye.task.scores import VANILLA
 
 AFTER = "Top-1 on the test set after fine-tuning (%)"
 MEASURES = {"pearson": "Pearson", "spearman": "Spearman", "kendall": "Kendall"}

@@ -11,8 +11,8 @@ import torch
 from eagleeye.engine import Engine
 from eagleeye.errors import EvaluationError
 from eagleeye.scoring.racing import Rung, Scores
-from eagleeye.scoring.scores import SCORERS, VANILLA
 from eagleeye.strategies import Strategy
+from eagleeye.task.scores import VANILLA
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def score_entry(engine: Engine, entry: Entry, *, vanilla: bool = False) -> Score
     values, columns = outcome.scores, outcome.predictions.columns
     if outcome.vanilla_predictions is not None:
         values |= {VANILLA + name: score for name, score in outcome.vanilla_predictions.scores.items()}
-    packed = {name: SCORERS[name].evidence(column).pack() for name, column in columns.items()}
+    packed = {name: engine.task.scorers[name].evidence(column).pack() for name, column in columns.items()}
     return Scored(entry.strategy.id, Scores(values, packed, seconds), outcome.statistics.numpy().tobytes())
 
 

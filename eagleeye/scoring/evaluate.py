@@ -1,8 +1,8 @@
-"""Score a network on labelled images."""
+"""Score a network on images, with targets or held against another network."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -16,8 +16,12 @@ from eagleeye.errors import EvaluationError
 from eagleeye.forward.inputs import Inputs
 from eagleeye.forward.modes import evaluating
 from eagleeye.forward.running import run
+from eagleeye.forward.structures import mapped
 from eagleeye.given import streamed
-from eagleeye.scoring.scores import SCORERS
+from eagleeye.task import CLASSIFICATION, Task
+
+Reference = Callable[[int, int, Inputs], Any]
+"""What a network's outputs are compared with, for images from and to, given as the last argument."""
 
 
 class Score(NamedTuple):
@@ -29,11 +33,11 @@ class Score(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """What a classifier makes of each image."""
+    """What a network makes of each image."""
 
     columns: Mapping[str, npt.NDArray[Any]]
-    """Each score image by image, (n,), by its name in `eagleeye.scoring.scores.SCORERS`; comparisons with the
-    unpruned network where there was one to compare with."""
+    """Each score image by image, (n,), by its name in `eagleeye.task.Task.scorers`; comparisons with the unpruned
+    network where there was one to compare with."""
 
     @classmethod
     def joined(cls, parts: Sequence[Predictions]) -> Predictions:
@@ -42,7 +46,7 @@ class Predictions:
 
     @property
     def score(self) -> Score:
-        """Accuracy and loss; the order of the images decides nothing, the batches they came in neither."""
+        """Accuracy and loss of a classifier; neither the order of images nor their batches decide anything."""
         return Score(*(self.scores[name] for name in Score._fields))
 
     @property
@@ -70,32 +74,37 @@ def evaluate(model: nn.Module, labelled_batches: Iterable[tuple[Inputs, Tensor]]
 
 
 def predict(
-    model: nn.Module, labelled_batches: Iterable[tuple[Inputs, Tensor]] | Dataset[Any], *, full: Tensor | None = None
+    model: nn.Module,
+    labelled_batches: Iterable[tuple[Inputs, Tensor]] | Dataset[Any],
+    *,
+    full: Reference | None = None,
+    task: Task = CLASSIFICATION,
 ) -> Predictions:
-    """Every score of a classifier in evaluation mode, image by image.
+    """Every score of a network in evaluation mode, image by image.
 
     Args:
-        model: As for `evaluate`.
-        labelled_batches: As for `evaluate`.
-        full: Logits of the unpruned network for the same images (n, classes), to compare the model with; None: only
-            scores that need labels.
+        model: Any network; left as it was.
+        labelled_batches: As for `evaluate`; targets are (n, …).
+        full: The unpruned network's outputs for the same images, to compare the model with: from `outputs_of`,
+            or known ones; None: only scores that need labels.
+        task: What the network is for.
 
     Returns:
         The predictions, in the images' order.
 
     Raises:
-        EvaluationError: As for `evaluate`.
+        EvaluationError: No images, or outputs that are not of this task, not finite, or do not fit the targets.
     """
-    scorers = [scorer for scorer in SCORERS.values() if full is not None or not scorer.compares]
+    scorers = [scorer for scorer in task.scorers.values() if full is not None or not scorer.compares]
     found: list[list[Tensor]] = []
     seen = 0
     with evaluating(model), torch.inference_mode():
-        for batch, labels in streamed(labelled_batches, model, labelled=True):
+        for batch, targets in streamed(labelled_batches, model, labelled=True):
             outputs = run(model, batch)
-            check_outputs(outputs, labels)
-            part = labels if full is None else full[seen : seen + len(labels)]
-            found.append([scorer.measure(outputs, part if scorer.compares else labels) for scorer in scorers])
-            seen += len(labels)
+            task.check(outputs, targets)
+            wanted = None if full is None else full(seen, seen + len(targets), batch)
+            found.append([scorer.measure(outputs, wanted if scorer.compares else targets) for scorer in scorers])
+            seen += len(targets)
     if not found:
         raise EvaluationError("evaluation: there are no images; give at least one batch")
     # Copied from the device once, at the end: a copy per batch would wait for each of them.
@@ -103,33 +112,26 @@ def predict(
     return Predictions({scorer.name: column for scorer, column in zip(scorers, columns, strict=True)})
 
 
-def check_outputs(outputs: Any, labels: Tensor) -> None:
-    """Check that a network's outputs are class scores of the labels' classes.
+def outputs_of(model: nn.Module) -> Reference:
+    """Compare with a network that is run on the same batches, in its own precision: nothing is kept.
 
     Args:
-        outputs: What the network returned, for n images.
-        labels: int64 (n,).
-
-    Raises:
-        EvaluationError: They are no tensor (n, classes), not finite, or a label is beyond the classes.
+        model: The unpruned network, in evaluation mode while it is run.
     """
-    if not isinstance(outputs, Tensor) or outputs.dim() != 2:
-        shape = tuple(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
-        raise EvaluationError(
-            f"network output: {shape} is no table of class scores; it must be a tensor (n, classes): let a module of"
-            " your own around the network return that alone"
-        )
-    if outputs.shape[1] == 1:
-        raise EvaluationError(
-            "network output: one value per image is no choice between classes; for a binary logit z, let a module of"
-            " your own around the network return torch.cat([torch.zeros_like(z), z], 1)"
-        )
-    if int(labels.max()) >= outputs.shape[1]:
-        raise EvaluationError(
-            f"labels: class {int(labels.max())} occurs, but the network has {outputs.shape[1]} outputs;"
-            " build it for the classes of the data"
-        )
-    if not bool(torch.isfinite(outputs).all()):
-        raise EvaluationError(
-            "network output: it holds NaN or infinite values; check the checkpoint and the images' normalisation"
-        )
+
+    def look(_start: int, _stop: int, batch: Inputs) -> Any:
+        with evaluating(model):
+            return in_float32(run(model, batch))
+
+    return look
+
+
+def in_float32(outputs: Any) -> Any:
+    """Outputs whose tensors of floating point are float32 at least."""
+
+    def exact(tensor: Tensor) -> Tensor:
+        if not tensor.is_floating_point():
+            return tensor
+        return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
+
+    return mapped(outputs, exact)

@@ -17,6 +17,7 @@ from eagleeye.scoring.entry import Entry, Scored
 from eagleeye.scoring.racing import Rung, Scores, Standing, places, survivors
 from eagleeye.strategies import Sampler, Shell, Strategy, evolve
 from eagleeye.strategies.collect import MAX_DRAWS
+from eagleeye.task.scores import Order
 
 
 class Record(Protocol):
@@ -102,7 +103,7 @@ def race(
     work: Work,
     record: Record,
     *,
-    by: str,
+    by: Order,
     references: Sequence[Strategy] = (),
     outside: Sequence[Strategy] = (),
     generations: Generations | None = None,
@@ -114,7 +115,7 @@ def race(
         rungs: From `eagleeye.scoring.racing.plan` for all candidates of all generations; the last one has all images.
         work: Scores candidates.
         record: Remembers what was found.
-        by: The score that decides, one of `eagleeye.scoring.scores.SCORERS`.
+        by: What decides.
         references: Candidates that compete, and run the last rung however early they are out.
         outside: Candidates that run the last rung alone, and do not compete.
         generations: More candidates to breed, from the first rung's scores.
@@ -167,7 +168,7 @@ class _Course:
     rungs: Sequence[Rung]
     work: Work
     record: Record
-    by: str
+    by: Order
     places: int
     """How many candidates can go on from the first rung at most."""
 

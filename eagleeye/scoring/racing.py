@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from eagleeye.errors import ConfigError
-from eagleeye.scoring.confidence import Evidence
-from eagleeye.scoring.scores import SCORERS, merits
+from eagleeye.task.confidence import Evidence
+from eagleeye.task.scores import Order
 
 KEEP = 8
 """Of so many candidates of a rung at most one goes on to the next."""
@@ -36,7 +36,7 @@ class Standing:
     """What a candidate showed in a rung."""
 
     merits: tuple[float, float]
-    """What it is ordered by, larger is better; from `eagleeye.scoring.scores.merits`."""
+    """What it is ordered by, larger is better; from `eagleeye.task.scores.Order.merits`."""
     evidence: Evidence
     """The ranking score on each sub-validation image of the rung."""
 
@@ -46,10 +46,10 @@ class Scores:
     """What the evaluation of one candidate in one rung of the race found.
 
     Attributes:
-        values: Scores on the sub-validation images, named as in `eagleeye.scoring.scores.COLUMNS`: after adaptive
-            BN, and where asked for without recalibration.
+        values: Scores on the sub-validation images, named as in `eagleeye.task.Task.columns`: after adaptive BN, and
+            where asked for without recalibration.
         images: The scores after adaptive BN image by image, by name, as
-            `eagleeye.scoring.confidence.Evidence.pack` packs them. Kept of all, about four bytes an
+            `eagleeye.task.confidence.Evidence.pack` packs them. Kept of all, about four bytes an
             image together, so that another score can rank without scoring anew.
         seconds: Wall-clock time of the evaluation; no part of the result.
     """
@@ -58,9 +58,9 @@ class Scores:
     images: Mapping[str, bytes]
     seconds: float | None = None
 
-    def standing(self, score: str) -> Standing:
-        """What the race looks at, if it is decided by this score."""
-        return Standing(merits(self.values, score), SCORERS[score].evidence.unpack(self.images[score]))
+    def standing(self, by: Order) -> Standing:
+        """What the race looks at, if it is decided by this."""
+        return Standing(by.merits(self.values), by.first.evidence.unpack(self.images[by.name]))
 
 
 def plan(candidates: int, first: Rung, last: Rung, *, batch_size: int) -> tuple[Rung, ...]:

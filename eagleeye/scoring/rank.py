@@ -7,48 +7,50 @@ import itertools
 import pandas as pd
 
 from eagleeye.errors import EvaluationError
-from eagleeye.scoring.scores import SCORERS, check_score
+from eagleeye.task.classification import CLASSIFICATION
+from eagleeye.task.scores import Order
+
+BY_ACCURACY = CLASSIFICATION.order("accuracy")
 
 
-def rank(table: pd.DataFrame, *, score: str = "accuracy") -> pd.DataFrame:
+def rank(table: pd.DataFrame, by: Order = BY_ACCURACY) -> pd.DataFrame:
     """Order candidates: those that got further in a race first, then by score, then id.
 
     Args:
         table: One row per candidate with at least `id`, the score and the one that decides between equals, unrounded,
             and `images`, the number of sub-validation images that it was scored on.
-        score: Which one of `eagleeye.scoring.scores.SCORERS` ranks; between equal ones its second decides.
+        by: What ranks, from `eagleeye.task.Task.order`.
 
     Returns:
         The rows in order, with first columns `rank` (1 is the winner) and `ranked_by`, the score.
 
     Raises:
-        ConfigError: There is no score of that name.
         EvaluationError: No candidates, a missing score, or an id that occurs twice.
     """
-    check_score(score)
     if table.empty:
         raise EvaluationError("ranking: there are no candidates")
-    deciding = [score, SCORERS[score].second]
-    unscored = table.loc[table[deciding].isna().any(axis=1), "id"]
+    deciding = [by.first, by.second]
+    unscored = table.loc[table[[scorer.name for scorer in deciding]].isna().any(axis=1), "id"]
     if len(unscored):
         raise EvaluationError(f"ranking: candidate '{unscored.iloc[0]}' has no score; evaluate it first")
     twice = table.loc[table["id"].duplicated(), "id"]
     if len(twice):
         raise EvaluationError(f"ranking: candidate '{twice.iloc[0]}' occurs twice")
     # Of two candidates the one that was scored on more images has beaten the other on the same images.
-    columns = {"images": False, **{name: SCORERS[name].sign < 0 for name in deciding}, "id": True}
+    columns = {"images": False, **{scorer.name: scorer.sign < 0 for scorer in deciding}, "id": True}
     ordered = table.sort_values(list(columns), ascending=list(columns.values()), ignore_index=True)
     ordered.insert(0, "rank", range(1, len(ordered) + 1))
-    ordered.insert(1, "ranked_by", score)
+    ordered.insert(1, "ranked_by", by.name)
     return ordered
 
 
-def judge(ranked: pd.DataFrame) -> pd.DataFrame:
+def judge(ranked: pd.DataFrame, by: Order) -> pd.DataFrame:
     """How sure a ranking is.
 
     Args:
-        ranked: Candidates in order, with `ranked_by` and `evidence`, the ranking score on every sub-validation image,
-            packed by `eagleeye.scoring.confidence.Evidence.pack`.
+        ranked: Candidates in order, with `evidence`, the ranking score on every sub-validation image,
+            packed by `eagleeye.task.confidence.Evidence.pack`.
+        by: What ranked them.
 
     Returns:
         The same rows without `evidence`, with `score_low` and `score_high`, the interval of the ranking score (level
@@ -56,8 +58,7 @@ def judge(ranked: pd.DataFrame) -> pd.DataFrame:
         that both were scored on; the last one has none. An interval does not know that the winner was chosen because it
         did well: of many that are equally good the luckiest wins, so that its score is on the good side.
     """
-    rows = zip(ranked["ranked_by"], ranked["evidence"], strict=True)
-    evidence = [SCORERS[score].evidence.unpack(packed) for score, packed in rows]
+    evidence = [by.first.evidence.unpack(packed) for packed in ranked["evidence"]]
     chances = [mine.chance_to_beat(next_one) for mine, next_one in itertools.pairwise(evidence)]
     low, high = zip(*(each.interval() for each in evidence), strict=True)
     columns = {"score_low": low, "score_high": high, "beats_next": [*chances, None]}

@@ -17,7 +17,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from eagleeye.errors import EvaluationError
-from eagleeye.scoring.scores import SCORERS, VANILLA
+from eagleeye.task.classification import SCORERS
+from eagleeye.task.scores import VANILLA
 
 Array = npt.NDArray[np.float64]
 Coefficient = Callable[[Array, Array], Array]
@@ -151,7 +152,7 @@ def oriented(table: pd.DataFrame) -> dict[str, Array]:
     """All scores of a table so that larger is better, and combinations of them.
 
     Args:
-        table: One row per candidate; columns named as in `eagleeye.scoring.scores.COLUMNS`, and `params`, the
+        table: One row per candidate; columns named as in `eagleeye.task.classification.COLUMNS`, and `params`, the
             parameters kept: a yardstick that takes no image. Others are left aside.
 
     Returns:

@@ -15,13 +15,25 @@ from torch import nn
 
 from eagleeye.errors import DataError
 from eagleeye.forward.kernels import repeatable_kernels
+from eagleeye.task import CLASSIFICATION, Order, Task
+from eagleeye.task.task import Loss
 from eagleeye.train import distributed
 from eagleeye.train.data import Batch, TrainData
-from eagleeye.train.objective import Loss
+from eagleeye.train.objective import Aim
 from eagleeye.train.recipe import Recipe
 from eagleeye.train.run import Run, State
 
-HISTORY_COLUMNS = ["epoch", "lr", "train_loss", "validation_accuracy", "validation_loss", "images_per_second"]
+
+def history_columns(by: Order) -> list[str]:
+    """The columns of a history.
+
+    Args:
+        by: What chooses the best epoch.
+    """
+    return ["epoch", "lr", "train_loss", *(f"validation_{each.name}" for each in (by.first, by.second)), SPEED]
+
+
+SPEED = "images_per_second"
 
 
 @dataclass(frozen=True)
@@ -30,15 +42,15 @@ class TrainResult:
 
     Attributes:
         history: One row per epoch: epoch (from 1), lr (of its first step), train_loss (what is minimised, label
-            smoothing and distillation included), validation_accuracy in [0, 1], validation_loss (cross-entropy),
-            images_per_second.
+            smoothing and distillation included), the two validation scores that choose the best epoch, in
+            classification validation_accuracy in [0, 1] and validation_loss (cross-entropy), images_per_second.
         best_epoch: Epoch whose weights the model ended with.
-        best_accuracy: Validation accuracy of that epoch.
+        best_score: The first of the two in that epoch.
     """
 
     history: pd.DataFrame
     best_epoch: int
-    best_accuracy: float
+    best_score: float
 
 
 def train(  # noqa: PLR0913 - what to train, on what, how, and who listens
@@ -49,6 +61,8 @@ def train(  # noqa: PLR0913 - what to train, on what, how, and who listens
     *,
     device: str | torch.device,
     teacher: nn.Module | None = None,
+    task: Task = CLASSIFICATION,
+    by: Order | None = None,
     loss: Loss | None = None,
     state: State | None = None,
     on_epoch: Callable[[State], None] | None = None,
@@ -56,20 +70,23 @@ def train(  # noqa: PLR0913 - what to train, on what, how, and who listens
 ) -> TrainResult:
     """Train a network in place; it ends in evaluation mode, with the weights of its best epoch.
 
-    The best epoch has the highest accuracy on the validation batches; among equals the lowest loss, then the
-    earliest. Interrupted at any moment and continued from the last state, a run ends with the very bits of
-    an undisturbed one (on the same device). Started by `torchrun`, the processes share every batch, and only
-    the first one calls back.
+    The best epoch has the best score on the validation batches, in classification the highest accuracy; among equals
+    the second score decides, the loss, then the earliest wins. Interrupted at any moment and continued from the last
+    state, a run ends with the very bits of an undisturbed one (on the same device). Started by `torchrun`, the
+    processes share every batch, and only the first one calls back.
 
     Args:
-        model: Any module with logits (n, classes) as output; a traced or pruned network as well.
+        model: Any module with the outputs of the task; a traced or pruned network as well.
         data: Training images, on the same device.
         validation: Labelled batches (x, y), iterated once per epoch; a list or a re-iterable object.
         recipe: Settings of the run.
         device: Where to train, e.g. ``cpu`` or ``cuda``.
         teacher: The network to learn from where the recipe says ``distillation``, for instance the unpruned one, with
             the same classes. It is moved to the device; its weights and its mode stay as they are.
-        loss: What takes the place of cross-entropy: from logits (n, classes) and labels (n,) to a scalar.
+        task: What the network is for.
+        by: What chooses the best epoch; None: the task's first score. One that compares with the unpruned network
+            compares with the teacher.
+        loss: What takes the place of the task's, cross-entropy for instance: from outputs and targets to a scalar.
         state: What ``on_epoch`` last received, to continue from there.
         on_epoch: Called after each epoch with everything needed to continue: a dict of tensors and plain
             values that ``torch.load(weights_only=True)`` reads back. Writing it is the caller's business. The last
@@ -86,13 +103,13 @@ def train(  # noqa: PLR0913 - what to train, on what, how, and who listens
         DataError: There are too few images, labels the network has no output for, or validation batches for
             one epoch.
         EvaluationError: The loss is no longer a number.
-        ModelError: The network does not return logits, or the teacher not as many.
+        ModelError: The network does not return outputs of this task, or the teacher others.
     """
     if iter(validation) is validation:
         raise DataError("validation is an iterator, empty after one epoch: pass a list of batches, or Batches")
     place = distributed.local_device(device)
     with distributed.process_group(place) as share, repeatable_kernels(), _random_state_kept(place):
-        run = Run(model, data, recipe, place, share, teacher, loss)
+        run = Run(model, data, recipe, place, share, Aim(task, by or task.order(), loss), teacher)
         try:
             if state is not None:
                 run.restore(state)
@@ -104,8 +121,9 @@ def train(  # noqa: PLR0913 - what to train, on what, how, and who listens
         finally:
             run.leave()
         run.load_best()
-    history = pd.DataFrame(run.history, columns=HISTORY_COLUMNS).astype({"epoch": "int64"})
-    return TrainResult(history, run.best["epoch"], run.best["accuracy"])
+    columns = history_columns(run.aim.by)
+    history = pd.DataFrame(run.history, columns=columns).astype({"epoch": "int64"})
+    return TrainResult(history, run.best["epoch"], run.best[run.aim.by.name])
 
 
 def _random_state_kept(device: torch.device) -> AbstractContextManager[object]:

@@ -1,4 +1,4 @@
-"""What training minimises: cross-entropy, and with a teacher the divergence from its outputs.
+"""What training minimises: the task's loss, and with a teacher the distance from its outputs.
 
 Distillation as in Hinton, Vinyals, Dean, "Distilling the Knowledge in a Neural Network", 2015: the teacher sees the
 same augmented images, both outputs are softened by a temperature T, and the divergence is multiplied by T², so that its
@@ -7,33 +7,48 @@ gradient does not shrink as T grows and the weights of the two parts keep their 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from eagleeye.errors import ConfigError, ModelError
 from eagleeye.forward.modes import evaluating
+from eagleeye.forward.structures import tensors
+from eagleeye.scoring.evaluate import in_float32
+from eagleeye.task import CLASSIFICATION, Order, Task
+from eagleeye.task.task import Loss
 from eagleeye.train.recipe import Recipe
 
-Loss = Callable[[Tensor, Tensor], Tensor]
-"""From logits (n, classes), float32, and labels (n,) to a scalar."""
+_BY_ACCURACY = CLASSIFICATION.order()
+
+
+@dataclass(frozen=True)
+class Aim:
+    """What a network is trained to be."""
+
+    task: Task = CLASSIFICATION
+    by: Order = _BY_ACCURACY
+    """What chooses the best epoch."""
+    loss: Loss | None = None
+    """In the place of the task's."""
 
 
 class Objective:
-    """The loss of a batch: (1 - w) · cross-entropy + w · T² · KL(teacher ‖ network), w being the recipe's share."""
+    """The loss of a batch, w being the recipe's share: (1 - w) · loss + w · distance from the teacher.
 
-    def __init__(
-        self, recipe: Recipe, teacher: nn.Module | None, device: torch.device, loss: Loss | None = None
-    ) -> None:
+    In classification that is (1 - w) · cross-entropy + w · T² · KL(teacher ‖ network).
+    """
+
+    def __init__(self, recipe: Recipe, teacher: nn.Module | None, device: torch.device, aim: Aim = Aim()) -> None:
         """Put the teacher where the network is.
 
         Args:
             recipe: Label smoothing, share of distillation and temperature.
-            teacher: A trained network with the same classes; its weights and mode stay as they are.
+            teacher: A trained network with the same kind of outputs; its weights and mode stay as they are.
             device: Where the network trains.
-            loss: What takes the place of cross-entropy.
+            aim: The task.
 
         Raises:
             ConfigError: There is a teacher without distillation, or distillation without a teacher; or a loss where the
@@ -49,19 +64,21 @@ class Objective:
         self.share = share
         self.temperature = recipe.temperature
         self.teacher = teacher
-        if loss is not None and recipe.label_smoothing:
+        if aim.loss is not None and recipe.label_smoothing:
             raise ConfigError(f"label_smoothing is {recipe.label_smoothing}: a loss of your own smooths labels itself")
-        self.loss: Loss = loss or nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing)
+        self.task = aim.task
+        # Whoever learns from the teacher alone needs no targets, nor a loss that knows what to do with them.
+        self.loss = None if share == 1 else aim.loss or aim.task.criterion(recipe.label_smoothing)
         if teacher is not None:
             teacher.to(device).to(memory_format=torch.channels_last)
 
-    def __call__(self, x: Tensor, logits: Tensor, y: Tensor) -> Tensor:
-        """The loss of one batch, to be computed in the same autocast as the logits.
+    def __call__(self, x: Tensor, outputs: Any, y: Tensor) -> Tensor:
+        """The loss of one batch, to be computed in the same autocast as the outputs.
 
         Args:
             x: Images (n, channels, h, w), normalised.
-            logits: Of the network for them, (n, classes).
-            y: Labels int64 (n,).
+            outputs: Of the network for them.
+            y: Targets (n, …).
 
         Returns:
             A scalar in float32.
@@ -69,28 +86,34 @@ class Objective:
         Raises:
             ModelError: The teacher's outputs are of another shape.
         """
-        hard = self.loss(logits.float(), y)
+        if self.loss is None:
+            return self._distance(x, outputs)
+        hard = self.loss(in_float32(outputs), y)
         if not isinstance(hard, Tensor) or hard.dim():
             given = tuple(hard.shape) if isinstance(hard, Tensor) else type(hard).__name__
             raise ConfigError(f"loss: it returned {given}; needed is one number in a tensor, e.g. the mean")
         if self.teacher is None:
             return hard
-        return (1 - self.share) * hard + self.share * self._divergence(x, logits)
+        return (1 - self.share) * hard + self.share * self._distance(x, outputs)
 
-    def _divergence(self, x: Tensor, logits: Tensor) -> Tensor:
+    def _distance(self, x: Tensor, outputs: Any) -> Tensor:
         assert self.teacher is not None
         # No inference mode: the backward pass keeps what is made here.
         with evaluating(self.teacher), torch.no_grad():
             wanted = self.teacher(x)
-        if not isinstance(wanted, Tensor) or wanted.shape != logits.shape:
-            shape = tuple(wanted.shape) if isinstance(wanted, Tensor) else type(wanted).__name__
+        mine, theirs = ([tuple(tensor.shape) for tensor in tensors(each)] for each in (outputs, wanted))
+        if mine != theirs:
             raise ModelError(
-                f"the teacher returns {shape}, but the network {tuple(logits.shape)}: both need one output per class"
+                f"the teacher returns {_listed(theirs)}, but the network {_listed(mine)}: both need the same outputs,"
+                " in classification one per class"
             )
-        mine, softened = (F.log_softmax(each.float() / self.temperature, dim=1) for each in (logits, wanted))
-        return self.temperature**2 * F.kl_div(mine, softened, reduction="batchmean", log_target=True)
+        return self.task.distance(in_float32(outputs), in_float32(wanted), self.temperature)
 
     def leave(self) -> None:
         """Put the teacher into the usual memory format."""
         if self.teacher is not None:
             self.teacher.to(memory_format=torch.contiguous_format)
+
+
+def _listed(shapes: list[tuple[int, ...]]) -> str:
+    return ", ".join(str(shape) for shape in shapes) or "no tensor"

@@ -9,12 +9,12 @@ import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from eagleeye.errors import CheckpointError, DataError, EvaluationError, ModelError
-from eagleeye.scoring.evaluate import evaluate
+from eagleeye.errors import CheckpointError, EvaluationError
+from eagleeye.scoring.evaluate import outputs_of, predict
 from eagleeye.train import augment, distributed
 from eagleeye.train.average import MovingAverage
 from eagleeye.train.data import Batch, TrainData
-from eagleeye.train.objective import Loss, Objective
+from eagleeye.train.objective import Aim, Objective
 from eagleeye.train.precision import autocast_type, spare_slow_layers
 from eagleeye.train.recipe import Recipe, learning_rate
 
@@ -31,16 +31,17 @@ class Run:
         recipe: Recipe,
         device: torch.device,
         share: distributed.Share,
+        aim: Aim,
         teacher: nn.Module | None = None,
-        loss: Loss | None = None,
     ) -> None:
-        self.objective = Objective(recipe, teacher, device, loss)
+        self.objective = Objective(recipe, teacher, device, aim)
+        self.aim = aim
         self.model = model.to(device).to(memory_format=torch.channels_last)
         self.data = data
         self.recipe = recipe
         self.device = device
         self.share = share
-        self.highest_label = int(data.labels.max())
+        self.checked = False
         self.optimizer = torch.optim.SGD(
             model.parameters(),
             lr=recipe.lr,
@@ -92,9 +93,9 @@ class Run:
         """One step of SGD; returns the batch's mean loss."""
         self.optimizer.zero_grad(set_to_none=True)
         with torch.autocast(self.device.type, dtype=self.autocast, enabled=self.autocast is not None):
-            logits = self.parallel(x)
-            self._require_logits(logits)
-            loss = self.objective(x, logits, y)
+            outputs = self.parallel(x)
+            self._require_outputs(outputs, y)
+            loss = self.objective(x, outputs, y)
         torch.autograd.backward(self.scaler.scale(loss))
         self.scaler.step(self.optimizer)
         self.scaler.update()
@@ -108,29 +109,32 @@ class Run:
         return self.model if self.average is None else self.average.module
 
     def score_epoch(self, validation: Iterable[Batch]) -> None:
-        """Finish the epoch's row with the validation score; keep the weights if they are the best so far."""
-        score = torch.zeros(2, dtype=torch.float64, device=self.device)
+        """Finish the epoch's row with the validation scores; keep the weights if they are the best so far."""
+        by, names = self.aim.by, self._deciding
+        found = torch.zeros(2, dtype=torch.float64, device=self.device)
         if self.share.rank == 0:
-            score += torch.tensor(tuple(evaluate(self.result, validation)), dtype=torch.float64)
-        accuracy, loss = distributed.copy_from_first(score, self.share).tolist()
-        self.history[-1] |= {"validation_accuracy": accuracy, "validation_loss": loss}
-        if not self.best or (accuracy, -loss) > (self.best["accuracy"], -self.best["loss"]):
-            self.best = {
-                "epoch": self.epoch,
-                "accuracy": accuracy,
-                "loss": loss,
-                "model": _copied(self.result.state_dict()),
-            }
+            scores = self._scores(validation)
+            found += torch.tensor([scores[name] for name in names], dtype=torch.float64)
+        scores = dict(zip(names, distributed.copy_from_first(found, self.share).tolist(), strict=True))
+        self.history[-1] |= {f"validation_{name}": score for name, score in scores.items()}
+        if not self.best or by.merits(scores) > by.merits(self.best):
+            self.best = {"epoch": self.epoch, **scores, "model": _copied(self.result.state_dict())}
+
+    @property
+    def _deciding(self) -> tuple[str, str]:
+        return self.aim.by.first.name, self.aim.by.second.name
+
+    def _scores(self, validation: Iterable[Batch]) -> dict[str, float]:
+        teacher = self.objective.teacher
+        full = outputs_of(teacher) if teacher is not None and self.aim.by.first.compares else None
+        return predict(self.result, validation, full=full, task=self.aim.task).scores
 
     def snapshot(self) -> State:
         """Everything needed to continue after this epoch, in memory of its own."""
         state: State = _copied(
             {
                 "epoch": self.epoch,
-                "best_epoch": self.best["epoch"],
-                "best_accuracy": self.best["accuracy"],
-                "best_loss": self.best["loss"],
-                "best_model": self.best["model"],
+                **{f"best_{key}": value for key, value in self.best.items()},
                 "model": self.model.state_dict(),
                 "average": self.average.state_dict() if self.average is not None else None,
                 "optimizer": self.optimizer.state_dict(),
@@ -165,7 +169,7 @@ class Run:
         self.scaler.load_state_dict(state["scaler"])
         self.epoch = state["epoch"]
         self.history = [dict(row) for row in state["history"]]
-        self.best = {key: state[f"best_{key}"] for key in ("epoch", "accuracy", "loss", "model")}
+        self.best = {key: state[f"best_{key}"] for key in ("epoch", *self._deciding, "model")}
 
     def load_best(self) -> None:
         """Give the network the weights of its best epoch, the same in every process."""
@@ -186,15 +190,12 @@ class Run:
         for group in self.optimizer.param_groups:
             group["lr"] = lr
 
-    def _require_logits(self, logits: object) -> None:
-        if not isinstance(logits, torch.Tensor) or logits.ndim != 2:
-            shape = f"a tensor of shape {tuple(logits.shape)}" if isinstance(logits, torch.Tensor) else type(logits)
-            raise ModelError(f"the network returns {shape} in training, but must return logits (images, classes)")
-        if self.highest_label >= logits.shape[1]:
-            raise DataError(
-                f"the network has {logits.shape[1]} outputs, but there are labels up to {self.highest_label}: "
-                f"build the model with num_classes={self.highest_label + 1}"
-            )
+    def _require_outputs(self, outputs: object, targets: torch.Tensor) -> None:
+        if not self.checked and (self.objective.loss is not None or self.aim.task.targets == "class"):
+            # Of classes, those of all images are known; larger targets are read with their images.
+            known = self.data.labels if self.aim.task.targets == "class" else targets
+            self.aim.task.check_training(outputs, known)
+        self.checked = True
 
     def _require_number(self, total: torch.Tensor, epoch: int, step: int) -> None:
         if torch.isfinite(total):

@@ -10,7 +10,7 @@ from eagleeye.forward.running import run
 from eagleeye.models import build, load_checkpoint
 from eagleeye.models.build import takes_classes
 from eagleeye.references import resolve
-from eagleeye.scoring.evaluate import check_outputs
+from eagleeye.task import CLASSIFICATION
 from tasks.artifacts import BASELINE, SUB_VALIDATION, require
 from tasks.inputs.images import open_subset
 from tasks.inputs.space import example_input
@@ -65,7 +65,7 @@ def check_images(params: Params, network: nn.Module) -> None:
             " one for each value of mean and std)"
         ) from error
     try:
-        check_outputs(outputs, labels)
+        CLASSIFICATION.check(outputs, labels)
     except EvaluationError as error:
         raise ModelError(f"model {params.model.name}: {error}") from error
 

@@ -12,7 +12,7 @@ from itertools import accumulate
 
 import pandas as pd
 
-from eagleeye.scoring.scores import SCORERS
+from eagleeye.task.classification import SCORERS
 from tasks.artifacts import REFERENCE
 from tasks.record import texts as words
 from tasks.record.shown import Report, Tuning, Upload, View, Winner

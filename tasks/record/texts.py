@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from eagleeye.scoring.scores import COLUMNS, SCORERS, VANILLA
+from eagleeye.task.classification import COLUMNS, SCORERS
+from eagleeye.task.scores import VANILLA
 from tasks.params import Params
 
 SEARCH, CANDIDATE, FINETUNE = "eagleeye.search", "eagleeye.candidate", "eagleeye.finetune"
@@ -34,7 +35,7 @@ class Candidate:
         params: Its parameters.
         macs_fraction: Its MACs as a fraction of the full network's.
         params_fraction: Its parameters as a fraction of the full network's.
-        scores: On the sub-validation images, named as in `eagleeye.scoring.scores.COLUMNS`, as far as they are known.
+        scores: On the sub-validation images, by name, as far as they are known.
         latency: Predicted milliseconds of a forward pass; None where no budget asks for it.
         seconds: Time of the evaluation; None where not measured.
         images: Sub-validation images that the scores are of.

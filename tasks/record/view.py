@@ -12,7 +12,8 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from eagleeye.scoring.racing import Rung, Scores
-from eagleeye.scoring.scores import COLUMNS, VANILLA
+from eagleeye.task.classification import COLUMNS
+from eagleeye.task.scores import VANILLA
 from tasks.artifacts import (
     CALIBRATION,
     CANDIDATES,

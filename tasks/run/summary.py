@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from eagleeye.scoring.confidence import Hits
+from eagleeye.task.confidence import Hits
 from tasks.artifacts import METRICS, PRUNED, REFERENCE, REPORT, RESULTS, read_table, rows_of
 
 COLUMNS = ["network", "test accuracy", "MACs", "parameters", "file"]

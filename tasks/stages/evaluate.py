@@ -10,8 +10,8 @@ import torch
 from eagleeye.scoring.entry import Entry
 from eagleeye.scoring.race import Generations, Heat, Keep, Result, race
 from eagleeye.scoring.racing import Rung, Scores, in_order
-from eagleeye.scoring.scores import COLUMNS
 from eagleeye.strategies import Strategy, sampler
+from eagleeye.task.classification import CLASSIFICATION, COLUMNS
 from tasks.artifacts import (
     CANDIDATES,
     SCOREBOOK,
@@ -63,7 +63,7 @@ def _race(params: Params, work: "_Work", record: "_OnRecord") -> list[Result]:
         evaluator.rungs(len(drawn) + sum(later) + len(competing)),
         work,
         record,
-        by=params.rank.by,
+        by=CLASSIFICATION.order(params.rank.by),
         references=competing,
         outside=outside,
         generations=_generations(params, evaluator, later) if later else None,
@@ -147,7 +147,8 @@ def _row(result: Result, by: str) -> dict[str, object]:
     return {"id": result.strategy.id, **values, **images, **last}
 
 
-def _winner(results: Iterable[Result], evaluator: Evaluator, by: str) -> Result:
+def _winner(results: Iterable[Result], evaluator: Evaluator, score: str) -> Result:
+    by = CLASSIFICATION.order(score)
     last = {row.strategy.id: row for row in results if row.competes and row.rung == evaluator.everything}
     return last[in_order({name: row.scores.standing(by) for name, row in last.items()})[0]]
 

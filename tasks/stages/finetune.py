@@ -15,8 +15,8 @@ from eagleeye.data import ImageSet, read_subset
 from eagleeye.onnx_export import export_onnx
 from eagleeye.program_export import export_program
 from eagleeye.saving.artifact import save
-from eagleeye.scoring.confidence import Hits
 from eagleeye.scoring.evaluate import evaluate
+from eagleeye.task.confidence import Hits
 from eagleeye.train import TrainResult, current_share
 from eagleeye.train.distributed import process_group
 from tasks.artifacts import (
@@ -119,7 +119,7 @@ def winner(params: Params, tuned: list[Tuned]) -> Tuned:
 
 def _merit(entry: Tuned) -> tuple[float, float]:
     # The test set does not choose. Whoever is out of the race is last among equals.
-    return entry.training.best_accuracy, -math.inf if pd.isna(entry.row["rank"]) else -entry.row["rank"]
+    return entry.training.best_score, -math.inf if pd.isna(entry.row["rank"]) else -entry.row["rank"]
 
 
 def _history(entry: Tuned) -> pd.DataFrame:
@@ -160,7 +160,7 @@ def facts_of(entry: Tuned, role: str, folder: Path) -> dict[str, Any]:
         "rank": entry.row["rank"],
         "file": folder / f"{identifier}.safetensors",
         "best_epoch": entry.training.best_epoch,
-        "validation_accuracy": entry.training.best_accuracy,
+        "validation_accuracy": entry.training.best_score,
     }
 
 

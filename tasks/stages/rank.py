@@ -6,7 +6,8 @@ from typing import Any
 import pandas as pd
 
 from eagleeye.scoring.rank import judge, rank
-from eagleeye.scoring.scores import SCORERS, VANILLA
+from eagleeye.task.classification import CLASSIFICATION, SCORERS
+from eagleeye.task.scores import VANILLA
 from tasks.artifacts import CANDIDATES, RANKING, SCORES, read_table, rows_of, write_table
 from tasks.params import Params
 from tasks.record.beside import tell
@@ -19,8 +20,9 @@ def run(params: Params, context: Context) -> None:
     """Join candidates and scores, rank those that compete, and put the others without a rank below them."""
     table = read_table(CANDIDATES).merge(read_table(SCORES), on="id", validate="one_to_one")
     competes = table.pop("competes")
-    ranked = judge(rank(table[competes], score=params.rank.by))
-    references = [judge(rank(row.to_frame().T, score=params.rank.by)) for _, row in table[~competes].iterrows()]
+    by = CLASSIFICATION.order(params.rank.by)
+    ranked = judge(rank(table[competes], by), by)
+    references = [judge(rank(row.to_frame().T, by), by) for _, row in table[~competes].iterrows()]
     references = [row.assign(rank=None) for row in references]
     ranking = pd.concat([part.astype({"rank": "Int64"}) for part in (ranked, *references)])
     write_table(RANKING, ranking)

@@ -22,7 +22,7 @@ from eagleeye.report import Network, ReportData, SavedFile, write_report
 from eagleeye.report.speed import FLOOR
 from eagleeye.saving.artifact import load
 from eagleeye.scoring.chance import chance_level
-from eagleeye.scoring.confidence import Hits
+from eagleeye.task.confidence import Hits
 from tasks.artifacts import (
     BASELINE_HISTORY,
     CALIBRATION,

@@ -15,7 +15,8 @@ from typing import Any, Self
 
 from eagleeye.errors import EvaluationError
 from eagleeye.scoring.racing import Rung, Scores
-from eagleeye.scoring.scores import SCORERS, VANILLA
+from eagleeye.task.classification import SCORERS
+from eagleeye.task.scores import VANILLA
 from tasks.state.database import open_database
 
 # Where a score has no value in SQLite, it is not a number, or was not asked for.

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from eagleeye.errors import EvaluationError
-from eagleeye.scoring.scores import VANILLA
 from eagleeye.strategies import Strategy
 from eagleeye.study import drift
+from eagleeye.task.scores import VANILLA
 from tasks.artifacts import BASELINE, CALIBRATION, SUB_VALIDATION, rows_of
 from tasks.inputs.evaluator import open_evaluator
 from tasks.inputs.images import open_images
@@ -61,7 +61,7 @@ def score_fully(shared: Shared, strategy: Strategy) -> dict[str, float]:
         strategy: The candidate.
 
     Returns:
-        By the names of `eagleeye.scoring.scores.SCORERS`, with `vanilla_` before those without recalibration.
+        By the names of `eagleeye.task.classification.SCORERS`, with `vanilla_` before those without recalibration.
 
     Raises:
         EvaluationError: It cannot be scored.
@@ -108,7 +108,7 @@ def fine_tune(shared: Shared, fit: Fit) -> dict[str, Any]:
         "id": fit.strategy.id,
         "seed": fit.seed,
         "best_epoch": training.best_epoch,
-        "validation_accuracy": training.best_accuracy,
+        "validation_accuracy": training.best_score,
         "test_accuracy": predictions.score.accuracy,
         "test_loss": predictions.score.loss,
         # Speed is never the same twice.

@@ -8,8 +8,8 @@ from scipy import stats
 
 from benchmarks.images import spearman_by_images
 from eagleeye.scoring.racing import Scores
-from eagleeye.scoring.scores import SCORERS
 from eagleeye.study.correlation import Bootstrap
+from eagleeye.task.classification import SCORERS
 
 
 def test_the_first_images_are_averaged_and_compared() -> None:

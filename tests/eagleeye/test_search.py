@@ -14,9 +14,9 @@ from eagleeye.engine import Engine, Method, Outcome
 from eagleeye.errors import ConfigError, EvaluationError
 from eagleeye.scoring.race import Generations
 from eagleeye.scoring.racing import Rung
-from eagleeye.scoring.scores import SCORERS
 from eagleeye.search import Memory, search
 from eagleeye.strategies import Budget, Shell, Strategy, evolve
+from eagleeye.task.classification import SCORERS
 from tests.eagleeye import networks
 from tests.eagleeye.engine.conftest import SUB_VALIDATION, Setting, make_setting
 

@@ -15,7 +15,7 @@ import eagleeye
 from eagleeye.data import open_source
 from eagleeye.errors import ArtifactError, EagleEyeError, EvaluationError, ModelError
 from eagleeye.latency.measure import device_name
-from eagleeye.scoring.confidence import Hits
+from eagleeye.task.confidence import Hits
 from tasks import artifacts
 from tasks.artifacts import SCHEMAS
 from tasks.inputs.network import load_network

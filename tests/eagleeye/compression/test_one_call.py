@@ -179,7 +179,7 @@ def test_without_labels_candidates_are_compared_with_the_full_network() -> None:
     assert found.scored_by == "agreement"
     assert set(found.scores) == {"agreement", "divergence"}
     assert accuracy(found.model, X[rows], answers) == found.score > 0.9
-    with pytest.raises(ConfigError, match="score accuracy: it needs labels, and the images have none"):
+    with pytest.raises(ConfigError, match="score accuracy: it needs labels, and sub_validation has none"):
         compress(X, score="accuracy")
 
 

@@ -18,7 +18,7 @@ from eagleeye.engine.parent import Parent
 from eagleeye.engine.slot import Slot
 from eagleeye.errors import EvaluationError, StrategyError
 from eagleeye.models import build
-from eagleeye.scoring import scores
+from eagleeye.task import classification as scores
 from tests.eagleeye import networks
 from tests.eagleeye.engine.conftest import BATCH, CALIBRATION, SUB_VALIDATION, Setting, cramped, make_setting
 from tests.eagleeye.unusual_layers import Frozen

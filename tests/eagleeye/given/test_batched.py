@@ -96,8 +96,9 @@ def test_without_labels_a_search_ranks_by_agreement_and_has_no_accuracy(model: n
     shell = eagleeye.Shell(space, eagleeye.Budget(macs=0.6, tolerance=0.1), max_rate=0.7)
     strategies = eagleeye.sampler("uniform")(shell, count=4, seed=0)
     with pytest.raises(ConfigError, match="score accuracy: it needs labels, and sub_validation has none; choose agree"):
-        eagleeye.search(engine, strategies)
-    ranking = eagleeye.search(engine, strategies, score="agreement")
+        eagleeye.search(engine, strategies, score="accuracy")
+    ranking = eagleeye.search(engine, strategies)
+    assert (ranking["ranked_by"] == "agreement").all()
     assert not {"accuracy", "loss"} & set(ranking)
     winner = engine.network(ranking["widths"][0])
     with torch.no_grad():

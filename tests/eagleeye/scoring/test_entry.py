@@ -14,7 +14,7 @@ from eagleeye.engine import Engine, Method
 from eagleeye.errors import EvaluationError
 from eagleeye.scoring.entry import Entry, score_entry
 from eagleeye.scoring.racing import Rung
-from eagleeye.scoring.scores import COLUMNS, SCORERS
+from eagleeye.task.classification import COLUMNS, SCORERS
 from tests.eagleeye import networks
 from tests.eagleeye.engine.conftest import CALIBRATION, SUB_VALIDATION, Setting, make_setting
 

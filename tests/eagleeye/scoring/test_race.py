@@ -12,11 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eagleeye.errors import EvaluationError
-from eagleeye.scoring.confidence import Hits
 from eagleeye.scoring.entry import Entry, Scored
 from eagleeye.scoring.race import Generations, Heat, Keep, Result, race
 from eagleeye.scoring.racing import Rung, Scores, plan
 from eagleeye.strategies import Strategy
+from eagleeye.task import CLASSIFICATION
+from eagleeye.task.confidence import Hits
 
 FIRST, LAST = Rung(8, 40), Rung(32, 200)
 BOTH = (FIRST, LAST)
@@ -85,7 +86,13 @@ def run(crew: Crew, record: Remembered, count: int, bred: Sequence[int], **more:
     generations = Generations(None, bred, propose) if bred else None
     rungs = plan(count + sum(bred), FIRST, LAST, batch_size=8)
     return race(
-        [candidate(n) for n in range(count)], rungs, crew, record, by="accuracy", generations=generations, **more
+        [candidate(n) for n in range(count)],
+        rungs,
+        crew,
+        record,
+        by=CLASSIFICATION.order(),
+        generations=generations,
+        **more,
     )
 
 
@@ -132,7 +139,7 @@ def test_statistics_are_kept_of_those_alone_that_can_go_on(order: list[int], bre
 
     crew, drawn = Crew(), [candidate(n) for n in order]
     generations = Generations(None, bred, propose) if bred else None
-    results = race(drawn, BOTH, crew, Watched(), by="accuracy", generations=generations)
+    results = race(drawn, BOTH, crew, Watched(), by=CLASSIFICATION.order(), generations=generations)
     accuracy = {each.strategy.id: shown(each.strategy, FIRST).values["accuracy"] for each in results}
     scored = [entry.strategy.id for entry in crew.entries if entry.rung == FIRST]
     # Whoever is among the best so far when it is scored, and nobody else.
@@ -172,7 +179,7 @@ def test_generations_are_bred_from_all_that_compete_the_better_the_higher() -> N
     generations = Generations("shell", [3, 3], watched, 5, 7)
     drawn, even, other = [candidate(n) for n in range(4)], candidate(50, "even{}"), candidate(51, "other{}")
     found = race(
-        drawn, BOTH, crew := Crew(), Remembered(), by="accuracy",
+        drawn, BOTH, crew := Crew(), Remembered(), by=CLASSIFICATION.order(),
         references=[even], outside=[other], generations=generations,
     )  # fmt: skip
     assert [heat.title for heat in crew.heats] == ["generation 1/3", "generation 2/3", "1/2", "2/2"]
@@ -189,11 +196,11 @@ def test_generations_are_bred_from_all_that_compete_the_better_the_higher() -> N
 def test_without_a_first_rung_nothing_is_kept_to_go_on_from() -> None:
     record = Remembered()
     strategies = [candidate(n) for n in range(9)]
-    results = race(strategies, [LAST], Crew(), record, by="accuracy")
+    results = race(strategies, [LAST], Crew(), record, by=CLASSIFICATION.order())
     assert {result.rung for result in results} == {LAST}
     assert record.states == {}
 
 
 def test_a_race_of_nobody_is_refused() -> None:
     with pytest.raises(EvaluationError, match="there are no candidates"):
-        race([], BOTH, Crew(), Remembered(), by="accuracy")
+        race([], BOTH, Crew(), Remembered(), by=CLASSIFICATION.order())

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eagleeye.errors import ConfigError
-from eagleeye.scoring.confidence import Evidence, Hits, Losses
 from eagleeye.scoring.racing import FEWEST, HOPE, KEEP, Rung, Standing, in_order, plan, survivors
+from eagleeye.task.confidence import Evidence, Hits, Losses
 
 
 def test_many_candidates_run_through_three_rungs_few_through_two_one_through_the_last() -> None:

@@ -9,10 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import eagleeye
-from eagleeye.errors import ConfigError, EvaluationError
-from eagleeye.scoring.confidence import Hits, Losses
+from eagleeye.errors import EvaluationError
 from eagleeye.scoring.rank import judge
+from eagleeye.task import CLASSIFICATION
+from eagleeye.task.confidence import Hits, Losses
 
+ACCURACY, LOSS = CLASSIFICATION.order("accuracy"), CLASSIFICATION.order("loss")
 scores = st.tuples(
     st.sampled_from([0.1, 0.1000001, 0.5]), st.sampled_from([0.3, 0.7, 2.0]), st.sampled_from([100, 500])
 )
@@ -47,14 +49,9 @@ def test_any_score_ranks_and_knows_which_way_is_better(
 
     expected = [row["id"] for row in sorted(table, key=place)]
     order.shuffle(table)
-    ranked = eagleeye.rank(pd.DataFrame(table), score=score)
+    ranked = eagleeye.rank(pd.DataFrame(table), CLASSIFICATION.order(score))
     assert ranked["id"].tolist() == expected
     assert (ranked["ranked_by"] == score).all()
-
-
-def test_a_score_of_another_name_is_refused() -> None:
-    with pytest.raises(ConfigError, match="'top-1' is none of"):
-        eagleeye.rank(pd.DataFrame([{"id": "a", "top-1": 0.5, "images": 9}]), score="top-1")
 
 
 @pytest.mark.parametrize(
@@ -74,7 +71,9 @@ def test_a_ranking_says_how_sure_it_is() -> None:
     rng = np.random.default_rng(0)
     right = [rng.random(400) < accuracy for accuracy in (0.8, 0.6, 0.6)]
     rows = [(f"s{i}", bits.mean(), 1.0, 400, Hits(bits).pack()) for i, bits in enumerate(right)]
-    judged = judge(eagleeye.rank(pd.DataFrame(rows, columns=["id", "accuracy", "loss", "images", "evidence"])))
+    judged = judge(
+        eagleeye.rank(pd.DataFrame(rows, columns=["id", "accuracy", "loss", "images", "evidence"])), ACCURACY
+    )
     assert "evidence" not in judged
     assert (judged["score_low"] < judged["accuracy"]).all()
     assert (judged["accuracy"] < judged["score_high"]).all()
@@ -89,7 +88,7 @@ def test_a_ranking_by_loss_says_how_sure_it_is_of_the_loss() -> None:
     nats = [shared + more + 0.1 * rng.random(400) for more in (0.0, 0.5, 0.5)]
     rows = [(f"s{i}", 0.5, each.mean(), 400, Losses(each).pack()) for i, each in enumerate(nats)]
     table = pd.DataFrame(rows, columns=["id", "accuracy", "loss", "images", "evidence"])
-    judged = judge(eagleeye.rank(table, score="loss"))
+    judged = judge(eagleeye.rank(table, LOSS), LOSS)
     assert judged["id"][0] == "s0"
     assert (judged["score_low"] < judged["loss"]).all()
     assert (judged["loss"] < judged["score_high"]).all()

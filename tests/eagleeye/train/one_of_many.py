@@ -44,7 +44,7 @@ def run(kind):
         recipe, teacher = replace(RECIPE, ema=0.6, distillation=0.2), network(kind, seed=1)
     told = {"teacher": teacher, "on_epoch": lambda state: epochs.append(state["epoch"])}
     result = train(net, data, validation, recipe, device="cpu", **told)
-    return net.state_dict(), result.best_accuracy, epochs
+    return net.state_dict(), result.best_score, epochs
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from eagleeye.scoring.scores import SCORERS
+from eagleeye.task.classification import SCORERS
 from tasks.record.shown import Report, Tuning, Winner
 from tests.tasks.record.recorded import (
     BEST_SO_FAR,

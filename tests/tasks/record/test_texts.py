@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from mlflow.utils.validation import _validate_metric_name, _validate_param_name
 
-from eagleeye.scoring.scores import SCORERS
+from eagleeye.task.classification import SCORERS
 from tasks.passwords import without_password, without_passwords
 from tasks.record.texts import (
     Candidate,

@@ -5,7 +5,7 @@ import math
 import pandas as pd
 
 from eagleeye.scoring.racing import Scores
-from eagleeye.scoring.scores import COLUMNS
+from eagleeye.task.classification import COLUMNS
 from tasks.artifacts import REPORT, RESULTS, SCOREBOOK, SCORES, write_table
 from tasks.record.view import candidate_of, view_of
 from tests.tasks.conftest import Search, changed

@@ -16,9 +16,9 @@ import eagleeye
 from eagleeye.engine import Engine
 from eagleeye.scoring.entry import Entry, Scored, score_entry
 from eagleeye.scoring.racing import Rung
-from eagleeye.scoring.scores import SCORERS
 from eagleeye.strategies import Shell, Strategy, evolve
 from eagleeye.strategies.collect import Scored as Tried
+from eagleeye.task.classification import CLASSIFICATION, SCORERS
 from tasks import artifacts
 from tasks.inputs import evaluator
 from tasks.inputs.evaluator import open_evaluator, scoring_key
@@ -143,7 +143,7 @@ def test_scores_on_record_are_the_means_of_what_is_kept_image_by_image(search: S
     assert len(found) == 7
     for scores in found.values():
         for name, scorer in SCORERS.items():
-            standing, merit = scores.standing(name), scorer.sign * scores.values[name]
+            standing, merit = scores.standing(CLASSIFICATION.order(name)), scorer.sign * scores.values[name]
             assert standing.merits[0] == merit
             mean = standing.evidence.values.astype(np.float64).mean()
             assert mean == pytest.approx(abs(merit), rel=1e-3, abs=1e-6)

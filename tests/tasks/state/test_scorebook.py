@@ -15,9 +15,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from eagleeye.errors import EvaluationError
-from eagleeye.scoring.confidence import Hits, Losses
 from eagleeye.scoring.racing import Rung, Scores
-from eagleeye.scoring.scores import SCORERS
+from eagleeye.task.classification import CLASSIFICATION, SCORERS
+from eagleeye.task.confidence import Hits, Losses
 from tasks.state.scorebook import Scorebook
 
 RUNG = Rung(256, 1024)
@@ -39,7 +39,7 @@ ROOT = Path(__file__).parents[3]
 WRITER = """
 import sys
 from eagleeye.scoring.racing import Rung, Scores
-from eagleeye.scoring.scores import SCORERS
+from eagleeye.task.classification import CLASSIFICATION, SCORERS
 from tasks.state.scorebook import Scorebook
 book = Scorebook(sys.argv[1])
 images = {name: name.encode() for name in SCORERS}
@@ -259,6 +259,6 @@ def test_rungs_are_kept_apart_and_statistics_are_those_to_go_on_from(tmp_path):
     ],
 )
 def test_any_score_on_record_can_decide_a_race(score, merits, values):
-    standing = SCORES.standing(score)
+    standing = SCORES.standing(CLASSIFICATION.order(score))
     assert standing.merits == merits
     assert standing.evidence.values.tolist() == values

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from eagleeye.scoring.confidence import Evidence, Hits, Losses
+from eagleeye.task.confidence import Evidence, Hits, Losses
 
 nats = st.lists(st.floats(0, 1000), min_size=1, max_size=40)
 

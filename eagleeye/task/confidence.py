@@ -113,24 +113,19 @@ class Hits(Evidence):
         return np.unpackbits(np.frombuffer(encoded, dtype=np.uint8), count=count).astype(bool)
 
 
-class Losses(Evidence):
-    """Nats (float); less is better. Two bytes per image: their rounding is far below what images differ by."""
+class Means(Evidence):
+    """A number per image (float). Two bytes for each: their rounding is far below what images differ by."""
 
-    sign = -1
-    factor, unit = 1, "nats"
-
-    @staticmethod
-    def text(value: float, *, exact: bool = True) -> str:
-        """Nats; see `Evidence.text`."""
-        return f"{value:{'.4f' if exact else '.3f'}}"
+    lowest: ClassVar[float] = 0.0
+    """No score is below it."""
 
     def interval(self) -> tuple[float, float]:
-        """Student's interval of the mean, not below 0; see `Evidence.interval`. Of one image it is infinite."""
-        losses, count = self.values.astype(np.float64), len(self.values)
+        """Student's interval of the mean, of one image infinite; see `Evidence.interval`."""
+        values, count = self.values.astype(np.float64), len(self.values)
         if count < 2:
-            return 0.0, float("inf")
-        half = -float(special.stdtrit(count - 1, (1 - LEVEL) / 2)) * losses.std(ddof=1) / np.sqrt(count)
-        return max(0.0, float(losses.mean() - half)), float(losses.mean() + half)
+            return self.lowest, float("inf")
+        half = -float(special.stdtrit(count - 1, (1 - LEVEL) / 2)) * values.std(ddof=1) / np.sqrt(count)
+        return max(self.lowest, float(values.mean() - half)), float(values.mean() + half)
 
     def chance_to_beat(self, other: Self) -> float:
         """See `Evidence.chance_to_beat`.
@@ -140,7 +135,7 @@ class Losses(Evidence):
         where all of them differ alike.
         """
         mine, theirs = (each.astype(np.float64) for each in self._shared(other))
-        won = theirs - mine
+        won = self.sign * (mine - theirs)
         typical = np.sqrt((won**2).mean()) if len(won) else 0.0
         if typical == 0:
             return 0.5
@@ -154,3 +149,38 @@ class Losses(Evidence):
     @staticmethod
     def _decoded(encoded: bytes, count: int) -> npt.NDArray[Any]:
         return np.frombuffer(encoded, dtype="<f2", count=count)
+
+
+class Losses(Means):
+    """Nats; less is better."""
+
+    sign = -1
+    factor, unit = 1, "nats"
+
+    @staticmethod
+    def text(value: float, *, exact: bool = True) -> str:
+        """Nats; see `Evidence.text`."""
+        return f"{value:{'.4f' if exact else '.3f'}}"
+
+
+class Errors(Losses):
+    """Distances from targets, in their unit; less is better."""
+
+    unit = "in the targets' unit"
+
+
+class Distances(Means):
+    """Relative distances; less is better."""
+
+    sign = -1
+    factor, unit = 100, "%"
+    text = staticmethod(Hits.text)
+
+
+class Shares(Means):
+    """Fractions, an overlap or a similarity, of every image; more is better."""
+
+    sign = 1
+    factor, unit = 100, "%"
+    lowest = -1.0
+    text = staticmethod(Hits.text)

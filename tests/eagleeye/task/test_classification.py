@@ -11,7 +11,9 @@ from scipy.special import rel_entr, softmax
 from sklearn.metrics import accuracy_score, log_loss
 
 from eagleeye.errors import ConfigError
-from eagleeye.scoring import scores
+from eagleeye.task import classification as scores
+
+order = scores.CLASSIFICATION.order
 
 
 @st.composite
@@ -51,11 +53,11 @@ def test_a_network_agrees_with_itself(case: tuple[torch.Tensor, torch.Tensor, to
 
 def test_merits_grow_with_the_candidate_and_labels_decide_only_where_they_are_asked_for() -> None:
     found = {"accuracy": 0.5, "loss": 1.5, "agreement": 0.7, "divergence": 0.3}
-    assert scores.merits(found, "accuracy") == (0.5, -1.5)
-    assert scores.merits(found, "loss") == (-1.5, 0.5)
+    assert order("accuracy").merits(found) == (0.5, -1.5)
+    assert order("loss").merits(found) == (-1.5, 0.5)
     unlabelled = {name: found[name] for name in ("agreement", "divergence")}
-    assert scores.merits(unlabelled, "agreement") == (0.7, -0.3)
-    assert scores.merits(unlabelled, "divergence") == (-0.3, 0.7)
+    assert order("agreement").merits(unlabelled) == (0.7, -0.3)
+    assert order("divergence").merits(unlabelled) == (-0.3, 0.7)
 
 
 def test_every_score_is_decided_between_equals_by_one_that_needs_the_same() -> None:
@@ -79,4 +81,10 @@ def test_evidence_is_as_exact_as_it_is_on_record(name: str) -> None:
 
 def test_another_name_is_refused_with_what_is_allowed() -> None:
     with pytest.raises(ConfigError, match="'top1' is none of accuracy, loss, agreement, divergence"):
-        scores.check_score("top1")
+        order("top1")
+
+
+def test_without_labels_the_first_score_that_needs_none_decides_and_others_are_refused() -> None:
+    assert (order().name, order(labelled=False).name) == ("accuracy", "agreement")
+    with pytest.raises(ConfigError, match=r"score loss: it needs labels, .* choose agreement or divergence"):
+        order("loss", labelled=False)

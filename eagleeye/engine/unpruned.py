@@ -1,0 +1,62 @@
+"""The unpruned network's outputs for the images that score: computed once, where they fit into memory."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from eagleeye.engine.start import free_bytes
+from eagleeye.forward.structures import joined, mapped, tensors
+
+MEMORY_SHARE = 0.25
+"""Share of the free memory that the outputs may take: those of segmentation can be larger than any memory."""
+
+
+class Unpruned:
+    """Outputs of any structure, batch first; any number of threads may ask at a time."""
+
+    def __init__(self, compute: Callable[[int, int], Any], images: int, device: torch.device) -> None:
+        """Compute nothing yet.
+
+        Args:
+            compute: The outputs for images from and to; called by one thread at a time.
+            images: How many there are.
+            device: Where the outputs lie.
+        """
+        self._compute, self._images, self._device = compute, images, device
+        self._lock = threading.Lock()
+        self._known: Any = None
+        self._count = 0
+        self._kept: bool | None = None
+
+    def prepare(self, stop: int, chunk: int) -> None:
+        """Compute the outputs of the first images, unless they are too large to be kept.
+
+        Args:
+            stop: The image after the last.
+            chunk: Images at a time; always whole chunks, so that the bits do not depend on how many images were asked
+                for first.
+        """
+        with self._lock:
+            wanted = min(self._images, -(-stop // chunk) * chunk)
+            while self._count < wanted and self._kept is not False:
+                start, end = self._count, min(self._count + chunk, wanted)
+                found = self._compute(start, end)
+                self._kept = self._kept or self._fits(found, end - start)
+                if self._kept:
+                    self._known = found if self._known is None else joined([self._known, found])
+                    self._count = end
+
+    def between(self, start: int, stop: int) -> Any:
+        """The outputs for images from and to: those that are kept, or computed now."""
+        if self._kept and stop <= self._count:
+            return mapped(self._known, lambda tensor: tensor[start:stop])
+        with self._lock:
+            return self._compute(start, stop)
+
+    def _fits(self, outputs: Any, images: int) -> bool:
+        size = sum(tensor.nbytes for tensor in tensors(outputs))
+        return size / images * self._images <= MEMORY_SHARE * free_bytes(self._device)

@@ -1,0 +1,42 @@
+"""Metrics of a whole set of images, as the field reports them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from eagleeye.errors import EvaluationError
+from eagleeye.forward.modes import evaluating
+from eagleeye.forward.running import run
+from eagleeye.given import streamed
+from eagleeye.task import Task
+
+
+def measure(model: nn.Module, labelled_batches: Any, task: Task) -> dict[str, float]:
+    """The task's metrics in evaluation mode, over all images together.
+
+    Args:
+        model: Any network; left as it was.
+        labelled_batches: Pairs of inputs and targets (n, …), as for `eagleeye.scoring.evaluate.predict`.
+        task: What the network is for.
+
+    Returns:
+        By what people call them, e.g. mIoU; empty where the task has none beside its scores.
+
+    Raises:
+        EvaluationError: No images, or outputs that are not of this task, not finite, or do not fit the targets.
+    """
+    metrics: dict[str, Any] | None = None
+    with evaluating(model), torch.inference_mode():
+        for batch, targets in streamed(labelled_batches, model, labelled=True):
+            outputs = run(model, batch)
+            task.check(outputs, targets)
+            if metrics is None:
+                metrics = {name: metric.to(targets.device) for name, metric in task.metrics(outputs).items()}
+            for metric in metrics.values():
+                metric.update(*task.told(outputs, targets))
+    if metrics is None:
+        raise EvaluationError("evaluation: there are no images; give at least one batch")
+    return {name: float(metric.compute()) for name, metric in metrics.items()}
