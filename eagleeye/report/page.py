@@ -15,7 +15,7 @@ from eagleeye.report.metrics import metrics
 from eagleeye.report.speed import FLOOR, NAMES, reasons
 from eagleeye.report.verdicts import verdicts
 from eagleeye.scoring.paired import compare
-from eagleeye.scoring.scores import SCORERS
+from eagleeye.task.classification import SCORERS
 
 LEADERS = 10
 
