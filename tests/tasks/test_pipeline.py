@@ -29,8 +29,9 @@ AROUND = [
 ]
 # Where training images are drawn, and a network is trained, the rest of the library only checks and names.
 CHECKS = {
-    "watch": ["eagleeye/scoring"],
-    "subset": ["eagleeye/scoring"],
+    "watch": ["eagleeye/scoring", "eagleeye/task", "eagleeye/forward"],
+    "subset": ["eagleeye/scoring", "eagleeye/task", "eagleeye/forward"],
+    "rank": ["eagleeye/forward"],
     "baseline": ["eagleeye", "tasks/work"],
 }
 # Used by no stage's results: where candidates are scored, where MLflow is, and which studies are wanted.
