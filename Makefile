@@ -9,19 +9,13 @@ IN_VENV := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
 PARALLEL := -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 ALL = -n $(shell $(PYTHON) -c 'import os; print(min(os.cpu_count() or 1, 4) + 1)') --dist loadfile --no-loadscope-reorder
 
-# Usage data stay here.
-export DO_NOT_TRACK := true
-export MLFLOW_DISABLE_TELEMETRY := true
-export DVC_NO_ANALYTICS := true
-export PREFECT_SERVER_ANALYTICS_ENABLED := false
-export ORT_DISABLE_TELEMETRY := 1
-export RAY_USAGE_STATS_ENABLED := 0
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help install demo test test-all lint check docs bench plots recipe up down serve ui
+.DEFAULT_GOAL := help
+# The targets that need the pipeline alone.
+include pipeline.mk
 
-help: ## this list
-	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
+.PHONY: install demo test test-all lint check docs bench plots
 
 install: $(STAMP) ## create .venv with the pinned dependencies
 
@@ -58,24 +52,3 @@ bench: $(STAMP) ## speed, against the published protocol
 
 plots: $(STAMP) ## pictures of what `make bench` measured last
 	@$(IN_VENV) python -m benchmarks.plots
-
-recipe: ## make recipe NAME=cifar10-resnet20: put a recipe in the place of params.yaml
-	@test -f "recipes/$(NAME).yaml" || { \
-		echo "NAME is '$(NAME)': allowed are $$(ls recipes | sed 's/[.]yaml$$//' | paste -sd' ')"; exit 1; }
-	@for known in recipes/*.yaml; do cmp -s $$known params.yaml && exit 0; done; \
-		test -n "$(FORCE)" || git diff --quiet HEAD -- params.yaml || { \
-		echo "params.yaml has changes that are in no commit: commit them, or add FORCE=1 to lose them"; exit 1; }
-	@cp "recipes/$(NAME).yaml" params.yaml
-	@echo "params.yaml is now recipes/$(NAME).yaml; \`git checkout params.yaml\` brings the former back"
-
-up: $(STAMP) ## Prefect server, a worker and MLflow's pages, in the background
-	@$(IN_VENV) python -m flows.servers up
-
-down: $(STAMP) ## stop what `make up` started
-	@$(IN_VENV) python -m flows.servers down
-
-serve: $(STAMP) ## Prefect server and the deployment eagleeye/search, until Ctrl-C
-	@$(IN_VENV) python -m flows.servers serve
-
-ui: $(STAMP) ## MLflow's pages on http://127.0.0.1:5000, until Ctrl-C
-	@$(IN_VENV) python -m flows.servers ui

@@ -1,22 +1,26 @@
 """Where the servers of this folder are asked, which ports they need, and what MLflow's is told."""
 
 import os
+import shlex
 import socket
+import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from prefect.settings import get_current_settings
 
 from eagleeye.errors import ConfigError
+from flows import processes
 from flows.guard import own
+from tasks import PROXIED
 from tasks.record.faults import told_apart
+from tasks.run.proxies import LOOPBACK
 from tasks.settings import read_params
 
 MACHINE = "127.0.0.1"
-_OTHER = {
-    "Prefect": "PREFECT_SERVER_API_PORT=4300 PREFECT_API_URL=http://127.0.0.1:4300/api make up",
-    "MLflow": "MLFLOW_PORT=5001 make up",
-}
+_PORT = {"Prefect": "PREFECT_SERVER_API_PORT", "MLflow": "MLFLOW_PORT"}
+_SETTINGS = Path("prefect.toml")
 
 
 def prefect_page() -> str:
@@ -69,26 +73,84 @@ def mlflow_environment() -> dict[str, str]:
     }
 
 
-def require_free(name: str, page: str) -> None:
+def addresses() -> dict[str, str]:
+    """The variables that say where our servers are asked, whatever else the environment of a later command says."""
+    api = get_current_settings().api.url
+    port = urlsplit(prefect_page()).port
+    return ({"PREFECT_API_URL": api} if api else {}) | {
+        _PORT["Prefect"]: str(port),
+        _PORT["MLflow"]: str(_mlflow_port()),
+    }
+
+
+def before_commands() -> str:
+    """What stands before a command of the shell in this folder, so that it reaches our server.
+
+    Returns:
+        Assignments of variables with a blank after each; empty where the folder's own settings are enough.
+    """
+    told = {}
+    if PROXIED:  # a program of the shell would ask its proxy for our server
+        told["NO_PROXY"] = ",".join(LOOPBACK)
+    if (api := get_current_settings().api.url) and api != _usual_api():
+        told["PREFECT_API_URL"] = api
+    return "".join(f"{name}={shlex.quote(value)} " for name, value in told.items())
+
+
+def _usual_api() -> str | None:
+    """The server that commands in this folder ask by themselves."""
+    if not _SETTINGS.is_file():
+        return None
+    url = tomllib.loads(_SETTINGS.read_text(encoding="utf-8")).get("api", {}).get("url")
+    return str(url) if url else None
+
+
+def require_free(pages: Mapping[str, str], word: str) -> None:
     """Refuse to go on where something listens already.
 
     Args:
-        name: Of the server that is to be started.
-        page: Its address.
+        pages: Addresses of the servers that are to be started, by name.
+        word: What was asked of make, for the way out.
 
     Raises:
-        ConfigError: The port is taken, or is none of ours to take.
+        ConfigError: Ports are taken, or are none of ours to take; the message names all of them, and free ones.
     """
-    place = urlsplit(page)
+    refused = {name: reason for name, page in pages.items() if (reason := _refusal(*_place(page)))}
+    if not refused:
+        return
+    said, others = [], []
+    for name, reason in refused.items():
+        host, port = _place(pages[name])
+        whose = processes.folder_at(port)
+        said.append(f"{name} cannot have port {port} of {host} ({reason}{f', by that of {whose}' if whose else ''})")
+        others.append(f"{_PORT[name]}={_free_port(host, port)}")
+    raise ConfigError(
+        f"{'; '.join(said)}: stop what has it (`make down` in its folder, if it is this project's), or choose another:"
+        f" {' '.join(others)} make {word}"
+    )
+
+
+def _place(page: str) -> tuple[str, int]:
+    parts = urlsplit(page)
+    assert parts.hostname is not None and parts.port is not None
+    return parts.hostname, parts.port
+
+
+def _refusal(host: str, port: int) -> str | None:
+    """Why a port cannot be had; None: it can."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((place.hostname, place.port))
+            probe.bind((host, port))
         except OSError as error:
-            raise ConfigError(
-                f"{name} cannot have port {place.port} of {place.hostname} ({error.strerror}): stop what has it "
-                f"(`make down`, if it is this project's), or choose another: {_OTHER[name]}"
-            ) from error
+            return str(error.strerror)
+    return None
+
+
+def _free_port(host: str, taken: int) -> int:
+    """A port to propose: the next hundred's, where nothing listens."""
+    near = (port for port in range(taken + 100, 2**16, 100) if port >= 1024 and _refusal(host, port) is None)
+    return next(near, 0) or taken
 
 
 def _is_server(uri: str) -> bool:

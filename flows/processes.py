@@ -65,6 +65,29 @@ def own_flow_runs() -> list[psutil.Process]:
     return [process for process, about in _all() if about.get(FOLDER) == _here() and _RUN in about]
 
 
+def started_with(names: Sequence[str]) -> dict[str, str]:
+    """Variables that the supervisord of this folder was started with; empty where there is none."""
+    found = supervisor()
+    try:
+        about = found.environ() if found else {}
+    except psutil.Error:  # it has just ended
+        return {}
+    return {name: about[name] for name in names if name in about}
+
+
+def folder_at(port: int) -> str | None:
+    """The folder whose server listens at a port of this machine; None: nobody's, or nobody's of ours."""
+    try:
+        listening = {
+            place.pid
+            for place in psutil.net_connections("tcp")
+            if place.status == psutil.CONN_LISTEN and place.laddr and place.laddr.port == port
+        }
+    except (psutil.Error, OSError):  # the system does not tell everybody
+        return None
+    return next((about[FOLDER] for process, about in _all() if process.pid in listening and FOLDER in about), None)
+
+
 def end(processes: Sequence[psutil.Process], patience: float) -> None:
     """End processes: with SIGTERM, then with SIGKILL.
 

@@ -6,7 +6,8 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
@@ -15,11 +16,15 @@ import httpx
 from filelock import FileLock
 from prefect.client.orchestration import get_client
 from prefect.exceptions import ObjectNotFound
+from prefect.settings import PREFECT_API_URL, PREFECT_SERVER_API_PORT
+from prefect.settings.context import temporary_settings
 
 from eagleeye.errors import ConfigError, EagleEyeError
 from flows import processes, supervisor
 from flows.leftovers import end_all
 from flows.pages import (
+    addresses,
+    before_commands,
     mlflow_environment,
     mlflow_page,
     own_pages,
@@ -28,12 +33,11 @@ from flows.pages import (
     require_free,
     tracking_uri,
 )
-from tasks import PROXIED
 from tasks.passwords import without_password
-from tasks.run.proxies import LOOPBACK
 
 FOLDER = Path(".prefect")
 PATIENCE = 120.0  # seconds for all of it on a busy machine
+_ASKED = (PREFECT_API_URL, PREFECT_SERVER_API_PORT)
 _HEALTH = {"Prefect": "/api/health", "MLflow": "/health"}
 
 
@@ -58,34 +62,33 @@ def up() -> None:
     """Start what does not run yet, wait until it answers, and print the addresses.
 
     Raises:
-        ConfigError: A port is taken, or a server does not answer.
+        ConfigError: Ports are taken, or a server does not answer.
         TrackingError: MLflow's file is damaged or cannot be written.
     """
-    with _one_at_a_time():
+    with _one_at_a_time(), _where_they_are():
         if supervisor.is_up():
             print("already up:")
             supervisor.start_what_is_down()
         else:
             if supervisor.take_over():
                 print("what a killed supervisor has left is taken over:")
-            for name, page in own_pages().items():
-                require_free(name, page)
+            require_free(own_pages(), "up")
             if mlflow_page() is not None:
                 prepare_store()
             supervisor.start()
         _wait()
-    for name, page in {"Prefect": prefect_page(), "MLflow": mlflow_page() or without_password(tracking_uri())}.items():
-        print(f"  {name:<8}{page}")
-    # A program of the shell would ask its proxy for our server.
-    direct = f"NO_PROXY={','.join(LOOPBACK)} " if PROXIED else ""
-    print(
-        f"next: {direct}prefect deployment run eagleeye/search --watch; logs in .prefect/; `make down` stops all of it"
-    )
+        pages = {"Prefect": prefect_page(), "MLflow": mlflow_page() or without_password(tracking_uri())}
+        for name, page in pages.items():
+            print(f"  {name:<8}{page}")
+        print(
+            f"next: {before_commands()}prefect deployment run eagleeye/search --watch; logs in .prefect/;"
+            " `make down` stops all of it"
+        )
 
 
 def down() -> None:
     """Stop the servers and the worker; a flow run at work is ended and can be continued."""
-    with _one_at_a_time():
+    with _one_at_a_time(), _where_they_are():
         if not processes.servers() and not processes.own_flow_runs():
             print("nothing was up")
             return
@@ -103,7 +106,7 @@ def serve() -> None:
     """
     from flows.__main__ import main as serve_deployments  # PyTorch comes with it, which takes its time
 
-    require_free("Prefect", prefect_page())
+    require_free({"Prefect": prefect_page()}, "serve")
     FOLDER.mkdir(exist_ok=True)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     with (FOLDER / "server.log").open("ab") as log:
@@ -133,7 +136,7 @@ def ui() -> None:
     page = mlflow_page()
     if page is None:
         raise ConfigError(f"tracking.uri is a server, which has the pages: open {without_password(tracking_uri())}")
-    require_free("MLflow", page)
+    require_free({"MLflow": page}, "ui")
     prepare_store()
     print(f"MLflow's pages: {page}", flush=True)
     command = [sys.executable, "-m", "mlflow", "ui", "--workers", "1"]
@@ -143,6 +146,16 @@ def ui() -> None:
 def _one_at_a_time() -> FileLock:
     FOLDER.mkdir(exist_ok=True)
     return FileLock(FOLDER / "servers.lock")
+
+
+@contextmanager
+def _where_they_are() -> Iterator[None]:
+    """Ask the servers that run at the ports they were started with, whatever the environment says now."""
+    started = processes.started_with(list(addresses()))
+    os.environ.update(started)
+    wanted = {setting: started[setting.name] for setting in _ASKED if setting.name in started}
+    with temporary_settings(wanted):
+        yield
 
 
 def _end_flow_runs() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 
 from flows import processes
-from flows.pages import mlflow_environment, own_pages
+from flows.pages import addresses, mlflow_environment, own_pages
 
 TO_END = 20.0
 """Seconds for a flow run or a server to end well."""
@@ -25,6 +25,8 @@ def start() -> None:
     environment = {
         **os.environ,
         **mlflow_environment(),
+        # Written out, so that a later `make up` or `make down` finds the servers on whatever ports they are.
+        **addresses(),
         processes.FOLDER: str(Path.cwd()),
         processes.SOCKET: f"{folder}/supervisor",
         "EAGLEEYE_MLFLOW": str("MLflow" in own_pages()).lower(),

@@ -11,6 +11,7 @@ from prefect.logging import get_run_logger
 from prefect.states import Completed
 
 from eagleeye.errors import ConfigError, EagleEyeError
+from eagleeye.project.library import require_same
 from flows.own_log import write_to_own_log
 from flows.prefect_context import DELAYS, FlowContext, failed, may_pass
 from tasks.params import Params
@@ -51,6 +52,7 @@ def in_project(keys: Mapping[str, str], work: Callable[[Params], str]) -> State[
         sys.path.insert(0, root)
     try:
         with only_run(f"flow run {runtime.flow_run.name}", logger.warning):
+            require_same(Path.cwd())
             for line in repair(Path.cwd()):
                 logger.warning(line)
             changes = _changes(keys)

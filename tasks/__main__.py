@@ -10,6 +10,7 @@ from pathlib import Path
 from rich.console import Console
 
 from eagleeye.errors import EagleEyeError
+from eagleeye.project.library import require_same
 from tasks.run.aside import link_what_git_leaves_out
 from tasks.run.console import Terminal
 from tasks.run.lock import only_run
@@ -18,6 +19,8 @@ from tasks.settings import read_params
 STAGES = ("watch", "subset", "baseline", "strategies", "evaluate", "rank", "finetune", "report")
 STUDIES = ("correlation",)
 HELPERS = {"record": "tasks.record.command", "repair": "tasks.run.repair"}
+ASKED = {"check": "tasks.ahead.check", "status": "tasks.ahead.status", "settings": "tasks.ahead.settings"}
+"""What only tells something: it waits for no run, and no run waits for it."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -29,14 +32,14 @@ def main(arguments: list[str] | None = None) -> int:
     Returns:
         Exit status: 0, or 1 after one red line that says what to mend.
     """
-    parser = argparse.ArgumentParser(prog="python -m tasks", description="Run one stage of the pipeline.")
-    told = "what to run; `dvc repro` runs all that is out of date; `record` tells MLflow what is in artifacts/;"
-    told += " `repair` puts aside what a kill has left half-written of DVC's own files"
-    parser.add_argument("stage", choices=(*STAGES, *STUDIES, *HELPERS), help=told)
-    options = parser.parse_args(arguments)
+    options = _parser().parse_args(arguments)
     stage = options.stage
     try:
+        if stage in ASKED:
+            importlib.import_module(ASKED[stage]).run(options.sections)
+            return 0
         with _alone(stage):
+            require_same(Path.cwd())
             params = read_params(Path("params.yaml"))
             link_what_git_leaves_out(params)
             importlib.import_module(_module(stage)).run(params, Terminal())
@@ -47,7 +50,20 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(f"{stage}: interrupted; run the same command again to continue", file=sys.stderr)
         return 130
+    except BrokenPipeError:  # whoever reads has seen enough, as `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m tasks", description="Run one stage of the pipeline.")
+    told = "what to run; `dvc repro` runs all that is out of date; `record` tells MLflow what is in artifacts/;"
+    told += " `repair` puts aside what a kill has left half-written of DVC's own files; `check` says what a run would"
+    told += " do, `status` what is up to date, `settings` what every setting means"
+    parser.add_argument("stage", choices=(*STAGES, *STUDIES, *HELPERS, *ASKED), help=told)
+    parser.add_argument("sections", nargs="*", help="of `settings`: sections of params.yaml; all, if left out")
+    return parser
 
 
 def _module(name: str) -> str:

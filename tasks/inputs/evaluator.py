@@ -49,10 +49,7 @@ class Evaluator:
         Args:
             candidates: How many start.
         """
-        settings, last = self.params.evaluate, self.everything
-        if settings.racing == "off" or settings.mode == "paper":
-            return (last,)
-        return plan(candidates, Rung(*settings.first_images), last, batch_size=settings.batch_size)
+        return rungs_of(self.params, candidates, self.everything)
 
     @property
     def everything(self) -> Rung:
@@ -84,6 +81,20 @@ class Evaluator:
             return
         settings = self.params.evaluate
         adapt_batch_norm(network, self.engine.calibration, mode=settings.mode, iterations=settings.iterations)
+
+
+def rungs_of(params: Params, candidates: int, last: Rung) -> tuple[Rung, ...]:
+    """The rungs of a race.
+
+    Args:
+        params: The settings.
+        candidates: How many start.
+        last: All images there are.
+    """
+    settings = params.evaluate
+    if settings.racing == "off" or settings.mode == "paper":
+        return (last,)
+    return plan(candidates, Rung(*settings.first_images), last, batch_size=settings.batch_size)
 
 
 def open_evaluator(params: Params, key: str) -> Evaluator:

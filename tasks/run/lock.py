@@ -39,6 +39,19 @@ def only_run(what: str, tell: Callable[[str], None] | None = None) -> Iterator[N
         yield
 
 
+def at_work() -> str | None:
+    """Who works in the working directory; None: nobody. Nothing is held or made."""
+    if not LOCK.is_file():
+        return None
+    lock = FileLock(LOCK, thread_local=False)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        return _holder()
+    lock.release()
+    return None
+
+
 @contextmanager
 def _held(what: str, tell: Callable[[str], None] | None) -> Iterator[None]:
     LOCK.parent.mkdir(parents=True, exist_ok=True)

@@ -12,8 +12,9 @@ import json
 import logging
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Literal
@@ -35,6 +36,31 @@ from tasks.settings import conflict_line
 
 Outcome = Literal["up to date", "restored", "ran"]
 
+
+@dataclass(frozen=True)
+class Changes:
+    """Why a stage is not up to date; nothing of it where it is.
+
+    Attributes:
+        settings: What is the matter with settings of params.yaml, by dotted key: `modified`, `new`, `deleted`.
+        inputs: Likewise with the files that it depends on, by path.
+        results: Likewise with the files that it writes.
+        command: Whether its command is another.
+        never: Whether dvc.lock does not know the stage.
+        always: Whether it runs every time, whatever has changed.
+        after: The stages that write its inputs.
+    """
+
+    settings: Mapping[str, str]
+    inputs: Mapping[str, str]
+    results: Mapping[str, str]
+    command: bool
+    never: bool
+    always: bool
+    after: frozenset[str]
+
+
+PARAMS = "params.yaml"
 # DVC's locks tell processes apart, not threads.
 _one_at_a_time = threading.Lock()
 
@@ -118,6 +144,38 @@ def stage_names(root: Path, last: str | None = None) -> list[str]:
 def module_of(name: str) -> ModuleType:
     """The module in tasks/stages behind a stage: of the same name, for an item of a study that of the item."""
     return importlib.import_module(f"tasks.stages.{name.rpartition('@')[2]}")
+
+
+def changes_of(root: Path) -> dict[str, Changes]:
+    """What has changed since each stage ran last, in the order in which they run.
+
+    Args:
+        root: The folder of dvc.yaml.
+
+    Raises:
+        ConfigError: dvc.yaml or params.yaml cannot be read, or another process is at work.
+    """
+    names = stage_names(root)
+    with _one_at_a_time, _open(root) as repo:
+        stages = {name: repo.stage.load_one(name=name) for name in names}
+        writer = {out.fs_path: name for name, stage in stages.items() for out in stage.outs}
+        return {name: _reasons(repo, stage, writer) for name, stage in stages.items()}
+
+
+def _reasons(repo: Repo, stage: PipelineStage, writer: Mapping[str, str]) -> Changes:
+    found = repo.status(targets=[stage.name]).get(stage.name, [])
+    parts = {key: value for entry in found if isinstance(entry, dict) for key, value in entry.items()}
+    inputs = dict(parts.get("changed deps", {}))
+    settings = inputs.pop(PARAMS, {})
+    return Changes(
+        settings if isinstance(settings, dict) else {},
+        inputs,
+        parts.get("changed outs", {}),
+        "changed command" in found or "changed command" in parts,
+        not any(entry.hash_info for entry in (*stage.deps, *stage.outs)),
+        stage.always_changed,
+        frozenset(writer[dep.fs_path] for dep in stage.deps if dep.fs_path in writer),
+    )
 
 
 def current_stages(root: Path) -> list[str]:

@@ -8,7 +8,9 @@ import sysconfig
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+_LIBRARY = importlib.util.find_spec("eagleeye")
+assert _LIBRARY is not None and _LIBRARY.origin is not None
+ROOT = Path(_LIBRARY.origin).parents[1]
 """Holds the package `eagleeye`, in a clone and where the wheel is installed."""
 _INSTALLED = [Path(sysconfig.get_path(name)) for name in ("purelib", "platlib", "stdlib", "platstdlib")]
 # Python's own, and the project's, which has dependencies of its own.

@@ -47,23 +47,29 @@ def project(tmp_path: Path, ports: dict[str, str]) -> Iterator[Path]:
 
 
 def test_up_starts_what_answers_its_own_pages_and_down_stops_it(project: Path, ports: dict[str, str]) -> None:
-    started = servers(project, "up", ports | PROXIES)
+    # The port alone says where Prefect's server is asked, too.
+    alone = {name: value for name, value in ports.items() if name != "PREFECT_API_URL"}
+    started = servers(project, "up", alone | PROXIES)
     assert started.returncode == 0, started.stderr
     *lines, following = started.stdout.splitlines()
     pages = [line.split()[1] for line in lines[:2]]
     assert pages == [f"http://127.0.0.1:{ports[name]}" for name in ("PREFECT_SERVER_API_PORT", "MLFLOW_PORT")]
-    assert following.startswith("next: NO_PROXY=127.0.0.1,localhost,::1 prefect deployment run eagleeye/search")
+    told = f"NO_PROXY=127.0.0.1,localhost,::1 PREFECT_API_URL={ports['PREFECT_API_URL']} prefect deployment run"
+    assert following.startswith(f"next: {told} eagleeye/search")
     for page in pages:
         assert b"<!doctype html>" in urllib.request.urlopen(page).read().lower()
     # The worker has registered the deployments by then.
     deployment = f"{ports['PREFECT_API_URL']}/deployments/name/eagleeye/search"
     assert urllib.request.urlopen(deployment).status == 200
-    assert servers(project, "up", ports).stdout.startswith("already up:")
+    again = servers(project, "up", {}).stdout.splitlines()
+    assert again[0] == "already up:"
+    assert [line.split()[1] for line in again[1:3]] == pages
     # Local addresses as Linux writes them: 127.0.0.1, and nothing that other machines reach.
     assert {place for place, port in listening() if str(port) in ports.values()} == {"0100007F"}
     refuses_strangers(deployment, pages[1])
 
-    assert servers(project, "down", ports).stdout == "down\n"
+    # Without being told where: `make down` asks the server that was started here.
+    assert servers(project, "down", {}).stdout == "down\n"
     for page in pages:
         with pytest.raises(OSError, match="refused"):
             urllib.request.urlopen(page)
@@ -138,6 +144,22 @@ def test_a_port_that_is_taken_is_named_with_the_way_out(
     assert f"{port}=" in refused.stderr
     assert refused.stderr.count("\n") == 1
     assert belonging_to(project) == []
+
+
+def test_all_ports_that_are_taken_are_named_with_free_ones(project: Path, ports: dict[str, str]) -> None:
+    names = ("PREFECT_SERVER_API_PORT", "MLFLOW_PORT")
+    with socket.socket() as first, socket.socket() as second:
+        for other, name in zip((first, second), names, strict=True):
+            other.bind(("127.0.0.1", int(ports[name])))
+            other.listen()
+        refused = servers(project, "up", ports)
+    assert refused.returncode == 1
+    assert refused.stderr.count("\n") == 1
+    assert all(f"cannot have port {ports[name]}" in refused.stderr for name in names)
+    words = refused.stderr.split()
+    proposed = [next(word for word in words if word.startswith(f"{name}=")).partition("=")[2] for name in names]
+    assert all(int(port) > 1023 and port not in ports.values() for port in proposed)
+    assert words[-2:] == ["make", "up"]
 
 
 @pytest.mark.parametrize(("word", "port"), [("serve", "PREFECT_SERVER_API_PORT"), ("ui", "MLFLOW_PORT")])
