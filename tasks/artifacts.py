@@ -17,6 +17,7 @@ FOLDER = Path("artifacts")
 WATCHED_DATA = FOLDER / "watched" / "data.json"
 WATCHED_CHECKPOINT = WATCHED_DATA.with_name("checkpoint.json")
 WATCHED_CODE = WATCHED_DATA.with_name("code.json")
+PREPROCESS = FOLDER / "preprocess.json"
 CALIBRATION = FOLDER / "calibration.parquet"
 SUB_VALIDATION = FOLDER / "sub_validation.parquet"
 BASELINE = FOLDER / "baseline.safetensors"

@@ -3,9 +3,10 @@
 Nothing has a default here: params.yaml (or a recipe) is the one place for values. `tasks.settings` reads it.
 """
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
 from eagleeye.task.classification import SCORERS
 
@@ -46,6 +47,16 @@ class Preprocess(Section):
         return self
 
 
+def _kind_of(value: object) -> str:
+    return Preprocess.__name__ if isinstance(value, Mapping | Preprocess) else "auto"
+
+
+# By what a value is, so that a wrong one is told about once.
+Preparation = Annotated[
+    Annotated[Preprocess, Tag(Preprocess.__name__)] | Annotated[Literal["auto"], Tag("auto")], Discriminator(_kind_of)
+]
+
+
 class Data(Section):
     """Where the images come from."""
 
@@ -57,7 +68,10 @@ class Data(Section):
     watch: Literal["contents", "sizes", "nothing"] = Field(
         description="what of the images' files is watched for changes: contents | sizes (and names) | nothing"
     )
-    preprocess: Preprocess
+    preprocess: Preparation = Field(
+        description="how an image becomes the network's input; auto: by the checkpoint's metadata, the configuration of"
+        " its network in timm or torchvision, or the training images, whichever tells first"
+    )
     confirmed: bool = Field(description="whether a preprocess that seems not to fit images or network is meant")
 
 
@@ -67,6 +81,10 @@ class Model(Section):
     name: str = Field(min_length=1, description="a model's name (see README) or package.module:factory")
     options: dict[str, Any] = Field(description="keyword arguments of the model")
     checkpoint: str | None = Field(description="its weights (.safetensors or a state dict); null: train a baseline")
+    expected_accuracy: Annotated[float, Field(gt=0, le=1)] | None = Field(
+        description="its accuracy as you know it, 0 to 1: far less ends the run before the search; null: what the"
+        " checkpoint's metadata say, if anything"
+    )
 
 
 class Subset(Section):

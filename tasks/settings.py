@@ -4,7 +4,7 @@ import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Annotated, Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -252,6 +252,8 @@ def _key_path(details: ErrorDetails) -> list[str]:
     path: list[str] = []
     model: type[BaseModel] | None = Params
     for part in details["loc"]:
+        if model is not None and part == model.__name__:
+            continue
         known = model is not None and (part in model.model_fields or details["type"] == "extra_forbidden")
         if known or isinstance(part, int):
             path.append(str(part))
@@ -262,6 +264,7 @@ def _key_path(details: ErrorDetails) -> list[str]:
 def _section(model: type[BaseModel] | None, key: str) -> type[BaseModel] | None:
     field = model.model_fields.get(key) if model else None
     kinds = [field.annotation, *get_args(field.annotation)] if field else []
+    kinds += [get_args(kind)[0] for kind in kinds if get_origin(kind) is Annotated]
     return next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
 
 

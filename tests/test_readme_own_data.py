@@ -19,12 +19,7 @@ from tasks.settings import override, read_params
 from tests.tasks.conftest import ROOT, Recorder, run_stage
 from tests.tasks.own_data import MEAN, STD, write_digits
 
-LEFT_FROM_DIGITS = {
-    "data.preprocess.size": 16,
-    "data.preprocess.resize": None,
-    "data.preprocess.mean": [0.305] * 3,
-    "data.preprocess.std": [0.376] * 3,
-}
+LEFT_FROM_DIGITS = {"data.preprocess": {"size": 16, "resize": None, "mean": [0.305] * 3, "std": [0.376] * 3}}
 FEW = {"subset.calibration": 10, "subset.sub_validation": 30, "baseline.batch_size": 20}
 
 
@@ -51,11 +46,15 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_the_snippet_leaves_nothing_of_the_digits(project: Path) -> None:
     params = pasted()
     defaults = read_params(ROOT / "params.yaml")
-    assert params.data.preprocess.size == 224
-    assert params.data.preprocess.resize == 256
-    assert params.data.preprocess.mean == MEAN
-    assert params.data.preprocess.std == STD
+    assert params.data.preprocess == "auto"
     assert params.model_copy(update={"data": defaults.data, "model": defaults.model}) == defaults
+
+
+def test_the_recipe_holds_the_snippet_and_nothing_that_comes_from_elsewhere(project: Path) -> None:
+    params, recipe = pasted(), read_params(ROOT / "recipes" / "own-images.yaml")
+    assert (recipe.data, recipe.model) == (params.data, params.model)
+    assert recipe.importance == params.importance
+    assert recipe.strategies == params.strategies
 
 
 def test_the_preprocessing_of_the_digits_is_refused_before_the_search(project: Path) -> None:
@@ -80,12 +79,16 @@ def test_pasted_as_it_stands_the_network_is_as_right_as_with_torchvision(project
         ]
     )
     images = ImageFolder(params.data.options["train"], prepare)
-    params, context = changed(FEW), Recorder()
-    run_stage("subset", params, context)
-    rows = read_subset(SUB_VALIDATION).rows
+    run_stage("subset", changed(FEW | {"model.checkpoint": None}))
+    rows, context = read_subset(SUB_VALIDATION).rows, Recorder()
     network = solved(models.resnet50(num_classes=10), images, rows[:28])
     Path("checkpoints").mkdir()
     torch.save({"state_dict": network.state_dict(), "epoch": 1}, params.model.checkpoint)
+    params = changed({"model.checkpoint": params.model.checkpoint})
+    run_stage("subset", params, context)
+    assert "subset: data.preprocess auto: size 224, resize 256" in context.said[0]
+    assert "torchvision's ResNet50_Weights.IMAGENET1K_V1" in context.said[0]
+    assert list(read_subset(SUB_VALIDATION).rows) == list(rows)
     run_stage("baseline", params, context)
     right = [image_is_right(network, *images[int(row)]) for row in rows]
     assert np.mean(right) >= 28 / 30

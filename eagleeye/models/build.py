@@ -89,6 +89,23 @@ def names() -> tuple[str, ...]:
     return (*_OWN, *_from_torchvision())
 
 
+def published_weights(name: str, file: str) -> Any:
+    """The weights that torchvision publishes for a model.
+
+    Args:
+        name: The model's name.
+        file: Name of a checkpoint's file.
+
+    Returns:
+        Those that torchvision publishes under that file's name, else the first of the model's; None where there are
+        none. Their `transforms()` tell how images were prepared.
+    """
+    if name in _OWN or ":" in name or name not in _from_torchvision():
+        return None
+    published = list(_torchvision().get_model_weights(name))
+    return next((one for one in published if one.url.rpartition("/")[2] == file), published[0] if published else None)
+
+
 def _from_torchvision() -> list[str]:
     # Those of the module itself; its submodules hold networks for other tasks.
     return list(_torchvision().list_models(module=_torchvision()))

@@ -48,13 +48,7 @@ def read_stored(path: Path) -> Any:
     Raises:
         CheckpointError: The file is missing, damaged, a stand-in for another, or holds Python objects.
     """
-    if not path.is_file():
-        raise CheckpointError(f"checkpoint {path} does not exist, or is not a file")
-    try:
-        with path.open("rb") as file:
-            start = file.read(LOOKED_AT)
-    except OSError as cause:
-        raise CheckpointError(f"checkpoint {path} cannot be read: {cause.strerror}") from cause
+    start = _start_of(path)
     # First: such a file begins with a number, which can have the bytes of any other kind's mark.
     if _is_safetensors(start, path.stat().st_size):
         return _safetensors(path)
@@ -64,6 +58,28 @@ def read_stored(path: Path) -> Any:
         return _safetensors(path)
     _refuse_programs(path)
     return _unpickled(path)
+
+
+def is_safetensors(path: Path) -> bool:
+    """Whether a checkpoint is a safetensors file, whatever its name.
+
+    Args:
+        path: The file.
+
+    Raises:
+        CheckpointError: The file is missing, or cannot be read.
+    """
+    return _is_safetensors(_start_of(path), path.stat().st_size)
+
+
+def _start_of(path: Path) -> bytes:
+    if not path.is_file():
+        raise CheckpointError(f"checkpoint {path} does not exist, or is not a file")
+    try:
+        with path.open("rb") as file:
+            return file.read(LOOKED_AT)
+    except OSError as cause:
+        raise CheckpointError(f"checkpoint {path} cannot be read: {cause.strerror}") from cause
 
 
 def _is_safetensors(start: bytes, size: int) -> bool:

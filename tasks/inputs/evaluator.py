@@ -4,7 +4,7 @@ import functools
 import logging
 import socket
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
@@ -117,7 +117,7 @@ def scoring_key(params: Params) -> str:
             "baseline": BASELINE,
             "calibration": CALIBRATION,
             "sub_validation": SUB_VALIDATION,
-            "preprocess": settings["data"]["preprocess"],
+            "preprocess": asdict(preprocess(params)),
             "model": {key: settings["model"][key] for key in ("name", "options")},
             "exclude": settings["strategies"]["exclude"],
             "importance": settings["importance"],
@@ -178,7 +178,7 @@ def _precision(params: Params) -> str:
 
 
 def _decoded_file(params: Params, path: Path) -> Path:
-    settings = params.data.preprocess.model_dump(mode="json", include={"size", "resize"})
-    settings["channels"] = len(params.data.preprocess.mean)
+    shape = preprocess(params)
+    settings = {"size": shape.size, "resize": shape.resize, "channels": shape.channels}
     key = content_key({"images": path, "preprocess": settings, **sources_of("eagleeye.data")})
     return DECODED / f"{key[:16]}.npy"

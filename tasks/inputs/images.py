@@ -1,5 +1,6 @@
 """What several stages begin with: the images that the settings describe, and the device to put them on."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,8 +9,8 @@ import torch
 
 from eagleeye.data import Images, ImageSet, Preprocess, decode, open_source, read_subset
 from eagleeye.data.subset import SubsetImages
-from eagleeye.errors import ConfigError
-from tasks.artifacts import require
+from eagleeye.errors import ArtifactError, ConfigError
+from tasks.artifacts import PREPROCESS, require
 from tasks.params import Params
 
 
@@ -23,10 +24,26 @@ def open_images(params: Params) -> tuple[ImageSet, ImageSet]:
     return open_source(params.data.source, **params.data.options)
 
 
+def settled(params: Params) -> Preprocess | None:
+    """How an image becomes the network's input, by the settings alone; None where they leave it open."""
+    given = params.data.preprocess
+    return None if given == "auto" else Preprocess(size=given.size, resize=given.resize, mean=given.mean, std=given.std)
+
+
 def preprocess(params: Params) -> Preprocess:
-    """How an image becomes the network's input."""
-    settings = params.data.preprocess
-    return Preprocess(size=settings.size, resize=settings.resize, mean=settings.mean, std=settings.std)
+    """How an image becomes the network's input: by the settings, or as the subset stage has taken it.
+
+    Raises:
+        ArtifactError: The settings leave it open and the subset stage has not run, or its record is damaged.
+    """
+    if (given := settled(params)) is not None:
+        return given
+    require(PREPROCESS)
+    try:
+        told = json.loads(PREPROCESS.read_text(encoding="utf-8"))
+        return Preprocess(**{name: told[name] for name in ("size", "resize", "mean", "std")})
+    except (OSError, ValueError, TypeError, LookupError, ConfigError) as error:
+        raise ArtifactError(f"{PREPROCESS} is damaged ({error}): delete it and run `dvc repro`") from error
 
 
 def open_subset(path: Path) -> SubsetImages:

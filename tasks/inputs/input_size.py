@@ -2,18 +2,19 @@
 
 import numpy as np
 
-from eagleeye.data import ImageSet
+from eagleeye.data import ImageSet, Preprocess
 from eagleeye.data.sizes import FAR_SMALLER, SMALLER, times_smaller
 from eagleeye.errors import ConfigError
 from tasks.params import Params
 from tasks.run.context import Context
 
 
-def check_input_size(params: Params, images: ImageSet, rows: np.ndarray, context: Context) -> None:
+def check_input_size(params: Params, shape: Preprocess, images: ImageSet, rows: np.ndarray, context: Context) -> None:
     """Compare the network's input with the images.
 
     Args:
         params: The settings.
+        shape: How images become inputs.
         images: The training images.
         rows: Some of their rows.
         context: Warned of an input that is smaller than the images.
@@ -21,7 +22,7 @@ def check_input_size(params: Params, images: ImageSet, rows: np.ndarray, context
     Raises:
         ConfigError: It is far smaller, and the settings do not say that this is meant.
     """
-    side = params.data.preprocess.resize or params.data.preprocess.size
+    side = shape.resize or shape.size
     if params.data.confirmed:
         return
     median, times = times_smaller(images, rows, side)

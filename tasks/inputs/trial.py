@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 from torch import nn
@@ -11,6 +12,7 @@ from eagleeye.data.normalise import usual_constants
 from eagleeye.data.sizes import short_sides
 from eagleeye.data.subset import SubsetImages
 from eagleeye.errors import ConfigError, EvaluationError
+from eagleeye.models.metadata import accuracy_told, read_texts
 from eagleeye.scoring.chance import BETTER, chance_level, clearly_better
 from eagleeye.scoring.evaluate import evaluate
 from tasks.artifacts import SUB_VALIDATION
@@ -51,6 +53,33 @@ def check_checkpoint(params: Params, network: nn.Module) -> None:
             "chance; likely causes: weights that are not trained, another order of classes (folders are numbered in "
             "alphabetical order), another data.preprocess"
         )
+
+
+def check_expected(params: Params, right: float, images: int) -> None:
+    """Check that the baseline does about as well as the settings say, or else its checkpoint.
+
+    Args:
+        params: The settings.
+        right: Its accuracy on the sub-validation images, in [0, 1].
+        images: How many these are.
+
+    Raises:
+        EvaluationError: It is right on far fewer images.
+    """
+    expected, source = _expected(params)
+    if expected is not None and clearly_better(right, expected, images):
+        raise EvaluationError(
+            f"the network is right on {right:.2%} of {images} sub-validation images, but {source} says {expected:.2%};"
+            " likely causes: another data.preprocess, order of classes or checkpoint; or set model.expected_accuracy to"
+            " what it is to reach"
+        )
+
+
+def _expected(params: Params) -> tuple[float | None, str]:
+    model = params.model
+    if model.expected_accuracy is not None or model.checkpoint is None:
+        return model.expected_accuracy, "model.expected_accuracy"
+    return accuracy_told(read_texts(Path(model.checkpoint))), f"the metadata of {model.checkpoint}"
 
 
 class _Trial:

@@ -24,6 +24,7 @@ from tasks.artifacts import (
     FITS,
     GROUPS,
     METRICS,
+    PREPROCESS,
     PRUNED,
     RANKING,
     REPORT,
@@ -59,13 +60,21 @@ def view_of(params: Params, stages: Collection[str]) -> View:
     view = View(
         search_key(params),
         f"{params.model.name} at {budget_text(params)}",
-        without_passwords(params.model_dump(mode="json", exclude={"tracking"})),
+        without_passwords(_settings(params)),
         (_dataset("calibration", CALIBRATION), _dataset("sub-validation", SUB_VALIDATION)),
     )
     for stage, added in PARTS.items():
         if stage in stages:
             view = added(params, view)
     return view
+
+
+def _settings(params: Params) -> dict[str, Any]:
+    """The settings, with what was taken where they leave it open."""
+    settings: dict[str, Any] = params.model_dump(mode="json", exclude={"tracking"})
+    if params.data.preprocess == "auto":
+        settings["data"]["preprocess"] = json.loads(PREPROCESS.read_text(encoding="utf-8"))
+    return settings
 
 
 def search_key(params: Params) -> str:

@@ -13,7 +13,7 @@ from eagleeye.train import current_share
 from tasks.artifacts import BASELINE, BASELINE_HISTORY, SCHEMAS, SUB_VALIDATION, write_table
 from tasks.inputs.images import choose_device, load_subset, preprocess
 from tasks.inputs.network import build_network, check_images
-from tasks.inputs.trial import check_checkpoint
+from tasks.inputs.trial import check_checkpoint, check_expected
 from tasks.params import Params
 from tasks.run.context import Context
 from tasks.work.training import forget_all_but, open_trainer, training_key
@@ -25,7 +25,7 @@ def run(params: Params, context: Context) -> None:
     Raises:
         CheckpointError: The checkpoint is missing, damaged or does not fit the model.
         ConfigError: Its network does far better on images that are prepared otherwise.
-        EvaluationError: It is no better than chance.
+        EvaluationError: It is no better than chance, or far from what is expected of it.
         ModelError: The model cannot be built, or does not take the images.
     """
     torch.manual_seed(params.baseline.seed)
@@ -38,9 +38,11 @@ def run(params: Params, context: Context) -> None:
         check_checkpoint(params, network)
         history = SCHEMAS[BASELINE_HISTORY].empty_table().to_pandas()
     if current_share().rank == 0:
+        right, images = _accuracy(params, network)
+        check_expected(params, right, images)
         save_checkpoint(network, BASELINE)
         write_table(BASELINE_HISTORY, history)
-        context.say(f"baseline: {_accuracy(params, network):.2%} of the sub-validation images are right")
+        context.say(f"baseline: {right:.2%} of the sub-validation images are right")
 
 
 def _train(params: Params, network: nn.Module, context: Context) -> pd.DataFrame:
@@ -50,8 +52,8 @@ def _train(params: Params, network: nn.Module, context: Context) -> pd.DataFrame
     return trainer.train("training the baseline", network, key, context).history
 
 
-def _accuracy(params: Params, network: nn.Module) -> float:
+def _accuracy(params: Params, network: nn.Module) -> tuple[float, int]:
     settings, device = params.baseline, choose_device(params.baseline.device)
     images, _ = load_subset(params, SUB_VALIDATION)
     labelled = Batches(images, preprocess(params), batch_size=settings.batch_size, device=device, labelled=True)
-    return evaluate(network.to(device).eval(), labelled).accuracy
+    return evaluate(network.to(device).eval(), labelled).accuracy, len(images)

@@ -2,7 +2,7 @@
 
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ from tasks.artifacts import (
 )
 from tasks.inputs.candidates import competing, is_reference
 from tasks.inputs.evaluator import Evaluator, open_evaluator, scoring_key
-from tasks.inputs.images import open_images
+from tasks.inputs.images import open_images, preprocess
 from tasks.inputs.network import load_network
 from tasks.inputs.space import example_input
 from tasks.params import Params
@@ -197,7 +197,7 @@ def save_pruned(params: Params, network: nn.Module, result: dict[str, Any]) -> N
         ArtifactError: A file cannot be written.
     """
     texts = {key: str(value) for key, value in result.items() if key != "test_hits" and not pd.isna(value)}
-    shape = params.data.preprocess.model_dump_json()
+    shape = json.dumps(asdict(preprocess(params)))
     classes = json.dumps(read_subset(SUB_VALIDATION).classes)
     metadata = {**texts, "model": params.model.name, "preprocess": shape, "classes": classes}
     file = Path(result["file"])

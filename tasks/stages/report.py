@@ -41,7 +41,7 @@ from tasks.artifacts import (
 )
 from tasks.inputs.chance import NEAR_CHANCE
 from tasks.inputs.commit import commit
-from tasks.inputs.images import choose_device
+from tasks.inputs.images import choose_device, preprocess
 from tasks.inputs.network import load_network
 from tasks.inputs.space import example_input, trace_network
 from tasks.params import Params
@@ -144,7 +144,7 @@ def _settings(params: Params, ranking: pd.DataFrame) -> dict[str, str]:
 
 def _preparation(params: Params) -> str:
     """Classes and preparation of the images: what whoever uses the network has to know."""
-    told = params.data.preprocess
+    told = preprocess(params)
     size = f"{told.size} pixels square" if told.size else "the images' own size"
     crop = f", the centre of a short side of {told.resize}" if told.resize else ""
     classes = len(read_subset(SUB_VALIDATION).classes)

@@ -6,16 +6,18 @@ from eagleeye.data import ImageSet, Preprocess, draw_subset, write_subset
 from eagleeye.data.decoding import decoded
 from eagleeye.data.images import Labels
 from tasks.artifacts import CALIBRATION, SUB_VALIDATION
-from tasks.inputs.images import open_images, preprocess
+from tasks.inputs.images import open_images
 from tasks.inputs.input_size import check_input_size
+from tasks.inputs.preparation import Taken, take
 from tasks.params import Params
 from tasks.run.context import Context
 
 
 def run(params: Params, context: Context) -> None:
-    """Draw and store the calibration and the sub-validation images.
+    """Draw and store the calibration and the sub-validation images, and how images become inputs.
 
     Raises:
+        CheckpointError: data.preprocess is auto, and the checkpoint is missing or tells what cannot be.
         ConfigError: The network's input is far smaller than the images.
         DataError: The images are missing or damaged, a class is empty, or there are too few images.
     """
@@ -31,14 +33,28 @@ def run(params: Params, context: Context) -> None:
         classes=train.classes,
     )
     rows = np.concatenate([subset.sub_validation, subset.calibration])
-    check_input_size(params, train, rows, context)
-    _require_sound(train, rows, preprocess(params))
+    taken = _taken(params, train, rows, context)
+    check_input_size(params, taken.shape, train, rows, context)
+    _require_sound(train, rows, taken.shape)
+    taken.write()
     write_subset(CALIBRATION, train, subset.calibration)
     write_subset(SUB_VALIDATION, train, subset.sub_validation)
     context.say(
         f"subset: {len(subset.calibration)} calibration and {len(subset.sub_validation)} sub-validation images "
         f"out of {len(train)} training images in {len(train.classes)} classes"
     )
+
+
+def _taken(params: Params, train: ImageSet, rows: Labels, context: Context) -> Taken:
+    taken = take(params, train, rows)
+    if params.data.preprocess == "auto":
+        context.say(f"subset: data.preprocess auto: {taken}")
+    if taken.measured and params.model.checkpoint is not None:
+        context.warn(
+            f"nothing tells how {params.model.checkpoint} was trained, so that images are prepared by what they are"
+            f" themselves ({taken}): set data.preprocess if it was trained otherwise"
+        )
+    return taken
 
 
 def _require_sound(train: ImageSet, rows: Labels, shape: Preprocess) -> None:

@@ -1,7 +1,7 @@
 """A training run that continues where a killed one stopped: its state lies in a cache, by content."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -130,8 +130,9 @@ def training_key(params: Params, settings: Training, start: Mapping[str, Any]) -
     require(WATCHED_DATA)
     return content_key(
         {
-            "data": params.data.model_dump(mode="json"),
-            "model": params.model.model_dump(mode="json"),
+            "data": params.data.model_dump(mode="json", include={"source", "options"}),
+            "preprocess": asdict(preprocess(params)),
+            "model": params.model.model_dump(mode="json", include={"name", "options"}),
             "settings": settings.model_dump(mode="json"),
             "teacher": BASELINE if distils(settings) else None,
             "sub_validation": SUB_VALIDATION,
