@@ -22,8 +22,8 @@ def data_files(params: Params) -> dict[str, dict[str, Path]]:
         params: The settings.
 
     Returns:
-        By option: its files, by the name that each has from where the option points to. An option whose files are
-        missing has none; one of a function of one's own that names no file is left out.
+        By option: its files and empty folders, by the name that each has from where the option points to. An option
+        whose files are missing has none; one of a function of one's own that names no file is left out.
     """
     source, options = params.data.source, params.data.options
     if source.startswith(PUBLISHED):
@@ -52,7 +52,7 @@ def _files(value: object) -> Iterator[tuple[str, Path]]:
 
 
 def _below(folder: Path) -> Iterator[tuple[str, Path]]:
-    """Files below a folder by their names from there; hidden ones and their folders are as if they were not there."""
+    """Files and empty folders below a folder by their names from there; what is hidden is as if it were not there."""
     seen: set[str] = set()
     for place, folders, names in os.walk(folder, followlinks=True):
         if (real := os.path.realpath(place)) in seen:
@@ -60,10 +60,10 @@ def _below(folder: Path) -> Iterator[tuple[str, Path]]:
             continue
         seen.add(real)
         folders[:] = sorted(name for name in folders if _counts(name))
-        for name in sorted(filter(_counts, names)):
-            path = Path(place, name)
-            if path.is_file():
-                yield path.relative_to(folder).as_posix(), path
+        files = [path for name in sorted(filter(_counts, names)) if (path := Path(place, name)).is_file()]
+        if not files and not folders:  # a class without images, which is refused
+            files = [Path(place)]
+        yield from ((path.relative_to(folder).as_posix(), path) for path in files)
 
 
 def _counts(name: str) -> bool:

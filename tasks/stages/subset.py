@@ -51,8 +51,8 @@ def _taken(params: Params, train: ImageSet, rows: Labels, context: Context) -> T
         context.say(f"subset: data.preprocess auto: {taken}")
     if taken.measured and params.model.checkpoint is not None:
         context.warn(
-            f"nothing tells how {params.model.checkpoint} was trained, so that images are prepared by what they are"
-            f" themselves ({taken}): set data.preprocess if it was trained otherwise"
+            f"nothing tells how images were prepared for {params.model.checkpoint}: what was measured is a guess; set"
+            " data.preprocess if it was trained otherwise"
         )
     return taken
 

@@ -54,9 +54,8 @@ def _facts(
 ) -> Facts:
     before, facts = _before(path), Facts()
     for name, found in files.items():
-        there = {inner: file for inner, file in found.items() if file.is_file()}
-        if there:
-            facts[name] = _summary(there, watch, digests)
+        if any(file.is_file() for file in found.values()):
+            facts[name] = _summary(found, watch, digests)
         elif name in before:
             context.warn(f"watch: {name}: there are no such files here; taken as they were on record")
             facts[name] = before[name]
@@ -64,10 +63,11 @@ def _facts(
 
 
 def _summary(files: Mapping[str, Path], watch: str, digests: Digests) -> Facts:
-    sizes = {name: path.stat().st_size for name, path in files.items()}
-    of_each = {name: digests.of(path) for name, path in files.items()} if watch == "contents" else sizes
-    digest = hashlib.sha256(json.dumps(of_each, sort_keys=True).encode()).hexdigest()
-    return {"files": len(files), "bytes": sum(sizes.values()), watch: digest}
+    sizes = {name: path.stat().st_size for name, path in files.items() if path.is_file()}
+    told = {name: digests.of(files[name]) for name in sizes} if watch == "contents" else sizes
+    empty = {name: None for name in files if name not in sizes}
+    digest = hashlib.sha256(json.dumps({**told, **empty}, sort_keys=True).encode()).hexdigest()
+    return {"files": len(sizes), "bytes": sum(sizes.values()), watch: digest}
 
 
 def _before(path: Path) -> Facts:

@@ -102,7 +102,7 @@ def test_a_checkpoint_without_any_word_is_measured_for_and_that_is_said(project:
     torch.save({"x": torch.zeros(1)}, "mine.pth")
     context = Recorder()
     assert taken(settings(model__checkpoint="mine.pth"), context).size == 32
-    assert context.warned[0].startswith("nothing tells how mine.pth was trained")
+    assert context.warned[0].startswith("nothing tells how images were prepared for mine.pth")
     assert "set data.preprocess if it was trained otherwise" in context.warned[0]
 
 

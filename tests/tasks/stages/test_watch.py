@@ -55,7 +55,11 @@ def renamed() -> None:
     Path("images/train/cat/2.jpg").rename("images/train/dog/2.jpg")
 
 
-@pytest.mark.parametrize("edit", [edited, added, deleted, renamed])
+def without_images() -> None:
+    Path("images/train/zebra").mkdir()
+
+
+@pytest.mark.parametrize("edit", [edited, added, deleted, renamed, without_images])
 def test_an_edit_of_the_folder_is_noticed(project: Path, edit: Callable[[], None]) -> None:
     params, context = settings(), Recorder()
     before = watched(params)
