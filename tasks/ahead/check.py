@@ -34,7 +34,7 @@ def run(_: Sequence[str]) -> None:
     params = read_params(project / "params.yaml")
     with beside(project):
         trial = open_trial(params)
-        check_input_size(params, trial.train, trial.subset.sub_validation, Terminal())
+        check_input_size(params, trial.prepared.shape, trial.train, trial.subset.sub_validation, Terminal())
         _print(_described(params, trial))
         shell = shell_of(params, trial)
         print(f"budget: {shell} is within reach", flush=True)
@@ -51,6 +51,7 @@ def _described(params: Params, trial: Trial) -> Iterator[str]:
         f" {len(subset.sub_validation):,} for sub-validation, {trial.tuned:,} for fine-tuning), {len(trial.test):,} to"
         f" test, {len(trial.train.classes)} classes"
     )
+    yield f"inputs: {trial.prepared}"
     weights = params.model.checkpoint or "trained by the stage baseline"
     yield f"network: {params.model.name}, weights: {weights}"
     yield f"would be pruned: {space}"

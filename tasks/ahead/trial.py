@@ -17,6 +17,7 @@ from eagleeye.strategies import Shell
 from tasks.artifacts import BASELINE, CALIBRATION, SUB_VALIDATION
 from tasks.inputs.images import choose_device, open_images, open_subset, preprocess
 from tasks.inputs.network import build_network, check_images
+from tasks.inputs.preparation import Taken, take
 from tasks.inputs.space import open_shell, trace_network
 from tasks.params import Params
 
@@ -35,6 +36,7 @@ class Trial:
         train: The training images.
         test: The test images.
         subset: The rows that the settings draw.
+        prepared: How images become inputs.
         network: The unpruned network, with its weights where there is a checkpoint.
         space: Its search space.
         calibration: Calibration images of the trial, in the file where stages look for them.
@@ -49,6 +51,7 @@ class Trial:
     train: ImageSet
     test: ImageSet
     subset: Subset
+    prepared: Taken
     network: nn.Module
     space: Space
     calibration: int
@@ -90,6 +93,8 @@ def open_trial(params: Params) -> Trial:
         classes=train.classes,
     )
     _write(train, subset, FEWEST, FEWEST)
+    prepared = take(params, train, np.concatenate([subset.sub_validation, subset.calibration]))
+    prepared.write()
     network = build_network(params)
     check_images(params, network)
     if params.model.checkpoint is not None:
@@ -99,7 +104,7 @@ def open_trial(params: Params) -> Trial:
     decoded, forward, pixels = _per_image(params, network)
     fits, first = int(LONG / forward), params.evaluate.first_images
     counts = _write(train, subset, *(min(count, max(FEWEST, fits)) for count in first))
-    return Trial(train, test, subset, network, space, *counts, opened, decoded, forward, traced, pixels)
+    return Trial(train, test, subset, prepared, network, space, *counts, opened, decoded, forward, traced, pixels)
 
 
 def reach(params: Params, space: Space) -> tuple[Cost, Cost]:
