@@ -75,7 +75,8 @@ def test_a_search_runs_aside_is_recorded_in_the_project_and_applied(project):
     status = subprocess.run(
         [sys.executable, "-m", "dvc", "status"], cwd=project, capture_output=True, text=True, check=True
     )
-    assert "up to date" in status.stdout
+    assert "changed deps" not in status.stdout
+    assert "changed outs" not in status.stdout
     assert git(project, "status", "--porcelain", "checkpoints", "data") == ""
 
 
@@ -85,6 +86,6 @@ def test_what_was_made_of_other_weights_is_not_taken(project):
     save_file({name: 1.001 * tensor for name, tensor in load_file(weights).items()}, weights)
     run(project, "exp", "run", "--temp", "--name", "after", "baseline")
     before, after = (experiment(project, name, "baseline") for name in ("before", "after"))
-    for path in ("checkpoints", "artifacts/baseline.safetensors"):
+    for path in ("artifacts/watched/checkpoint.json", "artifacts/baseline.safetensors"):
         assert before[path] != after[path]
     assert before["artifacts/sub_validation.parquet"] == after["artifacts/sub_validation.parquet"]

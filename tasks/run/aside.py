@@ -4,14 +4,16 @@ Such a folder lies in the project's own `.dvc/tmp/exps`. Data, weights and MLflo
 two are linked into the folder, under the names that the settings have for them.
 """
 
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing, suppress
 from pathlib import Path
 
 from eagleeye.errors import ConfigError
+from tasks.artifacts import DIGESTS
 from tasks.params import Params
 
 EXPERIMENTS = (".dvc", "tmp", "exps")
-CHECKPOINTS = "checkpoints"
 
 
 def project_folder() -> Path:
@@ -23,8 +25,7 @@ def project_folder() -> Path:
 def link_what_git_leaves_out(params: Params) -> None:
     """Have what an experiment aside reads where its settings look for it; elsewhere nothing is done.
 
-    The folder of checkpoints comes as a whole, because DVC hashes it: what a stage made of other weights is then no
-    result of this one.
+    What is known of the files' contents comes along, so that they need not be read anew.
 
     Args:
         params: The settings.
@@ -35,9 +36,10 @@ def link_what_git_leaves_out(params: Params) -> None:
     home, here = project_folder(), Path.cwd()
     if home == here:
         return
-    weights = [f"{CHECKPOINTS}/{file.name}" for file in sorted((home / CHECKPOINTS).glob("*"))]
-    for name in (*weights, *_paths(params)):
+    for name in _paths(params):
         _link(Path(name), home, here)
+    if (home / DIGESTS).is_file() and not DIGESTS.exists():
+        _copy(home / DIGESTS, DIGESTS)
 
 
 def _paths(params: Params) -> Iterator[str]:
@@ -81,3 +83,14 @@ def _make(link: Path, target: Path, name: str) -> None:
             f"{name} cannot be linked into the experiment's folder ({error.strerror}): have it copied, `dvc exp run"
             f" --copy-paths {name} …`"
         ) from error
+
+
+def _copy(database: Path, copy: Path) -> None:
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    # By SQLite, as somebody may be writing to it. Without the copy, files are read.
+    with (
+        suppress(sqlite3.Error),
+        closing(sqlite3.connect(database)) as source,
+        closing(sqlite3.connect(copy)) as target,
+    ):
+        source.backup(target)

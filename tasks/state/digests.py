@@ -60,7 +60,8 @@ class Digests:
         Raises:
             DataError: It cannot be read.
         """
-        name, stamp = str(path.absolute()), _stamp(path)
+        # As it is called where it lies: experiments aside have links to it.
+        name, stamp = str(path.resolve()), _stamp(path)
         row = self._connection.execute(
             "SELECT digest FROM files WHERE path = ? AND stamp = ?", (name, stamp)
         ).fetchone()

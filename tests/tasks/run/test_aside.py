@@ -3,9 +3,12 @@ from pathlib import Path
 import pytest
 
 from eagleeye.errors import ConfigError
+from tasks.artifacts import DIGESTS
 from tasks.record.own_store import file_of, is_own
 from tasks.run.aside import link_what_git_leaves_out, project_folder
 from tasks.settings import read_params
+from tasks.state import digests
+from tasks.state.digests import Digests
 
 ROOT = Path(__file__).parents[3]
 
@@ -17,7 +20,7 @@ def home(tmp_path):
     for name in ("data/train/cat/1.png", "tables/train-1.parquet", "tables/train-2.parquet", "tables/note.txt"):
         (home / name).parent.mkdir(parents=True, exist_ok=True)
         (home / name).write_text(name)
-    for name in ("checkpoints/.gitignore", "checkpoints/mine.pth", "checkpoints/old/theirs.pth", "weights/other.pth"):
+    for name in ("checkpoints/.gitignore", "checkpoints/mine.pth", "weights/other.pth"):
         (home / name).parent.mkdir(parents=True, exist_ok=True)
         (home / name).write_text(name)
     return home
@@ -57,8 +60,7 @@ def test_paths_of_the_settings_lead_to_the_projects_files(home, aside):
     options = {"train": ["tables/train-*.parquet", "data/train"], "root": "/elsewhere", "name": "no path", "limit": 3}
     link_what_git_leaves_out(params(options, checkpoint="weights/other.pth"))
     parquet = {f"tables/train-{number}.parquet" for number in (1, 2)}
-    weights = {"weights", "checkpoints/mine.pth", "checkpoints/old"}
-    assert links(aside) == {name: home / name for name in {"data", *parquet, *weights}}
+    assert links(aside) == {name: home / name for name in {"data", "weights", *parquet}}
     assert (aside / "data/train/cat/1.png").read_text() == "data/train/cat/1.png"
     assert (aside / "tables/note.txt").read_text() == "of git"
 
@@ -66,7 +68,7 @@ def test_paths_of_the_settings_lead_to_the_projects_files(home, aside):
 def test_the_second_stage_finds_all_there(home, aside):
     for _ in range(2):
         link_what_git_leaves_out(params({"train": "data/train"}, checkpoint="checkpoints/mine.pth"))
-    assert (aside / "checkpoints" / "old" / "theirs.pth").is_file()
+    assert links(aside) == {name: home / name for name in ("data", "checkpoints/mine.pth")}
 
 
 def test_of_a_model_the_options_may_be_paths_too(aside):
@@ -93,7 +95,19 @@ def test_a_system_without_links_is_told_how_to_do_without(home, aside, monkeypat
 
     monkeypatch.setattr(Path, "symlink_to", refuse)
     with pytest.raises(ConfigError, match=r"--copy-paths checkpoints/mine\.pth"):
-        link_what_git_leaves_out(params())
+        link_what_git_leaves_out(params(checkpoint="checkpoints/mine.pth"))
+
+
+def test_what_is_known_of_the_files_need_not_be_read_again(home, aside, monkeypatch):
+    monkeypatch.chdir(home)
+    monkeypatch.setattr(digests, "YOUNG", -1.0)
+    with Digests(DIGESTS) as record:
+        known = record.of(Path("data/train/cat/1.png"))
+    monkeypatch.chdir(aside)
+    link_what_git_leaves_out(params({"train": "data/train"}))
+    monkeypatch.setattr(digests, "_read", lambda path: pytest.fail(f"{path} is read"))
+    with Digests(DIGESTS) as record:
+        assert record.of(Path("data/train/cat/1.png")) == known
 
 
 def test_an_experiment_is_recorded_in_the_projects_store(home, aside):
