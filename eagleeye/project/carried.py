@@ -6,7 +6,7 @@ The build (`setup.py`) runs this file by itself, without the library.
 from pathlib import Path
 
 PATTERNS = (
-    *(".dvc/.gitignore", ".dvc/config", ".dvcignore", ".gitignore"),
+    *(".dvc/.gitignore", ".dvc/config", ".dvc/plots-licenses.txt", ".dvc/plots.html", ".dvcignore", ".gitignore"),
     *("checkpoints/.gitignore", "constraints.txt", "dvc.yaml", "own/__init__.py", "params.yaml"),
     *("pipeline.mk", "prefect.toml", "prefect.yaml", "recipes/*.yaml", "supervisord.conf"),
     *("flows/**/*.py", "tasks/**/*.py"),
