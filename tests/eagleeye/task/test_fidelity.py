@@ -151,3 +151,48 @@ def test_outputs_that_never_change_are_refused_before_the_search() -> None:
 
     with pytest.raises(EvaluationError, match="outputs are the same for all of"):
         eagleeye.compress(Constant().eval(), scenes().images, macs=0.5, task="fidelity", progress=False)
+
+
+class Signal(nn.Module):
+    """A network for signals, (n, 2, time)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            *(nn.Conv1d(2, 16, 5, padding=2, bias=False), nn.BatchNorm1d(16), nn.ReLU()),
+            *(nn.Conv1d(16, 24, 5, stride=2, padding=2, bias=False), nn.BatchNorm1d(24), nn.ReLU()),
+        )
+        self.head = nn.Conv1d(24, 1, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.body(x))
+
+
+class Restore(nn.Module):
+    """A network without batch normalisation, which adds what is missing to its input."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            *(nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), nn.Conv2d(16, 16, 3, padding=1), nn.ReLU()),
+            nn.Conv2d(16, 1, 3, padding=1),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.body(x)
+
+
+@pytest.mark.parametrize(("kind", "shape"), [(Signal, (2, 40)), (Restore, (1, 16, 16))])
+def test_signals_and_networks_without_batch_norm(kind: type[nn.Module], shape: tuple[int, ...], tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = kind().train()
+    inputs = torch.randn(96, *shape)
+    with torch.no_grad():
+        model(inputs)
+    found = eagleeye.compress(
+        model.eval(), inputs, macs=0.5, task="fidelity", candidates=4, tolerance=0.03, epochs=1, progress=False
+    )
+    assert abs(found.cost.macs / found.full_cost.macs - 0.5) <= 0.03
+    found.save(tmp_path / "pruned.safetensors")
+    with torch.no_grad():
+        torch.testing.assert_close(eagleeye.load(tmp_path / "pruned.safetensors")(inputs), found.model(inputs))
