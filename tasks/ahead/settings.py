@@ -85,14 +85,19 @@ def settings_of(section: str) -> list[Setting]:
 def _walk(key: str, node: dict[str, Any], defined: dict[str, Any]) -> Iterator[Setting]:
     if "$ref" not in node:
         yield Setting(key, _allowed(node), node["description"])
+        # A section, where a word may stand for the whole of it.
+        for kind in node.get("oneOf", []):
+            yield from _walk(key, kind, defined) if "$ref" in kind else ()
         return
     for name, inner in defined[node["$ref"].rpartition("/")[2]]["properties"].items():
         yield from _walk(f"{key}.{name}", inner, defined)
 
 
 def _allowed(node: dict[str, Any]) -> str:
-    if "anyOf" in node:
-        return " or ".join(dict.fromkeys(_allowed(kind) for kind in node["anyOf"]))
+    if kinds := node.get("anyOf") or node.get("oneOf"):
+        return " or ".join(dict.fromkeys(_allowed(kind) for kind in kinds))
+    if "$ref" in node:
+        return "the settings below"
     if "enum" in node or "const" in node:
         return " | ".join(str(value) for value in node.get("enum", [node.get("const")]))
     bounds = [f"{sign} {node[name]}" for name, sign in _BOUNDS.items() if name in node]
