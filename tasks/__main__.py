@@ -6,15 +6,12 @@ import os
 import sys
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from types import ModuleType
 
 from rich.console import Console
 
 from eagleeye.errors import EagleEyeError
 from eagleeye.project.library import require_same
-from tasks.run.aside import link_what_git_leaves_out
-from tasks.run.console import Terminal
-from tasks.run.lock import only_run
-from tasks.settings import read_params
 
 STAGES = ("watch", "subset", "baseline", "strategies", "evaluate", "rank", "finetune", "report")
 STUDIES = ("correlation",)
@@ -36,13 +33,9 @@ def main(arguments: list[str] | None = None) -> int:
     stage = options.stage
     try:
         if stage in ASKED:
-            importlib.import_module(ASKED[stage]).run(options.sections)
-            return 0
-        with _alone(stage):
-            require_same(Path.cwd())
-            params = read_params(Path("params.yaml"))
-            link_what_git_leaves_out(params)
-            importlib.import_module(_module(stage)).run(params, Terminal())
+            _load(ASKED[stage]).run(options.sections)
+        else:
+            _run(stage)
     except EagleEyeError as error:
         line = " ".join(str(error).split())
         Console(stderr=True, highlight=False, soft_wrap=True).print(f"{stage}: {line}", style="red", markup=False)
@@ -54,6 +47,27 @@ def main(arguments: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     return 0
+
+
+def _run(stage: str) -> None:
+    require_same(Path.cwd())
+    # Only now: with another library than the folder's, modules may be missing.
+    from tasks.run.aside import link_what_git_leaves_out
+    from tasks.run.console import Terminal
+    from tasks.settings import read_params
+
+    with _alone(stage):
+        params = read_params(Path("params.yaml"))
+        link_what_git_leaves_out(params)
+        importlib.import_module(_module(stage)).run(params, Terminal())
+
+
+def _load(name: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        require_same(Path.cwd())
+        raise
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -71,6 +85,8 @@ def _module(name: str) -> str:
 
 
 def _alone(stage: str) -> AbstractContextManager[None]:
+    from tasks.run.lock import only_run
+
     # Under torchrun the first process speaks for its fellows.
     return only_run(f"stage {stage}") if os.environ.get("RANK", "0") == "0" else nullcontext()
 

@@ -18,7 +18,7 @@ def run(folder: Path, *words: str, path: Path = ROOT) -> "subprocess.CompletedPr
     bin_folder = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     settings = {**os.environ, "PYTHONPATH": str(path), "PATH": bin_folder, "OMP_NUM_THREADS": "1"}
     command = [sys.executable, *words]
-    return subprocess.run(command, cwd=folder, env=settings, capture_output=True, text=True, check=False, timeout=280)
+    return subprocess.run(command, cwd=folder, env=settings, capture_output=True, text=True, check=False, timeout=800)
 
 
 @pytest.mark.parametrize("word", ["check", "status"])
@@ -63,7 +63,7 @@ def test_help_explains_every_setting(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_the_wheel_has_a_folder_pruned_and_takes_no_names(tmp_path: Path) -> None:
     site, folder = tmp_path / "site", tmp_path / "mine"
     build = ["-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", str(tmp_path)]

@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -61,3 +62,21 @@ def test_usage_data_are_off(monkeypatch: pytest.MonkeyPatch) -> None:
     code += "\nfrom prefect.settings import get_current_settings as s; print(s().server.analytics_enabled)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.split() == ["true", "true", "False"]
+
+
+def test_with_another_library_whose_modules_are_others_one_line_says_so(tmp_path: Path) -> None:
+    (tmp_path / "eagleeye.lock").write_text("version: 9.9\n")
+    code = "import sys; sys.modules['tasks.params'] = None; from tasks.__main__ import main;"
+    code += "sys.exit(main([sys.argv[1]]))"
+    for word in ("rank", "settings"):
+        done = subprocess.run(
+            [sys.executable, "-c", code, word],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 1
+        assert done.stderr.startswith(f"{word}: eagleeye.lock names eagleeye 9.9, but ")
+        assert done.stderr.count("\n") == 1
