@@ -73,7 +73,7 @@ def renew(folder: Path) -> list[str]:
         for name, text in _wanted(folder).items()
         if not (name.startswith(_USERS) and (folder / name).exists())
     }
-    lost = [name for name in _uncommitted(folder) if _differs(folder / name, wanted.get(name))]
+    lost = [name for name in _uncommitted(folder) if name in wanted and _differs(folder / name, wanted[name])]
     if lost:
         raise ConfigError(f"{_listed(lost)}: changes that are in no commit would be lost; commit them first")
     return _write(folder, wanted)
@@ -162,10 +162,10 @@ def _merged(path: Path, text: str) -> str:
     return there.rstrip("\n") + "\n\n# EagleEye's pipeline\n" + "\n".join(missing) + "\n" if missing else there
 
 
-def _differs(path: Path, text: str | None) -> bool:
+def _differs(path: Path, text: str) -> bool:
     if not path.exists():
         return False
-    return not path.is_file() or path.read_bytes() != (text or "").encode()
+    return not path.is_file() or path.read_bytes() != text.encode()
 
 
 def _uncommitted(folder: Path) -> list[str]:

@@ -116,7 +116,7 @@ def test_renewing_brings_the_code_and_leaves_the_settings(folder: Path, monkeypa
     module.write_text("# of a former version\n")
     own.write_text("# mine\n")
     (folder / "params.yaml").write_text("# mine\n")
-    with pytest.raises(ConfigError, match=r"tasks/artifacts\.py: changes that are in no commit"):
+    with pytest.raises(ConfigError, match=r"^tasks/artifacts\.py: changes that are in no commit"):
         renew(folder)
     commit(folder)
     assert renew(folder) == ["tasks/artifacts.py"]
