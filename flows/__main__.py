@@ -7,12 +7,16 @@ from prefect import Flow, serve
 from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy, State
 from prefect.deployments.runner import RunnerDeployment
 from prefect.types.entrypoint import EntrypointType
+from prefect.utilities.callables import ParameterSchema
 
 from flows.correlation import correlation
 from flows.finetune import finetune
+from flows.form import with_values
 from flows.leftovers import GONE, end_lost
 from flows.ready import server_answers
 from flows.search import search
+from flows.walk import SETTINGS
+from tasks.settings import read_params
 
 # What they do, as in prefect.yaml.
 FLOWS: dict[Flow[..., State[Any]], str] = {
@@ -32,8 +36,13 @@ def main() -> int:
         return 1
     for name in end_lost():
         print(f"{name}: {GONE}")
+    served = deployments()
+    params = read_params(SETTINGS)
+    for deployment in served:
+        schema = with_values(deployment.name, deployment._parameter_openapi_schema.model_dump(), params)
+        deployment._parameter_openapi_schema = ParameterSchema(**schema)
     # One at a time, as they work on the same files.
-    serve(*deployments(), limit=1)
+    serve(*served, limit=1)
     return 0
 
 

@@ -14,17 +14,10 @@ from tasks.run.study_summary import headline, markdown
 from tasks.settings import override, read_params
 
 STUDY = "correlation"
-KEYS = {
-    "candidates": "correlation.candidates",
-    "seeds": "correlation.seeds",
-    "epochs": "correlation.training.epochs",
-    "learning_rate": "correlation.training.lr",
-    "level": "correlation.level",
-}
 
 
 def _run_name() -> str:
-    params = previewed(KEYS)
+    params = previewed(STUDY)
     if params is None:
         return f"correlation, {started()}"
     wanted = params.correlation
@@ -55,7 +48,7 @@ def correlation(
         level: Of the confidence intervals, for instance 0.95.
         overrides: Any other settings by dotted key, for instance {"correlation.training.seed": 7}.
     """
-    return in_project(KEYS, _work)
+    return in_project(STUDY, _work)
 
 
 def _work(params: Params) -> str:

@@ -11,6 +11,7 @@ from prefect.states import Completed
 from pydantic import Field
 
 from eagleeye.errors import ConfigError, EagleEyeError
+from flows.form import KEYS
 from flows.prefect_context import FlowContext, failed
 from flows.walk import RETRIED, SETTINGS, StageError, in_project, started
 from tasks.params import Params
@@ -18,8 +19,7 @@ from tasks.run.walk import current_stages
 from tasks.settings import read_params
 from tasks.work import extra
 
-# Which setting of params.yaml's section `finetune` a parameter stands for.
-SETTINGS_OF = {"epochs": "epochs", "learning_rate": "lr", "seed": "seed"}
+NAME = "finetune"
 
 
 def _run_name() -> str:
@@ -45,8 +45,10 @@ def finetune(
         seed: Seed of the order of the images and of the augmentation.
     """
     values = runtime.flow_run.parameters
-    changes = {key: values[name] for name, key in SETTINGS_OF.items() if values.get(name) is not None}
-    return in_project({}, lambda _: _work(candidate, changes))
+    changes = {
+        key.removeprefix(f"{NAME}."): values[name] for name, key in KEYS[NAME].items() if values.get(name) is not None
+    }
+    return in_project(NAME, lambda _: _work(candidate, changes), into_settings=False)
 
 
 def _work(candidate: str, changes: Mapping[str, Any]) -> str:

@@ -14,7 +14,8 @@ from eagleeye.errors import ConfigError
 from flows import processes
 from flows.guard import own
 from tasks import PROXIED
-from tasks.record.faults import told_apart
+from tasks.passwords import without_password
+from tasks.record.faults import Unavailable, told_apart
 from tasks.run.proxies import LOOPBACK
 from tasks.settings import read_params
 
@@ -43,6 +44,19 @@ def own_pages() -> dict[str, str]:
 def tracking_uri() -> str:
     """Where MLflow's record is."""
     return read_params(Path("params.yaml")).tracking.uri
+
+
+def search_page() -> str:
+    """Where a browser finds the last search; of a server that does not answer, its address alone."""
+    from tasks.record.entrance import address  # MLflow comes with it, which takes its time
+
+    tracking = read_params(Path("params.yaml")).tracking
+    page = mlflow_page() or without_password(tracking.uri)
+    try:
+        with told_apart(tracking.uri):
+            return address(tracking, page)
+    except Unavailable:
+        return page
 
 
 def prepare_store() -> None:

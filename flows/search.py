@@ -8,27 +8,18 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.client.schemas.objects import State
 from pydantic import Field
 
-from flows.walk import bring_up, in_project, previewed, started
+from flows.walk import bring_up, in_project, previewed, say, started
 from tasks.artifacts import RANKING, read_table, rows_of
 from tasks.params import Params
-from tasks.run.summary import headline, markdown
+from tasks.run.summary import headline, markdown, ranking_text, result_text
 
 SHOWN = 100
 LAST = "report"
-# Which setting a parameter of the flow stands for.
-KEYS = {
-    "macs": "strategies.budget.macs",
-    "parameters": "strategies.budget.params",
-    "latency": "strategies.budget.latency",
-    "candidates": "strategies.count",
-    "seed": "strategies.seed",
-    "top_k": "rank.top_k",
-    "epochs": "finetune.epochs",
-}
+NAME = "search"
 
 
 def _run_name() -> str:
-    params = previewed(KEYS)
+    params = previewed(NAME)
     if params is None:
         return f"search, {started()}"
     return f"{params.model.name}, {params.strategies.count} candidates, {started()}"
@@ -62,12 +53,13 @@ def search(
         overrides: Any other settings by dotted key, for instance {"strategies.max_rate": 0.8}, or
             {"strategies.budget.macs": null} to drop that budget.
     """
-    return in_project(KEYS, _work)
+    return in_project(NAME, _work)
 
 
 def _work(_params: Params) -> str:
     bring_up(LAST)
     publish()
+    say(ranking_text(), result_text())
     return headline()
 
 

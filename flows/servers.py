@@ -31,8 +31,10 @@ from flows.pages import (
     prefect_page,
     prepare_store,
     require_free,
+    search_page,
     tracking_uri,
 )
+from flows.ready import SILENCE
 from tasks.passwords import without_password
 
 FOLDER = Path(".prefect")
@@ -77,9 +79,8 @@ def up() -> None:
                 prepare_store()
             supervisor.start()
         _wait()
-        pages = {"Prefect": prefect_page(), "MLflow": mlflow_page() or without_password(tracking_uri())}
-        for name, page in pages.items():
-            print(f"  {name:<8}{page}")
+        print(f"  Prefect {prefect_page()}", flush=True)
+        print(f"  MLflow  {search_page()}")
         print(
             f"next: {before_commands()}prefect deployment run eagleeye/search --watch; logs in .prefect/;"
             " `make down` stops all of it"
@@ -138,7 +139,7 @@ def ui() -> None:
         raise ConfigError(f"tracking.uri is a server, which has the pages: open {without_password(tracking_uri())}")
     require_free({"MLflow": page}, "ui")
     prepare_store()
-    print(f"MLflow's pages: {page}", flush=True)
+    print(f"MLflow's pages, at the last search: {search_page()}", flush=True)
     command = [sys.executable, "-m", "mlflow", "ui", "--workers", "1"]
     os.execve(sys.executable, command, {**os.environ, **mlflow_environment()})  # noqa: S606
 
@@ -168,6 +169,7 @@ def _end_flow_runs() -> None:
 
 def _wait() -> None:
     deadline = time.monotonic() + PATIENCE
+    print("starting takes some 20 s", flush=True)
     for name, page in own_pages().items():
         _until(partial(_answers, page + _HEALTH[name]), f"{name} at {page}", deadline)
     # Registered by the worker: whoever is told that all is up may ask for a run.
@@ -175,9 +177,14 @@ def _wait() -> None:
 
 
 def _until(ready: Callable[[], bool], who: str, deadline: float) -> None:
+    told = time.monotonic()
     while not ready():
-        if time.monotonic() > deadline:
+        now = time.monotonic()
+        if now > deadline:
             raise ConfigError(f"{who} does not start: see the logs in {FOLDER}/, then `make down`")
+        if now > told + SILENCE:
+            told = now
+            print(f"  waiting for {who}", flush=True)
         time.sleep(0.5)
 
 

@@ -12,6 +12,7 @@ from prefect.states import Completed
 
 from eagleeye.errors import ConfigError, EagleEyeError
 from eagleeye.project.library import require_same
+from flows.form import KEYS, show_values
 from flows.own_log import write_to_own_log
 from flows.prefect_context import DELAYS, FlowContext, failed, may_pass
 from tasks.params import Params
@@ -35,12 +36,13 @@ class StageError(EagleEyeError):
     """A stage has failed; its task run says the rest."""
 
 
-def in_project(keys: Mapping[str, str], work: Callable[[Params], str]) -> State[Any]:
+def in_project(name: str, work: Callable[[Params], str], *, into_settings: bool = True) -> State[Any]:
     """Do a flow's work in the project's folder, the working directory, after other runs there have ended.
 
     Args:
-        keys: Settings by parameter of the flow; what is given is written into params.yaml first.
+        name: The deployment.
         work: Given the settings, does the work and returns the result in one line.
+        into_settings: Whether parameters that are given are written into params.yaml first.
 
     Returns:
         The flow's state: failed with one line where the user has something to mend.
@@ -55,19 +57,30 @@ def in_project(keys: Mapping[str, str], work: Callable[[Params], str]) -> State[
             require_same(Path.cwd())
             for line in repair(Path.cwd()):
                 logger.warning(line)
-            changes = _changes(keys)
+            changes = _changes(KEYS[name]) if into_settings else {}
             check_request(SETTINGS, changes)
             for line in override(SETTINGS, changes):
                 logger.info("params.yaml: %s", line)
-            return Completed(message=work(read_params(SETTINGS)))
+            params = read_params(SETTINGS)
+            show_values(params)
+            return Completed(message=work(params))
     except EagleEyeError as error:
-        return failed(error)
+        state = failed(error)
+        # The state's message is not shown to whoever watches the run in a terminal.
+        logger.error("%s failed: %s\nOnce that is mended, run it again: what is done is kept.", name, state.message)
+        return state
 
 
-def previewed(keys: Mapping[str, str]) -> Params | None:
-    """The settings as the flow run will leave them; None if they are wrong."""
+def say(*texts: str) -> None:
+    """Log texts, which a terminal that watches the run shows (`prefect deployment run … --watch`)."""
+    for text in texts:
+        get_run_logger().info(text)
+
+
+def previewed(name: str) -> Params | None:
+    """The settings as a deployment's flow run will leave them; None if they are wrong."""
     try:
-        return preview(SETTINGS, _changes(keys))
+        return preview(SETTINGS, _changes(KEYS[name]))
     except EagleEyeError:
         return None
 

@@ -10,8 +10,10 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.exceptions import ObjectAlreadyExists
 
+from flows.form import show_values
 from flows.leftovers import GONE, end_lost, worker_name
 from flows.ready import server_answers
+from tasks.settings import read_params
 
 POOL = "local"  # as in prefect.yaml
 PREFECT = [sys.executable, "-m", "prefect"]
@@ -34,6 +36,7 @@ def main() -> int:
     command = [*PREFECT, "--no-prompt", "deploy", "--all"]
     deployed = subprocess.run(command, env=settings, check=False).returncode  # noqa: S603
     if deployed == 0:
+        show_values(read_params(Path("params.yaml")))
         os.execv(sys.executable, [*PREFECT, "worker", "start", "--pool", POOL, "--name", worker_name(os.getpid())])  # noqa: S606
     return deployed
 

@@ -5,27 +5,25 @@ completed, so that a search killed anywhere is recorded once. One process at a t
 """
 
 import json
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from itertools import accumulate
 
 import pandas as pd
 
-from eagleeye.task.classification import SCORERS
 from tasks.artifacts import REFERENCE
+from tasks.record import description
 from tasks.record import texts as words
+from tasks.record.curves import Curves
+from tasks.record.entrance import NOTE, Entrance
 from tasks.record.shown import Report, Tuning, Upload, View, Winner
-from tasks.record.store import ONNX, PARENT, Run, Store, digest_of, finished, now
+from tasks.record.store import ONNX, PARENT, Run, Store, digest_of, finished
 from tasks.record.texts import CANDIDATE, CHANGED, FINETUNE, SEARCH, UPLOADS, WINNER, Candidate
 from tasks.record.tunings import Tunings
 
-VIEW = "mlflow.sharedViewState."
-NOTE, TABLES = "mlflow.note.content", "mlflow.loggedArtifacts"
-BEST, EACH = "candidates/best_{}", "candidates/{}"  # of the score that ranks: a section of charts, and the first
+TABLES = "mlflow.loggedArtifacts"
 RANKED_BY = "rank.by"  # the setting, as a param of the parent
-STEPS_PER_BATCH = 500
-SECONDS_BETWEEN_CHARTS = 1.0
+IN_FRONT = ("rank", "id", "{}", "vanilla_{}", "images", "macs_fraction", "params_fraction")  # of the ranking's columns
+NETWORK_FIGURES = (*words.COSTS, "final_accuracy", "final_loss", "latency_ms")
 CHAMPION = "champion"
 
 
@@ -44,7 +42,8 @@ class Page:
         self._key = search_key
         self._run = self._found(name)
         self.run_id = self._run.info.run_id
-        self._view = f"{VIEW}{self.run_id}"
+        self._name = name
+        self._entrance = Entrance(store, self.run_id, name)
         self._ranked_by = self._run.data.params.get(RANKED_BY, "accuracy")
         store.update(self.run_id, status="RUNNING")
         self._nested = self._nested_runs()
@@ -52,12 +51,11 @@ class Page:
         self._images = {key: run.data.metrics.get("images", 0) for key, run in self._nested.items()}
         scored = [run for run in self._nested.values() if finished(run) and _competes(run)]
         scored.sort(key=lambda run: (run.info.end_time, run.info.run_name))
-        self._scores = [run.data.metrics[self._ranked_by] for run in scored]
         self._shown: dict[str, object] = {}
         tunings = {key: run for key, run in self._nested.items() if FINETUNE in run.data.tags}
         self._tunings = Tunings(store, self.run_id, tunings)
-        self._charted, self._viewed = store.steps(self.run_id, BEST.format(self._ranked_by)), False
-        self._chart()
+        scores = [(run.data.tags[CANDIDATE], run.data.metrics[self._ranked_by]) for run in scored]
+        self._curves = Curves(store, self._run, self._ranked_by, scores)
 
     def show(self, view: View) -> None:
         """Bring the runs up to date with a view; what they show already is left alone."""
@@ -70,10 +68,14 @@ class Page:
                 self._shown[facts["name"]] = facts
         for candidate in view.candidates:
             self._show_candidate(candidate)
-        self._chart()
+        self._curves.draw()
+        self._curves.draw_generations(words.flatten(view.settings), ended=view.ranking is not None)
         if view.ranking and view.ranking != self._shown.get("ranking"):
             self._show_ranking(view.ranking)
             self._shown["ranking"] = view.ranking
+        if view.networks and view.networks != self._shown.get("networks"):
+            self._store.put_curves(self.run_id, _curves_of(view.networks))
+            self._shown["networks"] = view.networks
         for tuning in view.tunings:
             if self._tunings.show(tuning) and not tuning.study:
                 self._show_finals(tuning)
@@ -88,8 +90,15 @@ class Page:
     def end(self, status: str) -> None:
         """End the parent run, and fine-tunings that have come to no end: FINISHED, FAILED or KILLED."""
         self._tunings.close()
-        data = self._parent().data
-        self._store.tag(self.run_id, NOTE, words.describe(data.params, data.metrics, data.tags, self._links()))
+        parent = self._parent()
+        data = parent.data
+        networks = self._networks()
+        title = description.title(self._name, networks)
+        if title != parent.info.run_name:
+            self._store.update(self.run_id, name=title)
+        told = description.describe(data.params, networks, data.tags, self._entrance.links())
+        self._store.tag(self.run_id, NOTE, told)
+        self._entrance.tell(title, networks, data.tags)
         self._store.end(self.run_id, status)
 
     def _show_settings(self, settings: Mapping[str, object]) -> None:
@@ -112,31 +121,32 @@ class Page:
         elif images > self._images.get(candidate.id, 0):
             self._store.put_figures(self._nested[candidate.id].info.run_id, candidate.figures())
         self._images[candidate.id] = max(images, self._images.get(candidate.id, 0))
-        if not self._viewed:
-            self._offer_view(candidate)
-        if time.monotonic() - self._charted_at > SECONDS_BETWEEN_CHARTS:
-            self._chart()
+        self._entrance.offer_views(candidate, self._ranked_by)
+        self._curves.draw_now_and_then()
 
     def _show_ranking(self, upload: Upload) -> None:
         """The ranking on the parent, and the winner's run marked."""
         ranking = pd.read_parquet(upload.path)
         with self._once("ranking", upload) as is_new:
             if is_new:
-                self._show_table(ranking.drop(columns=["rates", "widths"], errors="ignore"), "ranking.json")
+                self._show_table(_readable(ranking, self._ranked_by), "ranking.json")
                 self._store.upload(self.run_id, upload.path)
         best = ranking[ranking["rank"] == 1].iloc[0]
         self._store.tag(self.run_id, WINNER, best["id"])
         self._name_candidates(best["id"])
-        figures = {name: best[name] for name in words.FIGURES if name in best and pd.notna(best[name])}
-        costs = {name: figures.pop(name) for name in words.COSTS}
-        self._store.put_figures(self.run_id, {**costs, **{f"winner/{name}": value for name, value in figures.items()}})
 
     def _show_finals(self, tuning: Tuning) -> None:
-        """Final figures on the candidate's run, and on the search's where it is the winner."""
+        """Final figures on the candidate's run."""
         if tuning.candidate in self._nested:
             self._store.put_figures(self._nested[tuning.candidate].info.run_id, tuning.figures)
-        if self._parent().data.tags.get(WINNER) == tuning.candidate:
-            self._store.put_figures(self.run_id, {"final_accuracy": tuning.figures["final_accuracy"]})
+
+    def _networks(self) -> dict[str, dict[str, float]]:
+        """Figures of the full, the even and the pruned network, as the search's run has them."""
+        curves = self._store.curves(self.run_id, NETWORK_FIGURES)
+        return {
+            which: {name: points[step] for name, points in curves.items() if step in points}
+            for step, which in enumerate(description.NETWORKS)
+        }
 
     def _show_winner(self, winner: Winner) -> None:
         """The checkpoint as an artefact, the ONNX file as an MLflow model, registered as champion."""
@@ -148,10 +158,11 @@ class Page:
         self._store.register(winner.registered, model, {SEARCH: self._key, ONNX: content, **winner.tags}, CHAMPION)
 
     def _show_report(self, report: Report) -> None:
-        """Figures by name, which fill the description's table, and the page."""
-        self._store.put_figures(self.run_id, {f"{report.name}/{name}": value for name, value in report.figures.items()})
+        """The page, and its figures as a table: as metrics each of them would be a chart of one bar."""
         with self._once(report.name, report.folder) as is_new:
             if is_new:
+                table = pd.DataFrame(report.figures.items(), columns=["figure", "value"])
+                self._show_table(table, f"{report.name}.json")
                 self._store.upload(self.run_id, report.folder.path, report.name)
 
     def _found(self, name: str) -> Run:
@@ -189,19 +200,7 @@ class Page:
         self._nested[candidate.id] = run
         self._done.add(candidate.id)
         if candidate.origin != REFERENCE:
-            self._scores.append(score)
-
-    def _offer_view(self, candidate: Candidate) -> None:
-        if self._view not in self._store.experiment_tags():
-            name = f"{self._parent().info.run_name}: candidates"
-            view = words.candidates_view(name, self.run_id, candidate, now(), self._ranked_by)
-            self._store.tag_experiment(self._view, view)
-        self._viewed = True
-
-    def _links(self) -> dict[str, str]:
-        page = f"#/experiments/{self._store.experiment_id}/runs?workflowType=machine_learning&viewStateShareKey="
-        page += self._view.removeprefix(VIEW)
-        return {"Candidates, best first": page, "Charts of the best": f"{page}&compareRunsMode=CHART"}
+            self._curves.add(candidate.id, score)
 
     def _name_candidates(self, winner: str) -> None:
         self._nested = self._nested_runs()
@@ -211,22 +210,13 @@ class Page:
                 if name != run.info.run_name:
                     self._store.update(run.info.run_id, name=name)
 
-    def _chart(self) -> None:
-        """Bring the parent's curves up to date: scores in the order of scoring, and the best so far."""
-        better = max if SCORERS[self._ranked_by].sign > 0 else min
-        curves = {EACH: self._scores, BEST: list(accumulate(self._scores, better))}
-        curves = {name.format(self._ranked_by): curve for name, curve in curves.items()}
-        while self._charted < len(self._scores):
-            rows = range(self._charted, min(self._charted + STEPS_PER_BATCH, len(self._scores)))
-            points = [(name, curve[row], row + 1) for row in rows for name, curve in curves.items()]
-            self._store.write(self._run, {}, points)
-            self._charted = rows.stop
-        self._charted_at = time.monotonic()
-
     def _show_table(self, table: pd.DataFrame, name: str) -> None:
         # Not MLflow's log_table, which appends to the table of an earlier call.
         self._store.upload_text(self.run_id, table.to_json(orient="split", index=False), name)
-        self._store.tag(self.run_id, TABLES, json.dumps([{"path": name, "type": "table"}]))
+        known = json.loads(self._parent().data.tags.get(TABLES, "[]"))
+        entry = {"path": name, "type": "table"}
+        if entry not in known:
+            self._store.tag(self.run_id, TABLES, json.dumps([*known, entry]))
 
     @contextmanager
     def _once(self, name: str, upload: Upload) -> Iterator[bool]:
@@ -237,6 +227,22 @@ class Page:
         yield is_new
         if is_new:
             self._store.tag(self.run_id, UPLOADS, json.dumps({**known, name: content}))
+
+
+def _curves_of(networks: Mapping[str, Mapping[str, float]]) -> dict[str, dict[int, float]]:
+    """Each figure as a curve from the full network to the pruned one: drawn as a line; tables show its last value."""
+    curves: dict[str, dict[int, float]] = {}
+    for step, which in enumerate(description.NETWORKS):
+        for name, value in networks.get(which, {}).items():
+            curves.setdefault(name, {})[step] = words.readable(name, value)
+    return curves
+
+
+def _readable(ranking: pd.DataFrame, ranked_by: str) -> pd.DataFrame:
+    """The ranking as a page shows it: places, scores and costs in front; nothing that takes more than a cell."""
+    shown = ranking.drop(columns=["rates", "widths"], errors="ignore")
+    front = [name.format(ranked_by) for name in IN_FRONT if name.format(ranked_by) in shown]
+    return shown[[*front, *(name for name in shown if name not in front)]]
 
 
 def _competes(run: Run) -> bool:

@@ -153,6 +153,10 @@ class Store:
             )
             del metrics[:METRICS_PER_BATCH], entries[:PARAMS_PER_BATCH]
 
+    def is_there(self, run_id: str) -> bool:
+        """Whether a run is there, and not deleted."""
+        return any(run.info.run_id == run_id for run in self.find(f"attributes.run_id = '{run_id}'"))
+
     def put_figures(self, run_id: str, figures: Mapping[str, float]) -> None:
         """Set figures that may change: only what is new becomes another point."""
         known, time_now = self.get(run_id).data.metrics, now()
@@ -160,6 +164,27 @@ class Store:
         metrics = [Metric(name, value, time_now, 0) for name, value in values.items() if known.get(name) != value]
         if metrics:
             self._client.log_batch(run_id, metrics=metrics)
+
+    def put_curves(self, run_id: str, curves: Mapping[str, Mapping[int, float]]) -> None:
+        """Set points that may change, value by step for each metric: only what is new becomes another point."""
+        known, time_now = self.curves(run_id, curves), now()
+        metrics = [
+            Metric(key(name), value, time_now, step)
+            for name, points in curves.items()
+            for step, value in points.items()
+            if known[name].get(step) != value
+        ]
+        if metrics:
+            self._client.log_batch(run_id, metrics=metrics)
+
+    def curves(self, run_id: str, metrics: Iterable[str]) -> dict[str, dict[int, float]]:
+        """Value by step of each metric, the latest where there are several."""
+        self._beat(0)
+        found = {name: self._client.get_metric_history(run_id, key(name)) for name in metrics}
+        return {
+            name: {point.step: point.value for point in sorted(points, key=lambda point: point.timestamp)}
+            for name, points in found.items()
+        }
 
     def points(self, run_id: str, metrics: Iterable[str]) -> set[tuple[str, float, int]]:
         """The points of some metrics: name, value, step."""

@@ -40,6 +40,7 @@ from tasks.artifacts import (
 from tasks.inputs.evaluator import scoring_key
 from tasks.params import Params
 from tasks.passwords import without_passwords
+from tasks.record.networks import finals, joined, of_ranking, of_report, of_results
 from tasks.record.shown import Report, Tuning, Upload, View, Winner
 from tasks.record.texts import Candidate, budget_text, registered_name
 from tasks.run.study_summary import study_metrics
@@ -115,7 +116,7 @@ def fit_of(params: Params, fit: Mapping[str, Any], history: pd.DataFrame, scores
     """A fine-tuning of the study of correlation, with the candidate's scores, to be drawn against the accuracy."""
     settings = params.correlation.training.model_dump(mode="json") | {"seed": int(fit["seed"])}
     figures = {name: float(scores[name]) for name in COLUMNS}
-    return Tuning(fit["id"], settings, columns_of(history), figures | _finals(fit), "correlation")
+    return Tuning(fit["id"], settings, columns_of(history), figures | finals(fit), "correlation")
 
 
 def columns_of(history: pd.DataFrame) -> dict[str, list[float]]:
@@ -168,25 +169,26 @@ def _scores(row: Mapping[str, Any]) -> Scores:
 
 
 def _ranked(_params: Params, view: View) -> View:
-    return replace(view, ranking=_upload(RANKING))
+    return replace(view, ranking=_upload(RANKING), networks=joined(view.networks, of_ranking(read_table(RANKING))))
 
 
 def _tuned(params: Params, view: View) -> View:
     settings, history = params.finetune.model_dump(mode="json"), read_table(FINETUNE_HISTORY)
-    tunings, winner = list(view.tunings), view.winner
-    for row in rows_of(read_table(RESULTS)):
+    tunings, winner, results = list(view.tunings), view.winner, read_table(RESULTS)
+    for row in rows_of(results):
         if row["role"] != "baseline":
-            tunings.append(Tuning(row["id"], settings, columns_of(history[history["id"] == row["id"]]), _finals(row)))
+            tunings.append(Tuning(row["id"], settings, columns_of(history[history["id"] == row["id"]]), finals(row)))
         if row["role"] == "pruned":
-            facts = {"candidate": row["id"], "budget": budget_text(params), "macs": row["macs"], **_finals(row)}
+            facts = {"candidate": row["id"], "budget": budget_text(params), "macs": row["macs"], **finals(row)}
             tags = {name: str(value) for name, value in facts.items()}
             winner = Winner(_upload(PRUNED), PRUNED.with_suffix(".onnx"), registered_name(params), tags)
-    return replace(view, tunings=tunings, winner=winner)
+    return replace(view, tunings=tunings, winner=winner, networks=joined(view.networks, of_results(results)))
 
 
 def _reported(_params: Params, view: View) -> View:
     figures = json.loads(METRICS.read_text(encoding="utf-8"))
-    return replace(view, reports=[*view.reports, Report("report", figures, _upload(REPORT))])
+    report = Report("report", figures, _upload(REPORT))
+    return replace(view, reports=[*view.reports, report], networks=joined(view.networks, of_report(figures)))
 
 
 def _studied(params: Params, view: View) -> View:
@@ -208,7 +210,7 @@ def _studied(params: Params, view: View) -> View:
 def _extras(_params: Params, view: View) -> View:
     told = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(EXTRA.glob("*/result.json"))]
     tunings = [
-        Tuning(one["id"], one["finetune"], columns_of(pd.DataFrame(one["history"])), _finals(one), "extra")
+        Tuning(one["id"], one["finetune"], columns_of(pd.DataFrame(one["history"])), finals(one), "extra")
         for one in told
         if one.get("search") == view.key
     ]
@@ -225,10 +227,6 @@ PARTS = {
     "extra": _extras,
 }
 """What the tables of each stage add, in the order in which it is shown."""
-
-
-def _finals(row: Mapping[str, Any]) -> dict[str, float]:
-    return {"final_accuracy": float(row["test_accuracy"]), "final_loss": float(row["test_loss"])}
 
 
 def _upload(path: Path) -> Upload:

@@ -4,10 +4,15 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
+from eagleeye.task.classification import SCORERS
 from eagleeye.task.confidence import Hits
-from tasks.artifacts import METRICS, PRUNED, REFERENCE, REPORT, RESULTS, read_table, rows_of
+from tasks.artifacts import METRICS, PRUNED, RANKING, REFERENCE, REPORT, RESULTS, read_table, rows_of
 
 COLUMNS = ["network", "test accuracy", "MACs", "parameters", "file"]
+SHOWN = 5
+PAGE = REPORT / "report.html"
 NAMES = {"pruned": "pruned ({id})", "other": "{id}", "baseline": "baseline"}
 
 
@@ -50,14 +55,58 @@ def headline() -> str:
     )
 
 
+def ranking_text() -> str:
+    """The ranking's first rows as text: narrow, as a terminal shows a log's time and task before it."""
+    ranking = read_table(RANKING)
+    by = ranking["ranked_by"].iloc[0]
+    text = SCORERS[by].evidence.text
+    shown = pd.concat([ranking.head(SHOWN), ranking[ranking["id"] == REFERENCE]]).drop_duplicates("id")
+    rows = [
+        [
+            "-" if pd.isna(row["rank"]) else str(row["rank"]),
+            row["id"],
+            text(row[by]),
+            f"{row['images']:,}",
+            f"{row['macs_fraction']:.1%}",
+        ]
+        for row in rows_of(shown)
+    ]
+    return "\n".join([f"the ranking of {len(ranking)}, best first:", *_aligned(["", "id", by, "images", "MACs"], rows)])
+
+
+def result_text() -> str:
+    """The result as text, as narrow as the ranking, with the verdicts and where the network is."""
+    results = rows_of(read_table(RESULTS))
+    full = results[0]
+    rows = [
+        [
+            NAMES[one["role"]].format(id=one["id"]),
+            f"{one['test_accuracy']:.2%}",
+            f"{one['macs'] / full['macs']:.1%}",
+            f"{one['params'] / full['params']:.1%}",
+        ]
+        for one in results
+    ]
+    table = _aligned(["", "test", "MACs", "parameters"], rows)
+    return "\n".join(
+        ["the result:", *table, *result_verdicts(), latency_line(), f"network: {PRUNED}", f"report:  {PAGE}"]
+    )
+
+
+def _aligned(columns: list[str], rows: list[list[str]]) -> list[str]:
+    widths = [max(map(len, cells)) for cells in zip(columns, *rows, strict=True)]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in [columns, *rows]
+    ]
+
+
 def markdown() -> str:
     """The result as a page of Markdown."""
     columns, rows = result_table()
     lines = [f"# {headline()}", "", _line(columns), _line(["---"] * len(columns)), *map(_line, rows), ""]
     told = [line for sentence in result_verdicts() for line in (sentence, "")]
-    return "\n".join(
-        [*lines, *told, latency_line(), "", f"The network: `{PRUNED}`; the pictures: `{REPORT}/report.html`", ""]
-    )
+    return "\n".join([*lines, *told, latency_line(), "", f"The network: `{PRUNED}`; the pictures: `{PAGE}`", ""])
 
 
 def _row(result: dict[str, Any], full: dict[str, Any]) -> list[str]:

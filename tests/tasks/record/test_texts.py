@@ -1,7 +1,3 @@
-import base64
-import json
-import math
-import zlib
 from pathlib import Path
 
 import pytest
@@ -9,13 +5,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from mlflow.utils.validation import _validate_metric_name, _validate_param_name
 
-from eagleeye.task.classification import SCORERS
 from tasks.passwords import without_password, without_passwords
 from tasks.record.texts import (
     Candidate,
     budget_text,
-    candidates_view,
-    describe,
     flatten,
     key,
     registered_name,
@@ -76,92 +69,6 @@ def test_figures_leave_out_what_was_not_measured():
         "macs_fraction": 0.5,
         "params_fraction": 0.25,
     }
-
-
-PARAMS = {"model.name": "cifar_resnet20", "data.source": "digits"}
-LINKS = {"Candidates": "#/runs", "Charts": "#/charts"}
-
-
-def test_the_description_of_a_new_search():
-    assert describe(PARAMS, {}, {}, LINKS) == (
-        "**cifar_resnet20** on digits.  \n[Candidates](#/runs) · [Charts](#/charts)"
-    )
-
-
-def test_the_description_of_a_finished_search():
-    metrics = {
-        "macs_fraction": 0.5004,
-        "params_fraction": 0.53,
-        "report/baseline_accuracy": 0.8971,
-        "report/pruned_accuracy": 0.8812,
-        "report/baseline_macs": 40.8e6,
-        "report/pruned_macs": 20.4e6,
-        "report/baseline_latency_ms": 0.0,
-        "report/pruned_latency_ms": 1.5,
-        "report/speedup": 1.4,
-        "report/baseline_alone": 1.0,
-    }
-    tags = {"eagleeye.winner": "s0017", "eagleeye.changed": json.dumps({"finetune.epochs": "3"})}
-    head, *rows = describe(PARAMS, metrics, tags, LINKS).splitlines()
-    assert head == (
-        "**cifar_resnet20** on digits: winner **s0017**, 50.0% of the MACs, 53.0% of the parameters,"
-        " test accuracy 89.71% → 88.12%.  "
-    )
-    assert "| accuracy | 89.71% | 88.12% | -1.59 points |" in rows
-    assert "| macs | 40.80 M | 20.40 M | -50.0% |" in rows
-    assert "| latency ms | 0 | 1.5 |  |" in rows
-    assert not any("speedup" in row or "alone" in row for row in rows)
-    assert rows[-1] == "Settings changed since the search was first recorded: `finetune.epochs` = 3."
-
-
-@pytest.mark.parametrize(("value", "shown"), [(853018, "853.02 k"), (4.1e9, "4.10 G"), (math.inf, "inf"), (12, "12")])
-def test_quantities_are_short(value, shown):
-    metrics = {"report/baseline_x": value, "report/pruned_x": value}
-    assert f"| x | {shown} | {shown} |" in describe(PARAMS, metrics, {}, LINKS)
-
-
-def _state(groups, ranked_by="accuracy", vanilla=None, **measured):
-    rates = dict.fromkeys(groups, 0.1)
-    scores = dict.fromkeys(SCORERS, 0.6) | (vanilla or {})
-    candidate = Candidate("s0", "uniform", rates, 10, 5, 0.5, 0.25, scores, **measured)
-    view = json.loads(candidates_view("name", "run", candidate, 7, ranked_by))
-    kind, packed = view["state"].split(";")
-    assert (view["name"], view["createdAt"], kind) == ("name", 7, "deflate")
-    return json.loads(zlib.decompress(base64.b64decode(packed)))
-
-
-@pytest.mark.parametrize("count", [0, 1, 5, 8, 9, 60, 300])
-def test_the_view_shows_rates_from_the_first_to_the_last_group(count):
-    groups = [f"layer{place}" for place in range(count)]
-    rates = _state(groups)["compareRunCharts"][0]["selectedParams"]
-    assert len(rates) == min(count, 8)
-    assert rates == sorted(rates, key=lambda rate: int(rate.removeprefix("rate/layer")))
-    if groups:
-        assert (rates[0], rates[-1]) == ("rate/layer0", f"rate/layer{count - 1}")
-
-
-def test_the_view_lists_one_search_best_first():
-    state = _state(["a"])
-    assert state["searchFilter"] == "tags.`mlflow.parentRunId` = 'run' and tags.`eagleeye.candidate` LIKE '%'"
-    assert (state["orderByKey"], state["orderByAsc"]) == ("metrics.`accuracy`", False)
-
-
-def test_the_view_is_about_the_score_that_ranks():
-    state = _state(["a"], "divergence", {"vanilla_divergence": 0.9, "vanilla_accuracy": 0.1})
-    assert (state["orderByKey"], state["orderByAsc"]) == ("metrics.`divergence`", True)
-    assert state["selectedColumns"][0] == "metrics.`divergence`"
-    assert "metrics.`vanilla_accuracy`" not in state["selectedColumns"]
-    parallel, against_vanilla, against_cost = state["compareRunCharts"]
-    assert parallel["selectedMetrics"] == ["params_fraction", "divergence"]
-    assert (against_vanilla["xaxis"]["key"], against_vanilla["yaxis"]["key"]) == ("vanilla_divergence", "divergence")
-    assert against_cost["yaxis"]["key"] == "divergence"
-
-
-def test_the_view_has_columns_for_the_score_and_every_budget_that_is_measured():
-    columns = [f"metrics.`{name}`" for name in (*SCORERS, "macs_fraction", "params_fraction")]
-    assert _state(["a"])["selectedColumns"] == [*columns, "metrics.`final_accuracy`"]
-    measured = _state(["a"], latency=2.5, images=100)["selectedColumns"]
-    assert set(measured) - set(columns) == {f"metrics.`{name}`" for name in ("latency", "images", "final_accuracy")}
 
 
 def test_passwords_are_taken_out_of_addresses():
