@@ -23,6 +23,7 @@ from flows.runners import Here, Ray, Runner, WorkerLostError
 from tasks.run.console import Lines
 from tasks.run.context import Advance, Item, Keep, Row, Work
 from tasks.run.mapping import Batch, Job
+from tasks.run.pulse import Pulse
 from tasks.run.shared import Shared
 
 # What may pass by itself: files and connections, a database that is locked, a device that others fill, a lost machine.
@@ -84,6 +85,7 @@ class FlowContext:
         self._stage = stage
         self._cluster: Ray | None = None
         self._logger: logging.Logger | logging.LoggerAdapter[logging.Logger] = get_run_logger()
+        self._pulse = Pulse(stage, self._logger.info)
 
     def map(
         self,
@@ -119,9 +121,11 @@ class FlowContext:
         return self._cluster.serve(shared, workers, self.say)
 
     def __enter__(self) -> Self:
+        self._pulse.__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._pulse.__exit__()
         if self._cluster is not None:
             self._cluster.close()
 
@@ -140,6 +144,7 @@ class FlowContext:
 
     def say(self, line: str) -> None:
         """Log a line."""
+        self._pulse.heard()
         self._logger.info(line)
 
     def warn(self, line: str) -> None:

@@ -34,8 +34,8 @@ from flows.pages import (
     search_page,
     tracking_uri,
 )
-from flows.ready import SILENCE
 from tasks.passwords import without_password
+from tasks.run.pulse import TerminalPulse, doing
 
 FOLDER = Path(".prefect")
 PATIENCE = 120.0  # seconds for all of it on a busy machine
@@ -53,7 +53,8 @@ def main(arguments: list[str]) -> int:
         Exit status: 1 after one line that says what to mend.
     """
     try:
-        {"up": up, "down": down, "serve": serve, "ui": ui}[arguments[0]]()
+        with TerminalPulse(arguments[0]):
+            {"up": up, "down": down, "serve": serve, "ui": ui}[arguments[0]]()
     except EagleEyeError as error:
         print(error, file=sys.stderr)
         return 1
@@ -93,6 +94,7 @@ def down() -> None:
         if not processes.servers() and not processes.own_flow_runs():
             print("nothing was up")
             return
+        doing("stopping; a flow run ends at the candidate or epoch at hand")
         supervisor.stop_workers()
         _end_flow_runs()
         supervisor.stop()
@@ -169,7 +171,6 @@ def _end_flow_runs() -> None:
 
 def _wait() -> None:
     deadline = time.monotonic() + PATIENCE
-    print("starting takes some 20 s", flush=True)
     for name, page in own_pages().items():
         _until(partial(_answers, page + _HEALTH[name]), f"{name} at {page}", deadline)
     # Registered by the worker: whoever is told that all is up may ask for a run.
@@ -177,14 +178,10 @@ def _wait() -> None:
 
 
 def _until(ready: Callable[[], bool], who: str, deadline: float) -> None:
-    told = time.monotonic()
+    doing(f"waiting for {who}")
     while not ready():
-        now = time.monotonic()
-        if now > deadline:
+        if time.monotonic() > deadline:
             raise ConfigError(f"{who} does not start: see the logs in {FOLDER}/, then `make down`")
-        if now > told + SILENCE:
-            told = now
-            print(f"  waiting for {who}", flush=True)
         time.sleep(0.5)
 
 

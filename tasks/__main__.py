@@ -8,10 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from types import ModuleType
 
-from rich.console import Console
-
-from eagleeye.errors import EagleEyeError
-from eagleeye.project.library import require_same
+from tasks.run.pulse import TerminalPulse
 
 STAGES = ("watch", "subset", "baseline", "strategies", "evaluate", "rank", "finetune", "report")
 STUDIES = ("correlation",)
@@ -30,15 +27,25 @@ def main(arguments: list[str] | None = None) -> int:
         Exit status: 0, or 1 after one red line that says what to mend.
     """
     options = _parser().parse_args(arguments)
-    stage = options.stage
+    with TerminalPulse(options.stage):
+        return _told(options.stage, options.sections)
+
+
+def _told(stage: str, sections: list[str]) -> int:
+    # Imported here, as PyTorch comes with them: the pulse tells that this takes its time.
+    from rich.console import Console
+
+    from eagleeye.errors import EagleEyeError
+
     try:
         if stage in ASKED:
-            _load(ASKED[stage]).run(options.sections)
+            _load(ASKED[stage]).run(sections)
         else:
             _run(stage)
     except EagleEyeError as error:
         line = " ".join(str(error).split())
-        Console(stderr=True, highlight=False, soft_wrap=True).print(f"{stage}: {line}", style="red", markup=False)
+        console = Console(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
+        console.print(f"{stage}: {line}", style="red", markup=False)
         return 1
     except KeyboardInterrupt:
         print(f"{stage}: interrupted; run the same command again to continue", file=sys.stderr)
@@ -50,6 +57,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(stage: str) -> None:
+    from eagleeye.project.library import require_same
+
     require_same(Path.cwd())
     # Only now: with another library than the folder's, modules may be missing.
     from tasks.run.aside import link_what_git_leaves_out
@@ -66,6 +75,8 @@ def _load(name: str) -> ModuleType:
     try:
         return importlib.import_module(name)
     except ImportError:
+        from eagleeye.project.library import require_same
+
         require_same(Path.cwd())
         raise
 

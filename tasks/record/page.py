@@ -105,7 +105,8 @@ class Page:
         # MLflow writes a param once. What has changed since (settings of later stages: the search's own would make it
         # another search) is told by the description and by the runs of the fine-tunings.
         params = words.flatten(settings)
-        self._ranked_by = params.get(RANKED_BY, self._ranked_by)
+        if (by := params.get(RANKED_BY, self._ranked_by)) != self._ranked_by:  # of a new search, nothing is scored yet
+            self._ranked_by, self._curves = by, Curves(self._store, self._run, by, [])
         parent = self._parent()
         old = parent.data.params
         self._store.write(parent, {name: value for name, value in params.items() if name not in old}, [])

@@ -66,11 +66,11 @@ class View:
         settings: The settings without the section `tracking`.
         datasets: Facts about the tables of images.
         candidates: In the order of scoring, once per rung of the race.
-        networks: Figures of the full, the even and the pruned network, as far as they are known.
         ranking: The table of places.
         tunings: Fine-tunings.
         winner: The network that it ends with.
         reports: Reports and studies.
+        networks: Figures of the full, the even and the pruned network, as far as they are known.
     """
 
     key: str
@@ -78,8 +78,8 @@ class View:
     settings: Mapping[str, object]
     datasets: Sequence[Mapping[str, Any]]
     candidates: Sequence[Candidate] = ()
-    networks: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     ranking: Upload | None = None
     tunings: Sequence[Tuning] = ()
     winner: Winner | None = None
     reports: Sequence[Report] = ()
+    networks: Mapping[str, Mapping[str, float]] = field(default_factory=dict)

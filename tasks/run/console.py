@@ -1,5 +1,6 @@
 """Runs a stage for a terminal user: progress bars with rates and remaining time, a short table at the end."""
 
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,14 +17,15 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from tasks.run.context import Advance, Item, Keep, Row, Work
 from tasks.run.mapping import Job
 from tasks.run.shared import Shared
 
-SECONDS_BETWEEN_LINES = 10.0
+SECONDS_BETWEEN_LINES = 4.0
+WIDE = 100  # columns that a bar needs with all that is said beside it
 
 
 class Terminal:
@@ -31,7 +33,8 @@ class Terminal:
 
     def __init__(self, console: Console | None = None) -> None:
         """Report to a console; standard output by default."""
-        self._console = console or Console(highlight=False, soft_wrap=True)
+        # A terminal would break lines amid words; a file keeps them whole.
+        self._console = console or Console(highlight=False, soft_wrap=not sys.stdout.isatty())
         self._told = False
 
     def map(
@@ -61,18 +64,7 @@ class Terminal:
             lines = Lines(title, total, unit, done)
             yield lambda: self._say_if(lines.advance())
             return
-        bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn(unit),
-            Rate(),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            console=self._console,
-        )
-        with bar:
+        with Progress(*_columns(unit, wide=self._console.width >= WIDE), console=self._console) as bar:
             task = bar.add_task(title, total=total, completed=done)
             yield lambda: bar.advance(task)
 
@@ -94,6 +86,15 @@ class Terminal:
     def _say_if(self, line: str | None) -> None:
         if line:
             self.say(line)
+
+
+def _columns(unit: str, *, wide: bool) -> list[ProgressColumn]:
+    """What is shown beside a bar; where there is little room, the title has lines of its own rather than dots."""
+    title = TextColumn("{task.description}", table_column=Column(no_wrap=False, overflow="fold"))
+    end: list[ProgressColumn] = [Rate(), TimeRemainingColumn(), TextColumn("left")]
+    if not wide:
+        return [title, BarColumn(6), MofNCompleteColumn(), *end]
+    return [title, BarColumn(), MofNCompleteColumn(), TextColumn(unit), TimeElapsedColumn(), *end]
 
 
 class Lines:

@@ -28,6 +28,7 @@ from tasks.params import Params
 from tasks.record.beside import recording
 from tasks.record.progress import Progress
 from tasks.run.context import Context
+from tasks.run.pulse import doing
 from tasks.run.shared import Shared, share
 from tasks.state.scorebook import Scorebook
 from tasks.work.scoring import FILES, score
@@ -40,10 +41,13 @@ def run(params: Params, context: Context) -> None:
         EvaluationError: The unpruned network does not reproduce its accuracy, or a candidate cannot be scored.
     """
     key, first = scoring_key(params), read_table(STRATEGIES)
+    doing("tracing the network and measuring what layers read")
     evaluator = open_evaluator(params, key)
     with _threads_restored(), Scorebook(SCOREBOOK) as book:
         evaluator.take_a_core()
+        doing("scoring the unpruned network")
         check_network(evaluator, context)
+        doing("scoring candidates")
         with recording("evaluate", params, context) as progress:
             work = _Work(share(params, key, *FILES), first, context, evaluator, progress)
             results = _race(params, work, _OnRecord(book, key))

@@ -39,6 +39,7 @@ from tasks.inputs.space import example_input
 from tasks.params import Params
 from tasks.record.beside import recording
 from tasks.run.context import Context
+from tasks.run.pulse import doing
 from tasks.work.testing import score_on_test
 from tasks.work.training import Told, Trainer, forget_all_but, open_trainer, training_key
 
@@ -62,6 +63,7 @@ def run(params: Params, context: Context) -> None:
     chosen = _chosen(read_table(RANKING), params.rank.top_k)
     keys = {row["id"]: training_key(params, params.finetune, start_of(params, row)) for row in chosen}
     forget_all_but("finetune", keys.values())
+    doing("tracing the network and measuring what layers read")
     evaluator, trainer = open_evaluator(params, scoring_key(params)), open_trainer(params, params.finetune, "finetune")
     # One group of processes for all trainings: under torchrun a second one could not find its members.
     with recording("finetune", params, context) as progress:
@@ -70,7 +72,9 @@ def run(params: Params, context: Context) -> None:
             tuned = [tune(row, evaluator, trainer, keys[row["id"]], context, epochs(row["id"])) for row in chosen]
         if current_share().rank > 0:  # under torchrun the first process writes
             return
+        doing("testing")
         results = _test_all(params, tuned, trainer, context)
+        doing("saving and exporting to ONNX and torch.export")
         for entry, result in zip(tuned, results[1:], strict=True):
             save_pruned(params, entry.network, result)
         write_table(RESULTS, pd.DataFrame(results))

@@ -48,6 +48,7 @@ from tasks.params import Params
 from tasks.record.beside import tell
 from tasks.record.texts import budget_text, title_text
 from tasks.run.context import Context
+from tasks.run.pulse import doing
 from tasks.run.summary import result_table, result_verdicts
 
 
@@ -59,7 +60,9 @@ def run(params: Params, context: Context) -> None:
     """
     ranking, history = read_table(RANKING), read_table(FINETUNE_HISTORY)
     data = _report_data(params, ranking, history)
+    doing("drawing")
     metrics = write_report(data, REPORT)
+    doing("recording")
     write_text(METRICS, json.dumps(metrics, indent=2) + "\n")
     _write_plots(ranking, history)
     tell("report", params, context)
@@ -75,6 +78,7 @@ def run(params: Params, context: Context) -> None:
 
 
 def _report_data(params: Params, ranking: pd.DataFrame, history: pd.DataFrame) -> ReportData:
+    doing("tracing the network and measuring latency")
     network = load_network(params)
     space = trace_network(params, network)
     results = read_table(RESULTS)

@@ -15,6 +15,7 @@ from tasks.inputs.network import build_network, load_network
 from tasks.inputs.space import generation_sizes, open_shell, trace_network
 from tasks.params import Params
 from tasks.run.context import Context
+from tasks.run.pulse import doing
 
 
 def run(params: Params, context: Context) -> None:
@@ -27,12 +28,14 @@ def run(params: Params, context: Context) -> None:
     """
     wanted = params.strategies
     network = build_network(params)
+    doing("tracing the network")
     space = trace_network(params, network)
     _require_storable(space)
     for reason in space.left_out:
         context.warn(f"left out: {reason}")
     shell = open_shell(params, network, space)
     first, *later = generation_sizes(params)
+    doing("drawing candidates")
     drawn = sampler(wanted.sampler)(shell, count=first, seed=wanted.seed, max_draws=wanted.max_draws)
     tables = [table_of(drawn, wanted.sampler, space)]
     references = [even(space, shell.budget, multiple=wanted.multiple, latency=shell.latency)] if wanted.even else []
@@ -56,6 +59,7 @@ def _allocated(params: Params, space: Space, shell: Shell) -> list[Strategy]:
     network = load_network(params).to(choose_device(params.evaluate.device))
     subset = open_subset(CALIBRATION)
     images = decode(subset, range(min(params.importance.images, len(subset))), preprocess(params))
+    doing("measuring what layers read")
     with one_thread():
         return starters(shell, measure_activations(params, network, space, images).errors)
 

@@ -1,0 +1,95 @@
+"""Says that the work goes on where nothing has been said for a while. Imports nothing that takes time to import."""
+
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import IO, Any, Self
+
+SILENCE = 4.0  # seconds without a word
+
+_phase = ""
+
+
+def doing(what: str) -> None:
+    """Note what this process does from now on, which is told if it takes long.
+
+    Args:
+        what: In a few words, e.g. ``tracing the network``.
+    """
+    global _phase  # noqa: PLW0603 - of the process, as its terminal is
+    _phase = what
+
+
+class Pulse:
+    """While it is entered, breaks every silence with a line: who is at work, with what and for how long."""
+
+    def __init__(self, name: str, emit: Callable[[str], None], silence: float = SILENCE) -> None:
+        """Nothing yet.
+
+        Args:
+            name: Who is at work.
+            emit: Given the line.
+            silence: Seconds.
+        """
+        self._name, self._emit, self._silence = name, emit, silence
+        self._heard_at = self._quiet_since = time.monotonic()
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._beat, name="pulse", daemon=True)
+
+    def heard(self) -> None:
+        """Something has been said."""
+        self._heard_at = self._quiet_since = time.monotonic()
+
+    def __enter__(self) -> Self:
+        doing("starting")
+        self.heard()
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def _beat(self) -> None:
+        while not self._ended.wait(self._silence / 8):
+            now = time.monotonic()
+            if now - self._heard_at >= self._silence:
+                since = self._quiet_since
+                self._emit(f"{self._name}: {_phase or 'at work'}, {now - since:.0f} s")
+                self._heard_at, self._quiet_since = now, since
+
+
+class TerminalPulse(Pulse):
+    """Listens to what this process writes to its standard streams, and writes to its standard error."""
+
+    def __init__(self, name: str, silence: float = SILENCE) -> None:
+        """See `Pulse`."""
+        self._streams = sys.stdout, sys.stderr
+        super().__init__(name, self._write, silence)
+
+    def __enter__(self) -> Self:
+        self._streams = sys.stdout, sys.stderr
+        sys.stdout, sys.stderr = (_Heard(stream, self.heard) for stream in self._streams)
+        return super().__enter__()
+
+    def __exit__(self, *caught: object) -> None:
+        super().__exit__(*caught)
+        sys.stdout, sys.stderr = self._streams
+
+    def _write(self, line: str) -> None:
+        print(line, file=self._streams[1], flush=True)
+
+
+class _Heard:
+    """A stream that tells when it is written to."""
+
+    def __init__(self, stream: IO[str], heard: Callable[[], None]) -> None:
+        self._stream, self._heard = stream, heard
+
+    def write(self, text: str) -> int:
+        self._heard()
+        return self._stream.write(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
