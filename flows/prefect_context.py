@@ -30,7 +30,7 @@ from tasks.run.shared import Shared
 # Everything else (a setting, a damaged file, a defect) would fail in the same way again.
 TRANSIENT = (OSError, sqlite3.OperationalError, torch.OutOfMemoryError, WorkerLostError)
 DELAYS = [5.0, 30.0, 120.0]
-SECONDS_BETWEEN_UPDATES = 2.0
+SECONDS_BETWEEN_UPDATES = 5.0  # each is two lines in a terminal that watches the run
 
 
 def may_pass(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:

@@ -5,7 +5,7 @@ import pytest
 
 from tasks.params import Tracking
 from tasks.record.entrance import address
-from tests.tasks.record.recorded import CANDIDATES, Store
+from tests.tasks.record.recorded import CANDIDATES, Store, candidate
 
 PAGE = "http://127.0.0.1:5000"
 
@@ -31,7 +31,7 @@ def test_without_a_search_the_address_is_the_page_of_runs(store):
 def test_the_address_leads_to_the_search_that_was_shown_last(store):
     for key, name in (("5e" * 32, "first"), ("0" * 64, "second"), ("5e" * 32, "first")):
         with store.search(key, name) as show:
-            show(candidates=CANDIDATES[:1])
+            show(candidates=[candidate(0, 0.4 + len(name) / 100)])
             run = f"/runs/{store.run_id(name)}?workflowType=machine_learning"
             assert _address(store) == f"{PAGE}/#/experiments/1{run}"  # while it is at work, too
         assert _tags(store)["mlflow.note.content"].startswith(f"Last search: [{name}](#/experiments/1{run})")
