@@ -52,7 +52,7 @@ def test_up_starts_what_answers_its_own_pages_and_down_stops_it(project: Path, p
     started = servers(project, "up", alone | PROXIES)
     assert started.returncode == 0, started.stderr
     *lines, following = started.stdout.splitlines()
-    pages = [line.split()[1] for line in lines[:2]]
+    pages = [line.split()[1].partition("/#/")[0] for line in lines[:2]]
     assert pages == [f"http://127.0.0.1:{ports[name]}" for name in ("PREFECT_SERVER_API_PORT", "MLFLOW_PORT")]
     told = f"NO_PROXY=127.0.0.1,localhost,::1 PREFECT_API_URL={ports['PREFECT_API_URL']} prefect deployment run"
     assert following.startswith(f"next: {told} eagleeye/search")

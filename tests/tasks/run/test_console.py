@@ -128,9 +128,9 @@ def test_a_line_now_and_then_tells_rate_and_time_left(clock: Clock) -> None:
         clock.now += 0.5
         said.append(lines.advance())
     spoken = [line for line in said if line]
-    assert spoken[0] == "evaluate: 20/100 candidates, 2.0/s, 10 s so far, 40 s left"
+    assert spoken[0] == "evaluate: 8/100 candidates, 2.0/s, 4 s so far, 46 s left"
     assert spoken[-1] == "evaluate: 100/100 candidates, 2.0/s, 50 s so far, 0 s left"
-    assert len(spoken) == 5
+    assert len(spoken) == 13
 
 
 def test_steps_of_an_earlier_run_do_not_count_for_the_rate(clock: Clock) -> None:
