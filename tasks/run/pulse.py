@@ -8,17 +8,19 @@ from typing import IO, Any, Self
 
 SILENCE = 4.0  # seconds without a word
 
-_phase = ""
+_pulses: list["Pulse"] = []  # that are entered: one, or a flow's within a program's
 
 
 def doing(what: str) -> None:
-    """Note what this process does from now on, which is told if it takes long.
+    """Note what this process does from now on: told at once after a moment's silence, and again while it takes long.
+
+    At once, because what is done next may not let other threads speak.
 
     Args:
         what: In a few words, e.g. ``tracing the network``.
     """
-    global _phase  # noqa: PLW0603 - of the process, as its terminal is
-    _phase = what
+    if _pulses:
+        _pulses[-1].turn_to(what)
 
 
 class Pulse:
@@ -33,21 +35,30 @@ class Pulse:
             silence: Seconds.
         """
         self._name, self._emit, self._silence = name, emit, silence
-        self._heard_at = self._quiet_since = time.monotonic()
+        self._heard_at = self._begun = time.monotonic()
+        self._what = "starting"
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="pulse", daemon=True)
 
     def heard(self) -> None:
         """Something has been said."""
-        self._heard_at = self._quiet_since = time.monotonic()
+        self._heard_at = time.monotonic()
+
+    def turn_to(self, what: str) -> None:
+        """See `doing`."""
+        self._what, self._begun = what, time.monotonic()
+        if self._begun - self._heard_at >= self._silence / 4:
+            self._heard_at = self._begun
+            self._emit(f"{self._name}: {what}")
 
     def __enter__(self) -> Self:
-        doing("starting")
-        self.heard()
+        self._heard_at = self._begun = time.monotonic()
         self._thread.start()
+        _pulses.append(self)
         return self
 
     def __exit__(self, *_: object) -> None:
+        _pulses.remove(self)
         self._ended.set()
         self._thread.join()
 
@@ -55,9 +66,8 @@ class Pulse:
         while not self._ended.wait(self._silence / 8):
             now = time.monotonic()
             if now - self._heard_at >= self._silence:
-                since = self._quiet_since
-                self._emit(f"{self._name}: {_phase or 'at work'}, {now - since:.0f} s")
-                self._heard_at, self._quiet_since = now, since
+                self._heard_at = now
+                self._emit(f"{self._name}: {self._what}, {now - self._begun:.0f} s")
 
 
 class TerminalPulse(Pulse):

@@ -74,9 +74,9 @@ def run(params: Params, context: Context) -> None:
             return
         doing("testing")
         results = _test_all(params, tuned, trainer, context)
-        doing("saving and exporting to ONNX and torch.export")
         for entry, result in zip(tuned, results[1:], strict=True):
             save_pruned(params, entry.network, result)
+        doing("recording")
         write_table(RESULTS, pd.DataFrame(results))
         write_table(FINETUNE_HISTORY, pd.concat([_history(entry) for entry in tuned]))
 
@@ -205,7 +205,9 @@ def save_pruned(params: Params, network: nn.Module, result: dict[str, Any]) -> N
     classes = json.dumps(read_subset(SUB_VALIDATION).classes)
     metadata = {**texts, "model": params.model.name, "preprocess": shape, "classes": classes}
     file = Path(result["file"])
+    doing(f"saving {result['id']} and exporting it to ONNX")
     save(network, file, metadata)
     example = example_input(params)
     export_onnx(network, example, file.with_suffix(".onnx"), metadata)
+    doing(f"exporting {result['id']} by torch.export")
     export_program(network, example, file.with_suffix(".pt2"))
