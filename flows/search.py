@@ -59,8 +59,13 @@ def search(
 def _work(_params: Params) -> str:
     bring_up(LAST)
     publish()
-    say(ranking_text(), result_text())
+    say(*outcome())
     return headline()
+
+
+def outcome() -> tuple[str, str]:
+    """The ranking and the result, as text."""
+    return ranking_text(), result_text()
 
 
 @task(name="publish", task_run_name="publish", persist_result=False)

@@ -49,6 +49,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prefect_server: Non
     ran: list[str] = []
     for name in ("rank", "report", "correlation"):
         put_stage(monkeypatch, name, noting(name, ran))
+    monkeypatch.setattr(search_module, "outcome", lambda: ())
     for module in (search_module, study_module):
         monkeypatch.setattr(module, "publish", lambda: None)
         monkeypatch.setattr(module, "headline", lambda *_: "done")

@@ -72,6 +72,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     put_stage(monkeypatch, "first", first)
     put_stage(monkeypatch, "second", second)
     monkeypatch.setattr(module, "publish", lambda: None)
+    monkeypatch.setattr(module, "outcome", lambda: ("the ranking", "the result"))
     monkeypatch.setattr(module, "headline", lambda: "done")
     monkeypatch.setattr(module, "LAST", "second")
     monkeypatch.setattr(run_stage, "retry_delay_seconds", [0])
@@ -106,6 +107,18 @@ def test_the_flow_runs_every_stage_and_leaves_dvc_clean(project: Path) -> None:
     assert Path("second.txt").read_text() == "[0, 2, 4, 6, 8]1"
     with Repo(".") as repo:
         assert not repo.status()
+
+
+def test_the_flow_ends_with_the_ranking_and_the_result_or_with_the_reason(
+    project: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    run(strategies__count=5)
+    assert caplog.messages[-3:] == ["the ranking", "the result", "Finished in state Completed('done')"]
+    run(strategies__count=0)
+    told, finished = caplog.messages[-2:]
+    assert told.startswith("search failed: params.yaml: strategies.count is 0: ")
+    assert told.endswith("\nOnce that is mended, run it again: what is done is kept.")
+    assert finished.startswith("Finished in state Failed('params.yaml: strategies.count is 0")
 
 
 def test_overrides_are_recorded_and_rerun_what_depends_on_them(project: Path) -> None:
