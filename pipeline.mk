@@ -24,13 +24,17 @@ recipe: ## make recipe NAME=cifar10-resnet20: put a recipe in the place of param
 	@echo "params.yaml is now recipes/$(NAME).yaml; \`git checkout params.yaml\` brings the former back"
 
 up: $(STAMP) ## Prefect server, a worker and MLflow's pages, in the background
+	@echo "starting Prefect, a worker and MLflow"
 	@$(IN_VENV) python -m flows.servers up
 
 down: $(STAMP) ## stop what `make up` started
+	@echo "stopping"
 	@$(IN_VENV) python -m flows.servers down
 
 serve: $(STAMP) ## Prefect server and the deployment eagleeye/search, until Ctrl-C
+	@echo "starting Prefect and the deployments"
 	@$(IN_VENV) python -m flows.servers serve
 
 ui: $(STAMP) ## MLflow's pages on http://127.0.0.1:5000, until Ctrl-C
+	@echo "starting MLflow's pages"
 	@$(IN_VENV) python -m flows.servers ui
