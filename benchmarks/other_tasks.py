@@ -1,0 +1,135 @@
+"""Networks of other tasks pruned: the winner of a search against the evenly pruned network, fine-tuned alike.
+
+    python -m benchmarks.other_tasks [--tasks segmentation ...] [--budgets 0.5 0.25] [--seeds 3]
+
+Scenes of digits; networks, searches and fine-tunings take a quarter of an hour on a core. A row of
+`results/other_tasks.csv` for every network.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+import eagleeye
+from benchmarks.scene_networks import Count, Labels, UNet
+from benchmarks.scenes import Scenes, make_scenes
+from eagleeye.compression.training import CollectedData
+from eagleeye.given import collect
+from eagleeye.scoring.measure import measure
+from eagleeye.task import Task
+from eagleeye.task.named import TASKS
+from eagleeye.train import Recipe, train
+
+RESULTS = Path(__file__).parent / "results" / "other_tasks.csv"
+COLUMNS = ("task", "budget", "seed", "network", "macs", "metric", "value", "score_before")
+KINDS = {"segmentation": UNet, "multilabel": Labels, "regression": Count}
+CALIBRATION, SUB_VALIDATION, TRAINING, TEST = 256, 400, 1500, 1000
+CANDIDATES, GENERATIONS = 48, 6
+EPOCHS, TUNING = 20, 5
+CPU = torch.device("cpu")
+
+
+def targets(task: str, found: Scenes) -> Tensor:
+    """What a task is about."""
+    return {"segmentation": found.masks, "multilabel": found.labels, "regression": found.counts}[task]
+
+
+@cache
+def trained(task: str) -> nn.Module:
+    """A network that has been trained as long as it gets better."""
+    torch.manual_seed(0)
+    found = make_scenes(TRAINING, seed=1)
+    model, wanted = KINDS[task]().train(), targets(task, found)
+    losses = {
+        "segmentation": F.cross_entropy,
+        "multilabel": F.binary_cross_entropy_with_logits,
+        "regression": F.mse_loss,
+    }
+    optimizer = torch.optim.AdamW(model.parameters(), 0.004)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, EPOCHS)
+    for _ in range(EPOCHS):
+        for rows in torch.randperm(TRAINING).split(32):
+            optimizer.zero_grad()
+            losses[task](model(found.images[rows]), wanted[rows]).backward()
+            optimizer.step()
+        schedule.step()
+    return model.eval()
+
+
+def rows(name: str, budget: float, seed: int) -> Iterator[dict[str, object]]:
+    """The winner of a search and the evenly pruned network, after the same fine-tuning, on test scenes."""
+    task, model, found = TASKS[name], trained(name), make_scenes(TRAINING, seed=1)
+    order = torch.from_numpy(np.random.default_rng(seed).permutation(TRAINING))
+    scoring, others = order[:SUB_VALIDATION], order[SUB_VALIDATION:]
+    wanted = targets(name, found)
+    space = eagleeye.trace(model, found.images[:1])
+    engine = eagleeye.Engine(
+        model, space, found.images[others[:CALIBRATION]], (found.images[scoring], wanted[scoring]), task=task
+    )
+    shell = eagleeye.Shell(space, eagleeye.Budget(macs=budget, tolerance=0.01), max_rate=0.95)
+    even = eagleeye.even(shell)
+    drawn = eagleeye.starters(shell, engine.method.refit.errors)
+    drawn += eagleeye.sampler("uniform")(shell, count=CANDIDATES // GENERATIONS, seed=seed)
+    later = eagleeye.Generations(shell, [CANDIDATES // GENERATIONS] * (GENERATIONS - 1), seed=seed)
+    ranking = eagleeye.search(engine, drawn, generations=later)
+    scores = {
+        tuple(widths): score for widths, score in zip(ranking["widths"], ranking[ranking["ranked_by"][0]], strict=True)
+    }
+    for label, widths in (("winner", tuple(ranking["widths"][0])), ("even", even.widths)):
+        network = engine.network(widths, in_turn=found.images[others[:CALIBRATION]])
+        _finetune(network, model, task, engine, (found.images[others], wanted[others]), seed)
+        macs = eagleeye.cost(network, found.images[:1]).macs / space.full_cost.macs
+        facts = {"task": name, "budget": budget, "seed": seed, "network": label, "macs": macs}
+        yield from (
+            facts | measured | {"score_before": scores.get(widths, "")} for measured in _measured(network, task)
+        )
+
+
+def _finetune(
+    network: nn.Module, model: nn.Module, task: Task, engine: eagleeye.Engine, images: tuple[Tensor, Tensor], seed: int
+) -> None:
+    collection = collect(images, task=task)
+    data = CollectedData(collection, np.arange(len(collection)), CPU)
+    recipe = Recipe(TUNING, batch_size=32, augment="none", distillation=0.5, mixed_precision=False, seed=seed)
+    train(network, data, engine.sub_validation, recipe, device=CPU, teacher=model, task=task)
+
+
+def _measured(network: nn.Module, task: Task) -> list[dict[str, object]]:
+    test = make_scenes(TEST, seed=2, test=True)
+    batches = list(zip(test.images.split(100), targets(task.name, test).split(100), strict=True))
+    return [{"metric": name, "value": value} for name, value in measure(network, batches, task).items()]
+
+
+def main() -> None:
+    """Write a row for every network and metric, as soon as it is measured."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--tasks", nargs="+", default=list(KINDS), choices=list(KINDS))
+    parser.add_argument("--budgets", nargs="+", type=float, default=[0.5, 0.25])
+    parser.add_argument("--seeds", type=int, default=3)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    with RESULTS.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, COLUMNS, restval="")
+        writer.writeheader()
+        for name in options.tasks:
+            for measured in _measured(trained(name), TASKS[name]):
+                writer.writerow({"task": name, "budget": 1, "network": "full", "macs": 1, **measured})
+            for budget in options.budgets:
+                for seed in range(options.seeds):
+                    for row in rows(name, budget, seed):
+                        writer.writerow(row)
+                        file.flush()
+                        print(*row.values(), flush=True)
+
+
+if __name__ == "__main__":
+    main()
