@@ -76,7 +76,7 @@ def rows(name: str, budget: float, seed: int) -> Iterator[dict[str, object]]:
         model, space, found.images[others[:CALIBRATION]], (found.images[scoring], wanted[scoring]), task=task
     )
     shell = eagleeye.Shell(space, eagleeye.Budget(macs=budget, tolerance=0.01), max_rate=0.95)
-    even = eagleeye.even(shell)
+    even = eagleeye.even(space, shell.budget)
     drawn = eagleeye.starters(shell, engine.method.refit.errors)
     drawn += eagleeye.sampler("uniform")(shell, count=CANDIDATES // GENERATIONS, seed=seed)
     later = eagleeye.Generations(shell, [CANDIDATES // GENERATIONS] * (GENERATIONS - 1), seed=seed)
