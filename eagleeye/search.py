@@ -51,7 +51,8 @@ class Memory:
 
     def keep(self, entry: Entry, scores: Scores, statistics: bytes | None) -> None:
         """See `eagleeye.scoring.race.Record.keep`."""
-        widths, rung = entry.strategy.widths, entry.rung
+        widths = entry.strategy.widths
+        rung = entry.rung
         if statistics is not None:
             self._statistics[widths] = rung.calibration, statistics
         self._scores[widths, rung] = scores
@@ -154,7 +155,8 @@ def _on_threads(engine: Engine, tell: Told) -> Work:
 
 
 def _row(result: Result, score: str) -> dict[str, object]:
-    strategy, scores = result.strategy, result.scores
+    strategy = result.strategy
+    scores = result.scores
     return {
         "id": strategy.id,
         "rates": strategy.rates,

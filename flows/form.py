@@ -59,7 +59,8 @@ def with_values(name: str, schema: Mapping[str, Any], params: Params) -> dict[st
         schema: Its OpenAPI schema.
         params: The settings.
     """
-    settings, told = params.model_dump(mode="json"), dict(schema.get("properties", {}))
+    settings = params.model_dump(mode="json")
+    told = dict(schema.get("properties", {}))
     for parameter, key in KEYS[name].items():
         if field := told.get(parameter):
             text = str(field.get("description", "")).partition(SEEN)[0]

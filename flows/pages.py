@@ -132,7 +132,8 @@ def require_free(pages: Mapping[str, str], word: str) -> None:
     refused = {name: reason for name, page in pages.items() if (reason := _refusal(*_place(page)))}
     if not refused:
         return
-    said, others = [], []
+    said = []
+    others = []
     for name, reason in refused.items():
         host, port = _place(pages[name])
         whose = processes.folder_at(port)

@@ -27,7 +27,9 @@ from tasks.passwords import without_passwords
 SHOWN = 60
 MOST = 3
 NULL = "tag:yaml.org,2002:null"
-LONGEST, MOST_VALUES, DEEPEST = 2**20, 10_000, 50  # characters, values and levels: far above any real file's
+LONGEST = 2**20
+MOST_VALUES = 10_000
+DEEPEST = 50  # characters, values and levels: far above any real file's
 CONFLICT = ("<<<<<<< ", "=======", ">>>>>>> ")
 
 
@@ -173,9 +175,11 @@ def _count(event: Event, open_nodes: list[tuple[str | None, int]], sizes: dict[s
     if isinstance(event, CollectionEndEvent):
         anchor, size = open_nodes.pop()
     elif isinstance(event, ScalarEvent):
-        anchor, size = event.anchor, 1 + len(event.value) // SHOWN
+        anchor = event.anchor
+        size = 1 + len(event.value) // SHOWN
     elif isinstance(event, AliasEvent):
-        anchor, size = None, sizes.get(event.anchor, 1)
+        anchor = None
+        size = sizes.get(event.anchor, 1)
     else:
         return
     sizes[anchor] = size

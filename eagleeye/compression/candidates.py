@@ -36,7 +36,8 @@ def open_shell(model: nn.Module, engine: Engine, budget: Budget, max_rate: float
     Raises:
         ConfigError: A value is out of range.
     """
-    space, latency = engine.whole.space, None
+    space = engine.whole.space
+    latency = None
     if budget.latency is not None:
         with evaluating(model):
             latency = profile(model, space, engine.calibration.part(0, 1)).predict

@@ -127,7 +127,8 @@ def _of_one(images: Collection, calibration: Wanted, sub_validation: Wanted, see
         # Classes that do not occur are no matter here.
         _, compact = np.unique(images.labels, return_inverse=True)
         drawn = draw_subset(compact, calibration=adapting, sub_validation=scoring, seed=seed)
-        first, second = drawn.sub_validation, drawn.calibration
+        first = drawn.sub_validation
+        second = drawn.calibration
     training = np.setdiff1d(np.arange(count), first)
     return Division(Part(images, second), Part(images, first), Part(images, training))
 

@@ -231,7 +231,8 @@ def _result(
     history: pd.DataFrame,
     remarks: list[str],
 ) -> Compressed:
-    example, part = engine.calibration.part(0, 1), division.sub_validation
+    example = engine.calibration.part(0, 1)
+    part = division.sub_validation
     found = [_scores(each, model, engine) for each in (network, model)]
     known = engine.task.usable(division.labelled)
     metrics = [

@@ -107,14 +107,17 @@ class Watch:
             scores: Names of those that mean anything.
             tell: Told of every candidate.
         """
-        self._bars, self._scores, self._tell = bars, scores, tell
+        self._bars = bars
+        self._scores = scores
+        self._tell = tell
         self._heat: Heat | None = None
         self._done = 0
 
     def __call__(self, heat: Heat, scored: Scored) -> None:
         """See `eagleeye.search.Told`."""
         if heat is not self._heat:
-            self._heat, self._done = heat, len(heat.known)
+            self._heat = heat
+            self._done = len(heat.known)
         self._done += 1
         total = len(heat.strategies)
         self._bars.at(f"scoring {heat.title}", self._done, total, "candidates", len(heat.known))

@@ -54,7 +54,9 @@ class Record(Memory):
             ArtifactError: It cannot be opened, or is another kind of file.
         """
         super().__init__(engine)
-        self._path, self._key, self._lock = Path(path), key_of(engine), threading.Lock()
+        self._path = Path(path)
+        self._key = key_of(engine)
+        self._lock = threading.Lock()
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._file = sqlite3.connect(self._path, check_same_thread=False, isolation_level=None)

@@ -104,7 +104,9 @@ def finetune(
         DataError: There are too few images.
         EvaluationError: The loss is no longer a number.
     """
-    recipe, record, key = course.recipe, course.record, course.key(part.rows)
+    recipe = course.recipe
+    record = course.record
+    key = course.key(part.rows)
     data = open_data(part, recipe, validation.device, course.aim.task)
     data.normalise = data.normalise.of(precision_of(model))
     state = None if record is None else record.state(key)
@@ -162,7 +164,8 @@ class CollectedData(TrainData):
         """
         shape: Preprocess | None = images.preprocess
         super().__init__(images.targets_of(rows), shape, device)
-        self._images, self._rows = images, rows
+        self._images = images
+        self._rows = rows
 
     def _load(self, plan: list[Tensor], recipe: Recipe, epoch: int) -> Iterator[Batch]:
         if recipe.augment == "resized_crop":

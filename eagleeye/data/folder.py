@@ -67,7 +67,8 @@ def open_folders(train: str | Path, test: str | Path) -> tuple[FolderImages, Fol
     Raises:
         DataError: A folder is missing, a class has no images, or the two have different classes.
     """
-    first, second = open_folder(train), open_folder(test)
+    first = open_folder(train)
+    second = open_folder(test)
     if first.classes != second.classes:
         odd = sorted(set(first.classes) ^ set(second.classes))
         side = train if odd[0] in second.classes else test

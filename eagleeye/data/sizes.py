@@ -12,7 +12,8 @@ LOOKED_AT = 256
 """Images that show how large all are."""
 SMALL = 64
 """Inputs from this side on are common for images of any size."""
-FAR_SMALLER, SMALLER = 3, 2
+FAR_SMALLER = 3
+SMALLER = 2
 """Times the input fits into the images."""
 
 

@@ -26,7 +26,9 @@ class Unpruned:
             images: How many there are.
             device: Where the outputs lie.
         """
-        self._compute, self._images, self._device = compute, images, device
+        self._compute = compute
+        self._images = images
+        self._device = device
         self._lock = threading.Lock()
         self._known: Any = None
         self._count = 0
@@ -43,7 +45,8 @@ class Unpruned:
         with self._lock:
             wanted = min(self._images, -(-stop // chunk) * chunk)
             while self._count < wanted and self._kept is not False:
-                start, end = self._count, min(self._count + chunk, wanted)
+                start = self._count
+                end = min(self._count + chunk, wanted)
                 found = self._compute(start, end)
                 self._kept = self._kept or self._fits(found, end - start)
                 if self._kept:

@@ -147,7 +147,8 @@ class _Stream:
     def __init__(self, images: Any, device: torch.device, labelled: bool) -> None:
         self._loader = images if isinstance(images, DataLoader) else None
         self._images = None if self._loader is not None else collect(images)
-        self._device, self._labelled = device, labelled
+        self._device = device
+        self._labelled = labelled
 
     def __iter__(self) -> Iterator[Any]:
         for batch in self._loader or self._collected():

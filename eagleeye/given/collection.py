@@ -38,8 +38,10 @@ class Collection(ABC):
         classes: Sequence[str] = (),
         remarks: Sequence[str] = (),
     ) -> None:
-        self.labels, self.preprocess = labels, preprocess
-        self.classes, self.remarks = tuple(classes), tuple(remarks)
+        self.labels = labels
+        self.preprocess = preprocess
+        self.classes = tuple(classes)
+        self.remarks = tuple(remarks)
 
     @abstractmethod
     def __len__(self) -> int:
@@ -125,7 +127,8 @@ class Tensors(Collection):
         self, pixels: Tensor, labels: Labels | None, preprocess: Preprocess | None, targets: Tensor | None = None
     ) -> None:
         super().__init__(labels, preprocess)
-        self.pixels, self._targets = pixels, targets
+        self.pixels = pixels
+        self._targets = targets
 
     @property
     def labelled(self) -> bool:
@@ -176,7 +179,9 @@ class Items(Collection):
     ) -> None:
         super().__init__(labels, preprocess)
         self.paired = paired
-        self.dataset, self.collate, self.workers = dataset, collate, workers
+        self.dataset = dataset
+        self.collate = collate
+        self.workers = workers
 
     def __len__(self) -> int:
         return len(self.dataset)  # type: ignore[arg-type]

@@ -59,7 +59,8 @@ def own_preprocess(model: nn.Module) -> Preprocess | None:
 def _of_timm(config: Mapping[str, Any]) -> Preprocess:
     try:
         channels, height, width = config["input_size"]
-        mean, std = tuple(config["mean"]), tuple(config["std"])
+        mean = tuple(config["mean"])
+        std = tuple(config["std"])
         share = float(config.get("crop_pct") or 1)
     except (KeyError, TypeError, ValueError) as error:
         raise ConfigError(f"preprocess: {dict(config)!r:.200} lacks input_size, mean or std; {_NEEDED}") from error

@@ -179,17 +179,20 @@ def _folder(folder: Path, preprocess: Preprocess | None, task: Task) -> Collecti
     if not folder.is_dir():
         raise DataError(f"{folder} is not a folder: give one of images, with a sub-folder per class or none")
     if class_names(folder):
-        found, labelled = open_folder(folder), task.targets == "class"
+        found = open_folder(folder)
+        labelled = task.targets == "class"
     else:
         files, _ = pictures_below(folder.parent, folder.name, IMG_EXTENSIONS)
         if not files:
             raise DataError(f"{folder} holds no image ({', '.join(IMG_EXTENSIONS)}), and no sub-folder of images")
-        found, labelled = FolderImages([(file, 0) for file in files], ("",)), False
+        found = FolderImages([(file, 0) for file in files], ("",))
+        labelled = False
     return Pictures(found, labelled, _shape(preprocess, "files"))
 
 
 def _loader(loader: DataLoader[Any], preprocess: Preprocess | None, name: str, task: Task) -> Collection:
-    dataset, sampler = loader.dataset, loader.sampler
+    dataset = loader.dataset
+    sampler = loader.sampler
     if isinstance(dataset, IterableDataset):
         raise DataError(_no_numbers(name, dataset))
     if isinstance(sampler, SubsetRandomSampler):

@@ -17,7 +17,10 @@ from eagleeye.latency.layers import Seen, calls_in
 from eagleeye.latency.measure import device_of, milliseconds
 
 PART_COLUMNS = ["batch_size", "part", "layers", "full_macs", "pruned_macs", "full_ms", "pruned_ms"]
-LIGHTER, UNCHANGED, DEPTHWISE, REST = "lighter", "unchanged", "depthwise", "rest"
+LIGHTER = "lighter"
+UNCHANGED = "unchanged"
+DEPTHWISE = "depthwise"
+REST = "rest"
 
 
 def time_parts(

@@ -74,7 +74,8 @@ def find_consumers(space: Space, network: fx.GraphModule) -> tuple[tuple[Consume
         The layers, in order of execution; and a sentence for each that cannot take over what is removed.
     """
     owners = _owners(network)
-    found, others = [], []
+    found = []
+    others = []
     for axis in (axis for axis in space.axes if axis.role == "in"):
         layer = attribute(axis.tensor.removesuffix(".weight"))
         module = _called(network, layer)

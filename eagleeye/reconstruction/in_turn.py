@@ -112,11 +112,14 @@ class SideBySide(fx.Interpreter):
         calls = Counter(str(node.target) for node in full.graph.nodes if node.op == "call_module")
         plain = (one for one in consumers if is_plain(full.get_submodule(one.layer)))
         self.consumers = {one.layer: one for one in plain if calls[one.layer] == 1}
-        self.axes, self.kept, self.ridge = axes, kept, ridge
+        self.axes = axes
+        self.kept = kept
+        self.ridge = ridge
 
     def run_both(self, given: Sequence[Any], own: Sequence[Any]) -> None:
         """Run both networks, each on a copy of the images."""
-        self.thin.env, self.thin.args_iter = {}, iter(own)
+        self.thin.env = {}
+        self.thin.args_iter = iter(own)
         self.run(*given)
 
     def run_node(self, n: fx.Node) -> Any:
@@ -142,7 +145,8 @@ class SideBySide(fx.Interpreter):
         layer, target = self.layers(consumer)
         rows, columns = (self.stays(consumer, axis, layer.weight.shape[axis]).to(x.device) for axis in (0, 1))
         before: Tensor = layer.weight.detach()[rows][:, columns]
-        inputs, groups = before[0].numel(), consumer.groups
+        inputs = before[0].numel()
+        groups = consumer.groups
         if inputs > MOST:
             return
         sums = Sums(centred=consumer.centred)

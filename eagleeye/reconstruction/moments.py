@@ -59,7 +59,8 @@ def measure(network: fx.GraphModule, consumers: Sequence[Consumer], batches: Ite
         EvaluationError: There are no images, the network does not take them, or a layer reads values that are not
             finite.
     """
-    watch, dtype = _Watch(network, consumers), precision_of(network)
+    watch = _Watch(network, consumers)
+    dtype = precision_of(network)
     with evaluating(network), torch.no_grad():
         for batch in batches:
             with explained(network, batch):
@@ -121,7 +122,8 @@ class _Watch(fx.Interpreter):
         self._added: set[Key] = set()
 
     def run(self, *args: Any, **kwargs: Any) -> Any:
-        self._born, self._added = {}, set()
+        self._born = {}
+        self._added = set()
         return super().run(*args, **kwargs)
 
     def run_node(self, n: fx.Node) -> Any:
@@ -156,7 +158,8 @@ class _Watch(fx.Interpreter):
             calls = [self.sums[key] for key in self.keys[consumer.layer, number]]
             count = sum(sums.count for sums in calls)
             firsts, seconds = zip(*(sums.raw() for sums in calls), strict=True)
-            mean, second = sum(firsts) / count, sum(seconds) / count
+            mean = sum(firsts) / count
+            second = sum(seconds) / count
             power = second.diagonal(dim1=1, dim2=2).mean(1)
             if consumer.centred:
                 second = second - mean[:, :, None] * mean[:, None, :]

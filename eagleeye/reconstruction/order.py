@@ -40,7 +40,8 @@ def eliminate(layers: Sequence[Layer]) -> tuple[npt.NDArray[np.int64], Matrix]:
     """
     states = [_State(layer) for layer in layers]
     count = len(layers[0].inverse)
-    order, added = np.empty(count, dtype=np.int64), np.empty(count)
+    order = np.empty(count, dtype=np.int64)
+    added = np.empty(count)
     gone = np.zeros(count, dtype=bool)
     for step in range(count):
         costs = np.where(gone, np.inf, np.sum([state.costs() for state in states], axis=0))
@@ -63,7 +64,8 @@ class _State:
     def __init__(self, layer: Layer) -> None:
         count = len(layer.inverse)
         self.layer = layer
-        self.inverse, self.products = layer.inverse.diagonal().copy(), layer.products.diagonal().copy()
+        self.inverse = layer.inverse.diagonal().copy()
+        self.products = layer.products.diagonal().copy()
         # Column-major: columns are written one by one and read many at a time.
         self.shares = np.empty((count, count), order="F")
         self.pivots = np.empty((count, count), order="F")

@@ -80,8 +80,11 @@ class Reconstruction:
         moments: Sequence[Sequence[Moments]],
         ridge: float,
     ) -> None:
-        self.space, self.not_refitted = space, tuple(others)
-        self.network, self.consumers, self.ridge = network, tuple(consumers), ridge
+        self.space = space
+        self.not_refitted = tuple(others)
+        self.network = network
+        self.consumers = tuple(consumers)
+        self.ridge = ridge
         self.moments = tuple(moments)
         self._refits: dict[bytes, Refit] = {}
         self._lock = threading.Lock()

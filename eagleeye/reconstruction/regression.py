@@ -20,7 +20,8 @@ class Sums:
     """
 
     def __init__(self, *, centred: bool) -> None:
-        self.centred, self.count = centred, 0
+        self.centred = centred
+        self.count = 0
         self._parts: list[Tensor] = []
 
     def add(self, x: Tensor, y: Tensor) -> None:
@@ -33,7 +34,8 @@ class Sums:
         if not self.count:
             keep = 1.0 if self.centred else 0.0
             self.origin_x, self.origin_y = keep * x.mean(0, keepdim=True), keep * y.mean(0, keepdim=True)
-        x, y = (x - self.origin_x).transpose(0, 1), (y - self.origin_y).transpose(0, 1)
+        x = (x - self.origin_x).transpose(0, 1)
+        y = (y - self.origin_y).transpose(0, 1)
         parts = [x.sum(1).double(), y.sum(1).double(), (x.mT @ x).double(), (y.mT @ x).double()]
         self._parts = [old + new for old, new in zip(self._parts, parts, strict=True)] if self.count else parts
         self.count += x.shape[1]
@@ -50,7 +52,8 @@ class Sums:
         """
         x, y, xx, yx = (part / self.count for part in self._parts)
         if self.centred:
-            xx, yx = xx - x[:, :, None] * x[:, None, :], yx - y[:, :, None] * x[:, None, :]
+            xx = xx - x[:, :, None] * x[:, None, :]
+            yx = yx - y[:, :, None] * x[:, None, :]
         damping = (ridge * xx.diagonal(dim1=1, dim2=2).mean(1)).clamp(min=ROUNDING)
         damped = xx + torch.diag_embed(damping[:, None].expand(x.shape))
         change: Tensor = torch.linalg.solve(damped, (yx - before @ xx).mT).mT

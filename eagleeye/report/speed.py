@@ -77,7 +77,8 @@ def _shares(parts: Mapping[str, _Part]) -> Iterator[str]:
             )
     lighter = parts.get(LIGHTER)
     if lighter is not None:
-        kept_time, kept = lighter.pruned_ms / lighter.full_ms, lighter.pruned_macs / lighter.full_macs
+        kept_time = lighter.pruned_ms / lighter.full_ms
+        kept = lighter.pruned_macs / lighter.full_macs
         if kept_time > _LEVEL * kept:
             yield (
                 f"The {NAMES[LIGHTER]} kept {percent(kept, 0)} of their MACs and {percent(kept_time, 0)} of their "

@@ -68,7 +68,8 @@ def score_entry(engine: Engine, entry: Entry, *, vanilla: bool = False) -> Score
     except EvaluationError as error:
         raise EvaluationError(f"candidate {entry.strategy.id}: {error}") from error
     seconds = time.perf_counter() - started
-    values, columns = outcome.scores, outcome.predictions.columns
+    values = outcome.scores
+    columns = outcome.predictions.columns
     if outcome.vanilla_predictions is not None:
         values |= {VANILLA + name: score for name, score in outcome.vanilla_predictions.scores.items()}
     packed = {name: engine.task.scorers[name].evidence(column).pack() for name, column in columns.items()}

@@ -69,7 +69,8 @@ def compare(mine: npt.NDArray[np.bool_], theirs: npt.NDArray[np.bool_]) -> Paire
     """
     if mine.shape != theirs.shape or not len(mine):
         raise ValueError(f"{mine.shape} and {theirs.shape} images cannot be compared")
-    won, lost = int((mine & ~theirs).sum()), int((theirs & ~mine).sum())
+    won = int((mine & ~theirs).sum())
+    lost = int((theirs & ~mine).sum())
     count = len(mine) + 2
     middle = (won - lost) / count
     half = _NORMAL * math.sqrt(won + lost + 1 - (won - lost) ** 2 / count) / count

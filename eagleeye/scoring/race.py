@@ -151,7 +151,8 @@ def _bred(
     course: _Course, first: Sequence[Strategy], references: Sequence[Strategy], generations: Generations
 ) -> list[Strategy]:
     """Candidates of all generations but the first; each is proposed after the ones before have run the first rung."""
-    shell, more = generations.shell, {"seed": generations.seed, "max_draws": generations.max_draws}
+    shell = generations.shell
+    more = {"seed": generations.seed, "max_draws": generations.max_draws}
     bred: list[Strategy] = []
     for number, size in enumerate(generations.sizes, start=1):
         field = [*first, *bred, *references]
@@ -191,7 +192,9 @@ class _Contenders:
     """The best of a rung so far: who is not among them will not go on, so that its statistics need not be kept."""
 
     def __init__(self, places: int) -> None:
-        self._places, self._best, self._lock = places, list[tuple[float, float, str]](), threading.Lock()
+        self._places = places
+        self._best = list[tuple[float, float, str]]()
+        self._lock = threading.Lock()
 
     def admit(self, name: str, standing: Standing) -> bool:
         first, second = standing.merits
@@ -205,7 +208,9 @@ class _Entries(Sequence[Entry]):
     """Candidates of a rung; what they go on from is read when a candidate's turn comes."""
 
     def __init__(self, record: Record, rung: Rung, strategies: Sequence[Strategy]) -> None:
-        self._record, self._rung, self._strategies = record, rung, strategies
+        self._record = record
+        self._rung = rung
+        self._strategies = strategies
 
     def __len__(self) -> int:
         return len(self._strategies)

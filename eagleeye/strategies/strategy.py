@@ -23,7 +23,8 @@ class Strategy:
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> Strategy:
         """The strategy of a row of a table: its `id`, `rates`, `widths`, `macs`, `params` and, if any, `latency`."""
-        rates, widths = tuple(map(float, row["rates"])), tuple(map(int, row["widths"]))
+        rates = tuple(map(float, row["rates"]))
+        widths = tuple(map(int, row["widths"]))
         latency = row.get("latency")
         known = None if latency is None or math.isnan(latency) else float(latency)  # in a table it may be NaN
         return cls(row["id"], rates, widths, int(row["macs"]), int(row["params"]), known)

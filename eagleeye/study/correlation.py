@@ -186,7 +186,8 @@ def summarise(scores: Mapping[str, Array], accuracies: Array, bootstrap: Bootstr
     Raises:
         EvaluationError: There are too few candidates.
     """
-    mean, rows = accuracies.mean(axis=1), []
+    mean = accuracies.mean(axis=1)
+    rows = []
     for name, score in scores.items():
         found = correlate(score, mean, bootstrap) | {"regret": estimate(regret, [score, mean], bootstrap)}
         rows += [{"score": name, "measure": measure, **each._asdict()} for measure, each in found.items()]

@@ -81,7 +81,8 @@ class Hits(Evidence):
     """Right or wrong (bool); more is better. A bit per image."""
 
     sign = 1
-    factor, unit = 100, "%"
+    factor = 100
+    unit = "%"
 
     @staticmethod
     def text(value: float, *, exact: bool = True) -> str:
@@ -102,7 +103,8 @@ class Hits(Evidence):
         a Beta distribution (uniform prior), as in McNemar's test.
         """
         mine, theirs = self._shared(other)
-        won, lost = int((mine & ~theirs).sum()), int((theirs & ~mine).sum())
+        won = int((mine & ~theirs).sum())
+        lost = int((theirs & ~mine).sum())
         return float(special.betaincc(won + 1, lost + 1, 0.5))
 
     def _encoded(self) -> bytes:
@@ -121,7 +123,8 @@ class Means(Evidence):
 
     def interval(self) -> tuple[float, float]:
         """Student's interval of the mean, of one image infinite; see `Evidence.interval`."""
-        values, count = self.values.astype(np.float64), len(self.values)
+        values = self.values.astype(np.float64)
+        count = len(self.values)
         if count < 2:
             return self.lowest, float("inf")
         half = -float(special.stdtrit(count - 1, (1 - LEVEL) / 2)) * values.std(ddof=1) / np.sqrt(count)
@@ -155,7 +158,8 @@ class Losses(Means):
     """Nats; less is better."""
 
     sign = -1
-    factor, unit = 1, "nats"
+    factor = 1
+    unit = "nats"
 
     @staticmethod
     def text(value: float, *, exact: bool = True) -> str:
@@ -173,7 +177,8 @@ class Distances(Means):
     """Relative distances; less is better."""
 
     sign = -1
-    factor, unit = 100, "%"
+    factor = 100
+    unit = "%"
     text = staticmethod(Hits.text)
 
 
@@ -181,6 +186,7 @@ class Shares(Means):
     """Fractions, an overlap or a similarity, of every image; more is better."""
 
     sign = 1
-    factor, unit = 100, "%"
+    factor = 100
+    unit = "%"
     lowest = -1.0
     text = staticmethod(Hits.text)

@@ -110,7 +110,8 @@ class Run:
 
     def score_epoch(self, validation: Iterable[Batch]) -> None:
         """Finish the epoch's row with the validation scores; keep the weights if they are the best so far."""
-        by, names = self.aim.by, self._deciding
+        by = self.aim.by
+        names = self._deciding
         found = torch.zeros(2, dtype=torch.float64, device=self.device)
         if self.share.rank == 0:
             scores = self._scores(validation)

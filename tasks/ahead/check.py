@@ -45,7 +45,8 @@ def run(_: Sequence[str]) -> None:
 
 
 def _described(params: Params, trial: Trial) -> Iterator[str]:
-    subset, space = trial.subset, trial.space
+    subset = trial.subset
+    space = trial.space
     yield (
         f"images: {len(trial.train):,} to train on ({len(subset.calibration):,} for calibration,"
         f" {len(subset.sub_validation):,} for sub-validation, {trial.tuned:,} for fine-tuning), {len(trial.test):,} to"
@@ -73,7 +74,8 @@ def _range(least: int, most: int, full: int) -> str:
 
 def _target(params: Params, space: Space) -> tuple[float, float]:
     """About what a pruned network costs: what the budget does not limit shrinks as much as what it does."""
-    wanted, full = params.strategies.budget, space.full_cost
+    wanted = params.strategies.budget
+    full = space.full_cost
     shares = [
         value if value <= 1 else value / whole
         for value, whole in ((wanted.macs, full.macs), (wanted.params, full.params))
@@ -106,7 +108,8 @@ def _time(seconds: float) -> str:
 
 
 def _disk(sizes: dict[str, int], project: Path) -> Iterator[str]:
-    total, free = sum(sizes.values()), shutil.disk_usage(project).free
+    total = sum(sizes.values())
+    free = shutil.disk_usage(project).free
     parts = ", ".join(f"{_size(size)} in {name}" for name, size in sizes.items())
     yield f"disk: about {_size(total)} ({parts}); {_size(free)} are free here"
     if total > free:

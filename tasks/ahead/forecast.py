@@ -46,7 +46,8 @@ def stage_seconds(params: Params, trial: Trial, times: Timings, start: float) ->
         times: What was measured.
         start: Seconds that each process takes to begin.
     """
-    calibration, images = len(trial.subset.calibration), len(trial.subset.sub_validation)
+    calibration = len(trial.subset.calibration)
+    images = len(trial.subset.sub_validation)
     decoding = trial.decoded * (calibration + images)
     measuring = times.activations.at(min(params.importance.images, calibration))
     opening = decoding + trial.traced + measuring + times.engine
@@ -81,10 +82,12 @@ def race_seconds(params: Params, times: Timings, last: Rung) -> float:
         last: All images there are.
     """
     running = candidates(params)
-    total, before = times.draw * params.strategies.count, 0
+    total = times.draw * params.strategies.count
+    before = 0
     for rung in rungs_of(params, running, last):
         total += running * times.candidate.at(passes(params, rung.calibration - before, rung.sub_validation))
-        running, before = min(running, places(running)), rung.calibration
+        running = min(running, places(running))
+        before = rung.calibration
     return total
 
 
@@ -100,7 +103,8 @@ def tuned_networks(params: Params) -> int:
 
 
 def _finetuning(params: Params, trial: Trial, times: Timings) -> float:
-    many, calibration = tuned_networks(params), len(trial.subset.calibration)
+    many = tuned_networks(params)
+    calibration = len(trial.subset.calibration)
     each = times.prune + calibration * times.thin + _training(params.finetune, trial, times.tuning_step, times.thin)
     tests = len(trial.test) * ((many + 1) * trial.decoded + trial.forward + many * times.thin)
     images = trial.decoded * (trial.tuned + len(trial.subset.sub_validation))
@@ -123,11 +127,13 @@ def disk_bytes(params: Params, trial: Trial, thin: Cost) -> dict[str, int]:
     Returns:
         By folder.
     """
-    calibration, images = len(trial.subset.calibration), len(trial.subset.sub_validation)
+    calibration = len(trial.subset.calibration)
+    images = len(trial.subset.sub_validation)
     per_image = sum(path.stat().st_size for path in (CALIBRATION, SUB_VALIDATION)) / (
         trial.calibration + trial.sub_validation
     )
-    full, small = WEIGHT * trial.space.full_cost.params, WEIGHT * thin.params
+    full = WEIGHT * trial.space.full_cost.params
+    small = WEIGHT * thin.params
     many = tuned_networks(params)
     artifacts = int(per_image * (calibration + images)) + full + many * FILES * small + PICTURES
     trainings = many * STATES * small + (0 if params.model.checkpoint else STATES * full)

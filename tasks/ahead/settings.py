@@ -14,7 +14,8 @@ from eagleeye.errors import ConfigError, none_of
 from tasks.params import Params
 from tasks.settings import read_params
 
-NARROWEST, WIDEST = 60, 110
+NARROWEST = 60
+WIDEST = 110
 _INDENT = "      "
 _KINDS = {"integer": "a whole number", "number": "a number", "string": "text", "boolean": "true | false"}
 _KINDS |= {"array": "a list", "object": "a section of free keys", "null": "null"}

@@ -102,7 +102,8 @@ def measure(params: Params, trial: Trial, shell: Shell, say: Callable[[str], Non
         EagleEyeError: What a stage would refuse.
     """
     say("drawing candidates")
-    wanted, count = params.strategies, min(DRAWN, generation_sizes(params)[0])
+    wanted = params.strategies
+    count = min(DRAWN, generation_sizes(params)[0])
     drawn, drawing = timed(
         lambda: sampler(wanted.sampler)(shell, count=count, seed=wanted.seed, max_draws=wanted.max_draws)
     )
@@ -160,8 +161,10 @@ def _evaluator(params: Params) -> Evaluator:
 
 def _candidate(evaluator: Evaluator, drawn: list[Strategy]) -> Line:
     """Seconds per candidate, as many being scored at a time as in a search."""
-    engine, vanilla = evaluator.engine, evaluator.params.evaluate.vanilla
-    calibration, images = len(engine.calibration.labels), len(engine.sub_validation.labels)
+    engine = evaluator.engine
+    vanilla = evaluator.params.evaluate.vanilla
+    calibration = len(engine.calibration.labels)
+    images = len(engine.sub_validation.labels)
     threads = torch.get_num_threads()
     evaluator.take_a_core()
     try:
@@ -206,7 +209,8 @@ def _score(engine: Engine, drawn: list[Strategy], size: tuple[int, int], vanilla
 
 def _step(params: Params, settings: Training, trial: Trial, network: nn.Module) -> float:
     """Seconds of a step of a training run."""
-    device, shape = choose_device(settings.device), preprocess(params)
+    device = choose_device(settings.device)
+    shape = preprocess(params)
     recipe = replace(recipe_of(settings), epochs=1, warmup_epochs=0)
     rows = training_rows(len(trial.train), trial.subset.sub_validation)[: STEPS * recipe.batch_size]
     data = open_training(trial.train, rows, shape, recipe, device=device)
@@ -231,7 +235,8 @@ def _validation(params: Params, settings: Training, device: torch.device) -> "Ba
 
 def _outcome(params: Params, trial: Trial, thin: nn.Module) -> tuple[float, float, float]:
     """Seconds per image of a pruned network, of its export, and of a round of the report's passes."""
-    example, device = example_input(params), choose_device(params.evaluate.device)
+    example = example_input(params)
+    device = choose_device(params.evaluate.device)
     settings = params.report
     table = compare_latency(
         {"full": trial.network.to(device), "thin": thin.to(device)},

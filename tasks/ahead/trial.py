@@ -102,7 +102,8 @@ def open_trial(params: Params) -> Trial:
     save_checkpoint(network, BASELINE)
     space, traced = timed(lambda: trace_network(params, network))
     decoded, forward, pixels = _per_image(params, network)
-    fits, first = int(LONG / forward), params.evaluate.first_images
+    fits = int(LONG / forward)
+    first = params.evaluate.first_images
     counts = _write(train, subset, *(min(count, max(FEWEST, fits)) for count in first))
     return Trial(train, test, subset, prepared, network, space, *counts, opened, decoded, forward, traced, pixels)
 
@@ -114,7 +115,8 @@ def reach(params: Params, space: Space) -> tuple[Cost, Cost]:
         params: The settings.
         space: The network's search space.
     """
-    wanted, groups = params.strategies, len(space.groups)
+    wanted = params.strategies
+    groups = len(space.groups)
     rates = np.array([[np.nextafter(wanted.max_rate, 0)] * groups, [0.0] * groups])
     costs = space.cost_of(space.widths(rates, wanted.multiple))
     least, most = (Cost(int(macs), int(count)) for macs, count in zip(costs.macs, costs.params, strict=True))
@@ -141,7 +143,8 @@ def _write(train: ImageSet, subset: Subset, calibration: int, sub_validation: in
 
 def _per_image(params: Params, network: nn.Module) -> tuple[float, float, int]:
     """Seconds to decode an image, seconds of a forward pass, bytes of the decoded image."""
-    shape, device = preprocess(params), choose_device(params.evaluate.device)
+    shape = preprocess(params)
+    device = choose_device(params.evaluate.device)
     images, decoding = timed(lambda: decode(open_subset(SUB_VALIDATION), None, shape))
     batches = Batches(images, shape, batch_size=FEWEST, device=device, labelled=True)
     network = network.to(device).eval()

@@ -110,7 +110,8 @@ def open_evaluator(params: Params, key: str) -> Evaluator:
 def scoring_key(params: Params) -> str:
     """Hash of everything but its widths that determines a candidate's scores."""
     require(BASELINE, CALIBRATION, SUB_VALIDATION)
-    settings, device = params.model_dump(mode="json"), choose_device(params.evaluate.device)
+    settings = params.model_dump(mode="json")
+    device = choose_device(params.evaluate.device)
     evaluate = {key: value for key, value in settings["evaluate"].items() if key not in UNSCORED}
     return content_key(
         {
@@ -134,7 +135,8 @@ def scoring_key(params: Params) -> str:
 @functools.lru_cache(maxsize=1)
 def _open(settings: str, key: str) -> Evaluator:
     params = Params.model_validate_json(settings)
-    wanted, device = params.evaluate, choose_device(params.evaluate.device)
+    wanted = params.evaluate
+    device = choose_device(params.evaluate.device)
     if scoring_key(params) != key:
         # On another machine of a cluster: better none than scores that cannot be compared.
         raise ConfigError(
@@ -146,15 +148,18 @@ def _open(settings: str, key: str) -> Evaluator:
         keep_freed_memory()
     network = load_network(params).to(device)
     space = trace_network(params, network)
-    shape, size = preprocess(params), wanted.batch_size
+    shape = preprocess(params)
+    size = wanted.batch_size
     files = {path: _decoded_file(params, path) for path in (CALIBRATION, SUB_VALIDATION)}
     for stale in set(DECODED.glob("*.npy")) - set(files.values()):
         stale.unlink(missing_ok=True)
     calibration, sub_validation = (decode_to(file, open_subset(path), None, shape) for path, file in files.items())
-    lanes, chosen = _lanes(params), params.importance
+    lanes = _lanes(params)
+    chosen = params.importance
     with one_thread():
         found = measure_activations(params, network, space, calibration) if chosen.measures else None
-        importance, refit = open_criterion(params, calibration, device, found), found if chosen.refit else None
+        importance = open_criterion(params, calibration, device, found)
+        refit = found if chosen.refit else None
         engine = Engine(
             network,
             space,

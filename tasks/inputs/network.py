@@ -55,7 +55,8 @@ def check_images(params: Params, network: nn.Module) -> None:
     Raises:
         ModelError: It does not.
     """
-    image, labels = example_input(params), torch.from_numpy(open_subset(SUB_VALIDATION).labels)
+    image = example_input(params)
+    labels = torch.from_numpy(open_subset(SUB_VALIDATION).labels)
     try:
         with evaluating(network), torch.inference_mode():
             outputs = run(network, image)

@@ -33,7 +33,8 @@ def check_network(evaluator: Evaluator, context: Context) -> None:
     if not evaluator.adapts:
         context.say(NOTHING_TO_ADAPT)
     _require_same_outputs(evaluator)
-    images, labels = evaluator.engine.sub_validation.first(IMAGES), evaluator.engine.sub_validation.labels.cpu().numpy()
+    images = evaluator.engine.sub_validation.first(IMAGES)
+    labels = evaluator.engine.sub_validation.labels.cpu().numpy()
     exact = evaluate(evaluator.network, images).accuracy
     if exact <= chance_level(labels[:IMAGES]):
         raise EvaluationError(
@@ -70,7 +71,8 @@ def check_best_score(evaluator: Evaluator, winner: Scores, context: Context) -> 
 def _require_same_outputs(evaluator: Evaluator) -> None:
     inputs, _ = evaluator.engine.sub_validation.part(0, evaluator.engine.sub_validation.batch_size)
     unpruned = evaluator.prune([0.0] * len(evaluator.space.groups)).eval()
-    wanted, found = evaluator.network(inputs), unpruned(inputs)
+    wanted = evaluator.network(inputs)
+    found = unpruned(inputs)
     difference = float((wanted - found).abs().max() / wanted.abs().max())
     if not difference <= LARGEST_DIFFERENCE:
         raise EvaluationError(

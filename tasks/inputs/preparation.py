@@ -21,7 +21,9 @@ from tasks.inputs.images import settled
 from tasks.params import Params
 
 # Larger images are scaled down to what most networks are trained with.
-LARGEST, USUAL_SIZE, USUAL_RESIZE = 256, 224, 256
+LARGEST = 256
+USUAL_SIZE = 224
+USUAL_RESIZE = 256
 DIGITS = 4  # of mean and std; finer than any effect on a network
 
 
@@ -93,7 +95,8 @@ def _measured(images: ImageSet, rows: Sequence[int] | np.ndarray, channels: int)
             f"data.preprocess is auto, but all {len(rows)} images that were measured are of one colour: set size,"
             " resize, mean and std, or mend the images"
         )
-    mean, std = each.mean(1).tolist(), each.std(1).clamp_min(1 / 255).tolist()
+    mean = each.mean(1).tolist()
+    std = each.std(1).clamp_min(1 / 255).tolist()
     shape = Preprocess(**sized, mean=_rounded(mean), std=_rounded(std))
     return Taken(shape, f"measured on {len(rows)} training images", measured=True)
 

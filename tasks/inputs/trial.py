@@ -34,7 +34,8 @@ def check_checkpoint(params: Params, network: nn.Module) -> None:
         ConfigError: It is right on far more images if they are prepared otherwise.
         EvaluationError: It is no better than chance, however they are prepared.
     """
-    images, network = open_subset(SUB_VALIDATION), network.to(choose_device(params.baseline.device)).eval()
+    images = open_subset(SUB_VALIDATION)
+    network = network.to(choose_device(params.baseline.device)).eval()
     trial = _Trial(params, network, images)
     given = preprocess(params)
     right = trial.accuracy(given)
@@ -86,7 +87,9 @@ class _Trial:
     """Prepares some images in one way and another, and counts on how many the network is right."""
 
     def __init__(self, params: Params, network: nn.Module, images: SubsetImages) -> None:
-        self.network, self.images, self.settings = network, images, params.baseline
+        self.network = network
+        self.images = images
+        self.settings = params.baseline
         self.count = min(LOOKED_AT, len(images))
 
     def accuracy(self, shape: Preprocess, decoded: Images | None = None) -> float:

@@ -25,7 +25,8 @@ def data_files(params: Params) -> dict[str, dict[str, Path]]:
         By option: its files and empty folders, by the name that each has from where the option points to. An option
         whose files are missing has none; one of a function of one's own that names no file is left out.
     """
-    source, options = params.data.source, params.data.options
+    source = params.data.source
+    options = params.data.options
     if source.startswith(PUBLISHED):
         return {}
     known = OPTIONS.get(source, tuple(options))

@@ -45,7 +45,8 @@ def recording(stage: str, params: Params, context: Context) -> Iterator[Progress
     begun = view_of(params, [])
     kept = Unshown.of(stage, begun)
     kept.begin(begun)
-    progress, before = Progress(kept.add), cache(lambda: view_of(params, BEFORE[stage]))
+    progress = Progress(kept.add)
+    before = cache(lambda: view_of(params, BEFORE[stage]))
     keeper = Keeper(params.tracking, kept, lambda: progress.added_to(before()))
     keeper.meet(context)
     try:

@@ -19,8 +19,10 @@ def run(params: Params, context: Context) -> None:
     Raises:
         TrackingError: MLflow refuses.
     """
-    stages, current = stage_names(Path.cwd()), current_stages(Path.cwd())
-    shown, missed = [stage for stage in stages if stage in BEFORE and stage in current], len(unshown())
+    stages = stage_names(Path.cwd())
+    current = current_stages(Path.cwd())
+    shown = [stage for stage in stages if stage in BEFORE and stage in current]
+    missed = len(unshown())
     begun = "strategies" in current
     if shown:
         bring_up_to_date([*shown, "extra"], params, context)

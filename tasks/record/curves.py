@@ -10,7 +10,8 @@ from statistics import fmean
 from eagleeye.task.classification import SCORERS
 from tasks.record.store import Run, Store
 
-EACH, BEST = "candidates/{}", "candidates/best_{}"  # of the score that ranks: a section of charts, and the first
+EACH = "candidates/{}"
+BEST = "candidates/best_{}"  # of the score that ranks: a section of charts, and the first
 BRED = ("generations/best_{}", "generations/mean_{}")
 STEPS_PER_BATCH = 500
 SECONDS_BETWEEN = 1.0
@@ -28,7 +29,10 @@ class Curves:
             ranked_by: The score that ranks.
             scores: Ids and scores in the order of scoring, references left out.
         """
-        self._store, self._run, self._by, self._scores = store, run, ranked_by, list(scores)
+        self._store = store
+        self._run = run
+        self._by = ranked_by
+        self._scores = list(scores)
         self._better = max if SCORERS[ranked_by].sign > 0 else min
         self._drawn = store.steps(run.info.run_id, BEST.format(ranked_by))
         self._bred: int | None = None  # generations that are drawn, once it has been looked up

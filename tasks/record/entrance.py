@@ -10,7 +10,8 @@ from tasks.record.texts import WINNER, Candidate
 
 NOTE = "mlflow.note.content"
 VIEW = "mlflow.sharedViewState."  # before a view's key, in the tags of the experiment
-SEARCHES, TUNINGS = "searches", "-fine-tunings"  # keys: of the view of all searches; of one's, behind its run id
+SEARCHES = "searches"
+TUNINGS = "-fine-tunings"  # keys: of the view of all searches; of one's, behind its run id
 LAST = "eagleeye.last"  # tag of the experiment: run id of the search that was shown last
 TRAINING = "workflowType=machine_learning"  # the UI's other half is about language models, and does not show it all
 
@@ -27,7 +28,8 @@ def address(tracking: Tracking, page: str) -> str:
     """
     store = Store(tracking.uri, tracking.experiment)
     tags = store.experiment_tags()
-    last, there = tags.get(LAST), f"{page.rstrip('/')}/#/experiments/{store.experiment_id}"
+    last = tags.get(LAST)
+    there = f"{page.rstrip('/')}/#/experiments/{store.experiment_id}"
     if last and store.is_there(last):
         return f"{there}/runs/{last}?{TRAINING}"
     view = f"&viewStateShareKey={SEARCHES}" if VIEW + SEARCHES in tags else ""
@@ -45,7 +47,9 @@ class Entrance:
             run_id: Its run.
             name: Its name, for people.
         """
-        self._store, self._run_id, self._name = store, run_id, name
+        self._store = store
+        self._run_id = run_id
+        self._name = name
         self._complete = False
         self._tag(
             {LAST: run_id, **({} if VIEW + SEARCHES in self._tags() else {VIEW + SEARCHES: searches_view(now())})}
@@ -60,7 +64,8 @@ class Entrance:
         """
         if self._complete:
             return
-        key, tags = VIEW + self._run_id, self._tags()
+        key = VIEW + self._run_id
+        tags = self._tags()
         if key not in tags:
             view = candidates_view(f"{self._name}: candidates", self._run_id, candidate, now(), ranked_by)
             self._tag({key: view})
@@ -89,7 +94,8 @@ class Entrance:
         if not (known := self._tags().get(NOTE, "")).startswith(description.LAST) and known:
             return
         there = f"#/experiments/{self._store.experiment_id}/runs"
-        search, searches = f"{there}/{self._run_id}?{TRAINING}", f"{there}?{TRAINING}&viewStateShareKey={SEARCHES}"
+        search = f"{there}/{self._run_id}?{TRAINING}"
+        searches = f"{there}?{TRAINING}&viewStateShareKey={SEARCHES}"
         pruned = networks.get("pruned", {})
         self._tag({NOTE: description.describe_experiment(title, search, searches, pruned, tags.get(WINNER))})
 

@@ -13,7 +13,8 @@ from tasks.record.unshown import Unshown, unshown
 from tasks.run.context import Context
 
 LOOK = 2.0  # seconds between looks while all is well
-FIRST_DELAY, LONGEST_DELAY = 1.0, 60.0  # seconds between attempts, doubling
+FIRST_DELAY = 1.0
+LONGEST_DELAY = 60.0  # seconds between attempts, doubling
 CONTACT = 5.0  # seconds to find out whether MLflow takes records at all
 GRACE = 5.0  # seconds that trouble may last before nobody waits for its end
 PATIENCE = 15.0  # seconds without an answer after which nobody waits for one
@@ -35,13 +36,16 @@ class Keeper:
             kept: What of the stage MLflow is still to be shown; what else there is is shown first.
             look: Gives the view of what there is so far.
         """
-        self._place, self._kept, self._look = (tracking.uri, tracking.experiment), kept, look
+        self._place = (tracking.uri, tracking.experiment)
+        self._kept = kept
+        self._look = look
         self._page: Page | None = None
         self._changed = threading.Condition()
         self._last: tuple[View | None, str] | None = None  # what the stage has ended with
         self._met = self._done = self._left = self._told = self._disturbed = False
         self._fault: BaseException | None = None
-        self._trouble, self._failed = "", 0.0  # why the last attempt failed, and when
+        self._trouble = ""
+        self._failed = 0.0  # why the last attempt failed, and when
         self._since: float | None = None  # when the first one failed after the last that did not
         self._due = time.monotonic() + self._patience()  # when an answer is due
         threading.Thread(target=self._work, name="mlflow", daemon=True).start()
@@ -74,7 +78,8 @@ class Keeper:
         if self._kept and view:
             self._kept.put(view, status)
         with self._changed:
-            begun, self._last = time.monotonic(), (view, status)
+            begun = time.monotonic()
+            self._last = (view, status)
             self._due = max(self._due, begun + CONTACT)  # the thread may be asleep, and the machine busy
             self._changed.notify_all()
             while not self._done and self._fault is None and not self._left:
@@ -122,7 +127,9 @@ class Keeper:
                 return
 
     def _put_off(self, trouble: str) -> None:
-        self._page, self._disturbed, self._failed = None, True, time.monotonic()
+        self._page = None
+        self._disturbed = True
+        self._failed = time.monotonic()
         self._since = self._failed if self._since is None else self._since
         self._trouble = trouble
 
@@ -158,7 +165,8 @@ class Keeper:
     def _show_own(self, view: View, status: str) -> None:
         if status and self._disturbed:
             # Requests that were given up may have been carried out all the same: opening the search removes twins.
-            self._page, self._disturbed = None, False
+            self._page = None
+            self._disturbed = False
         was_open = self._page is not None
         try:
             self._show(view, status)
@@ -181,7 +189,8 @@ class Keeper:
         page = Page(Store(*self._place, self._beat), view.key, view.name)
         _silent.discard(self._place)
         with self._changed:
-            self._met, self._trouble = True, ""
+            self._met = True
+            self._trouble = ""
             self._changed.notify_all()
         return page
 

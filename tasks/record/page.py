@@ -106,7 +106,8 @@ class Page:
         # another search) is told by the description and by the runs of the fine-tunings.
         params = words.flatten(settings)
         if (by := params.get(RANKED_BY, self._ranked_by)) != self._ranked_by:  # of a new search, nothing is scored yet
-            self._ranked_by, self._curves = by, Curves(self._store, self._run, by, [])
+            self._ranked_by = by
+            self._curves = Curves(self._store, self._run, by, [])
         parent = self._parent()
         old = parent.data.params
         self._store.write(parent, {name: value for name, value in params.items() if name not in old}, [])

@@ -57,7 +57,8 @@ class Progress:
 
     def added_to(self, view: View) -> View:
         """A view of the tables with what has come since."""
-        candidates, tunings = [*self._candidates, *view.candidates], [*self._tunings.values(), *view.tunings]
+        candidates = [*self._candidates, *view.candidates]
+        tunings = [*self._tunings.values(), *view.tunings]
         return replace(view, candidates=candidates, tunings=tunings)
 
     @cached_property

@@ -40,7 +40,8 @@ def candidates_view(name: str, parent: str, candidate: Candidate, now: int, rank
         now: Milliseconds since 1970.
         ranked_by: The score that ranks.
     """
-    groups, measured = list(candidate.rates), candidate.figures()
+    groups = list(candidate.rates)
+    measured = candidate.figures()
     spread = {round(step * (len(groups) - 1) / (AXES - 1)) for step in range(AXES)} if groups else set()
     parallel: dict[str, object] = {
         "type": "PARALLEL",

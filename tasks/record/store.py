@@ -46,7 +46,8 @@ from tasks.record.own_store import FILES, FOLDER, file_of, follow, is_own, make_
 from tasks.record.texts import key, readable
 from tasks.run.aside import project_folder
 
-PARAMS_PER_BATCH, METRICS_PER_BATCH = 100, 1000  # MLflow's limits
+PARAMS_PER_BATCH = 100
+METRICS_PER_BATCH = 1000  # MLflow's limits
 MAKING = 60_000_000  # bytes that are sent in the time that making a store takes on a busy machine
 DATABASES = ("sqlite", "postgresql", "mysql", "mssql")  # that MLflow can be, by the first word of the URI
 ONNX = "onnx_sha256"  # tag of a model: the content of its file
@@ -72,7 +73,8 @@ class Store:
         Raises:
             TrackingError: The experiment was deleted.
         """
-        path, self._beat = file_of(uri), beat
+        path = file_of(uri)
+        self._beat = beat
         self._beat(0 if path is None or path.exists() else MAKING)
         prepare(uri)
         self._beat(0)
@@ -159,7 +161,8 @@ class Store:
 
     def put_figures(self, run_id: str, figures: Mapping[str, float]) -> None:
         """Set figures that may change: only what is new becomes another point."""
-        known, time_now = self.get(run_id).data.metrics, now()
+        known = self.get(run_id).data.metrics
+        time_now = now()
         values = {key(name): readable(name, value) for name, value in figures.items()}
         metrics = [Metric(name, value, time_now, 0) for name, value in values.items() if known.get(name) != value]
         if metrics:
@@ -167,7 +170,8 @@ class Store:
 
     def put_curves(self, run_id: str, curves: Mapping[str, Mapping[int, float]]) -> None:
         """Set points that may change, value by step for each metric: only what is new becomes another point."""
-        known, time_now = self.curves(run_id, curves), now()
+        known = self.curves(run_id, curves)
+        time_now = now()
         metrics = [
             Metric(key(name), value, time_now, step)
             for name, points in curves.items()
@@ -265,7 +269,8 @@ class Store:
                 self._client.set_model_version_tag(name, number, *tag)
         else:
             # By place, as MLflow looks up a source like models:/<id> in the process's default store, not in this one.
-            source, run_id = model.artifact_location, model.source_run_id
+            source = model.artifact_location
+            run_id = model.source_run_id
             made = self._client.create_model_version(name, source, run_id, dict(tags), model_id=model.model_id)
             number = made.version
         if self._client.get_registered_model(name).aliases.get(alias) != number:

@@ -8,11 +8,17 @@ from pathlib import Path
 
 from tasks.params import Params
 
-SEARCH, CANDIDATE, FINETUNE = "eagleeye.search", "eagleeye.candidate", "eagleeye.finetune"
-WINNER, CHANGED, OUTCOME = "eagleeye.winner", "eagleeye.changed", "eagleeye.outcome"
-UPLOADS, STUDY = "eagleeye.uploads", "eagleeye.study"
+SEARCH = "eagleeye.search"
+CANDIDATE = "eagleeye.candidate"
+FINETUNE = "eagleeye.finetune"
+WINNER = "eagleeye.winner"
+CHANGED = "eagleeye.changed"
+OUTCOME = "eagleeye.outcome"
+UPLOADS = "eagleeye.uploads"
+STUDY = "eagleeye.study"
 COSTS = ("macs", "params", "macs_fraction", "params_fraction")
-LONGEST_KEY, LONGEST_VALUE = 250, 6000  # MLflow's limits
+LONGEST_KEY = 250
+LONGEST_VALUE = 6000  # MLflow's limits
 
 
 @dataclass(frozen=True)
@@ -107,7 +113,8 @@ def title_text(params: Params) -> str:
 
 
 def _data_text(params: Params) -> str:
-    source, options = params.data.source, params.data.options
+    source = params.data.source
+    options = params.data.options
     if source == "digits":
         return "scikit-learn's handwritten digits"
     if source.startswith("torchvision:"):

@@ -22,7 +22,9 @@ class Tunings:
             parent: Run id of the search.
             runs: By the value of their tag `FINETUNE`.
         """
-        self._store, self._parent, self._runs = store, parent, dict(runs)
+        self._store = store
+        self._parent = parent
+        self._runs = dict(runs)
         self._shown: dict[str, str] = {}  # the outcome that each shows
         self._ended: set[str] = set()
 
@@ -34,7 +36,8 @@ class Tunings:
         """
         figures = tuning.figures
         params = {"candidate": tuning.candidate, **words.flatten(tuning.settings, f"{tuning.study or 'finetune'}.")}
-        key, outcome = digest_of(params), digest_of([dict(tuning.history), dict(figures)])
+        key = digest_of(params)
+        outcome = digest_of([dict(tuning.history), dict(figures)])
         if (key in self._ended and not figures) or self._shown.get(key) == outcome:
             return False
         curves = _curves(tuning.history)

@@ -124,7 +124,8 @@ class Unshown:
         return self._found.read_text(encoding="utf-8").split("\n")[:-1] if self._found.is_file() else []
 
     def _with_files(self, view: View) -> View:
-        winner, reports = view.winner, [replace(one, folder=self._kept(one.folder)) for one in view.reports]
+        winner = view.winner
+        reports = [replace(one, folder=self._kept(one.folder)) for one in view.reports]
         if winner is not None:
             onnx = self._linked(winner.onnx, winner.checkpoint.content)
             winner = replace(winner, checkpoint=self._kept(winner.checkpoint), onnx=onnx)

@@ -127,7 +127,8 @@ def columns_of(history: pd.DataFrame) -> dict[str, list[float]]:
 
 def _scored_so_far(params: Params, view: View) -> View:
     """Candidates on record of a race that has not come to its end; later generations are in no table yet."""
-    table, key = read_table(STRATEGIES), scoring_key(params)
+    table = read_table(STRATEGIES)
+    key = scoring_key(params)
     with Scorebook(SCOREBOOK) as book:
         found = _on_record(table, book, key, book.rungs(key), {})
     return replace(view, candidates=found)
@@ -145,11 +146,14 @@ def _on_record(
     table: pd.DataFrame, book: Scorebook, key: str, rungs: Sequence[Rung], last: Mapping[str, Mapping[str, Any]]
 ) -> list[Candidate]:
     """Candidates from rung to rung, up to the last one of each where it is known."""
-    groups, rows, found = list(read_table(GROUPS)["name"]), rows_of(table), list[Candidate]()
+    groups = list(read_table(GROUPS)["name"])
+    rows = rows_of(table)
+    found = list[Candidate]()
     for rung in rungs:
         known = book.known(key, rung)
         for row in rows:
-            final, told = last.get(row["id"]), known.get("-".join(map(str, row["widths"])))
+            final = last.get(row["id"])
+            told = known.get("-".join(map(str, row["widths"])))
             if final is not None and _rung(final) == rung and told is None:  # restored: the search ran elsewhere
                 found.append(candidate_of(groups, row, rung.sub_validation, _scores(final)))
             elif told is not None and (final is None or astuple(rung) <= astuple(_rung(final))):
@@ -173,8 +177,11 @@ def _ranked(_params: Params, view: View) -> View:
 
 
 def _tuned(params: Params, view: View) -> View:
-    settings, history = params.finetune.model_dump(mode="json"), read_table(FINETUNE_HISTORY)
-    tunings, winner, results = list(view.tunings), view.winner, read_table(RESULTS)
+    settings = params.finetune.model_dump(mode="json")
+    history = read_table(FINETUNE_HISTORY)
+    tunings = list(view.tunings)
+    winner = view.winner
+    results = read_table(RESULTS)
     for row in rows_of(results):
         if row["role"] != "baseline":
             tunings.append(Tuning(row["id"], settings, columns_of(history[history["id"] == row["id"]]), finals(row)))
@@ -192,7 +199,8 @@ def _reported(_params: Params, view: View) -> View:
 
 
 def _studied(params: Params, view: View) -> View:
-    history, scores = read_table(FIT_HISTORY), read_table(STUDIED).set_index("id")
+    history = read_table(FIT_HISTORY)
+    scores = read_table(STUDIED).set_index("id")
     tunings = [
         fit_of(
             params,

@@ -33,7 +33,8 @@ def link_what_git_leaves_out(params: Params) -> None:
     Raises:
         ConfigError: A path leads out of the project's folder, or the system makes no links.
     """
-    home, here = project_folder(), Path.cwd()
+    home = project_folder()
+    here = Path.cwd()
     if home == here:
         return
     for name in _paths(params):

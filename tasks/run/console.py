@@ -102,7 +102,9 @@ class Lines:
 
     def __init__(self, title: str, total: int, unit: str, done: int = 0) -> None:
         """Start the clock."""
-        self._title, self._total, self._unit = title, total, unit
+        self._title = title
+        self._total = total
+        self._unit = unit
         self._done = self._resumed_at = done
         self._started = self._said = time.monotonic()
 

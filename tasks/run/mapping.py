@@ -31,7 +31,10 @@ class Job(Generic[Item, Row]):
 
     def __init__(self, work: Work[Item, Row], items: Sequence[Item], shared: Shared, keep: Keep[Item, Row]) -> None:
         """Hold the arguments of `tasks.run.context.Context.map`."""
-        self.work, self.items, self.shared, self.keep = work, items, shared, keep
+        self.work = work
+        self.items = items
+        self.shared = shared
+        self.keep = keep
         self.stopped = Event()
         """Set when nobody listens any more: whoever works ends with the row at hand."""
         self._rows: Queue[Any] = Queue(MOST_WAITING)
@@ -43,7 +46,8 @@ class Job(Generic[Item, Row]):
             size: Items in each at most.
             workers: Parts there are at least, so that few items, too, are worked on at a time.
         """
-        count, step = len(self.items), min(size, -(-len(self.items) // workers) or 1)
+        count = len(self.items)
+        step = min(size, -(-len(self.items) // workers) or 1)
         return [Batch(self, range(start, min(start + step, count))) for start in range(0, count, step)]
 
     def rows(self, results: Mapping[Future[Any], Callable[[], object]]) -> Iterator[Row]:

@@ -34,7 +34,9 @@ class Pulse:
             emit: Given the line.
             silence: Seconds.
         """
-        self._name, self._emit, self._silence = name, emit, silence
+        self._name = name
+        self._emit = emit
+        self._silence = silence
         self._heard_at = self._begun = time.monotonic()
         self._what = "starting"
         self._ended = threading.Event()
@@ -46,7 +48,8 @@ class Pulse:
 
     def turn_to(self, what: str) -> None:
         """See `doing`."""
-        self._what, self._begun = what, time.monotonic()
+        self._what = what
+        self._begun = time.monotonic()
         if self._begun - self._heard_at >= self._silence / 4:
             self._heard_at = self._begun
             self._emit(f"{self._name}: {what}")
@@ -95,7 +98,8 @@ class _Heard:
     """A stream that tells when it is written to."""
 
     def __init__(self, stream: IO[str], heard: Callable[[], None]) -> None:
-        self._stream, self._heard = stream, heard
+        self._stream = stream
+        self._heard = heard
 
     def write(self, text: str) -> int:
         self._heard()

@@ -36,7 +36,9 @@ def write_summary(params: Params) -> None:
 
 def study_data(params: Params) -> StudyData:
     """What the page shows."""
-    settings, candidates, weights = params.correlation, read_table(STUDIED), read_table(WEIGHTS)
+    settings = params.correlation
+    candidates = read_table(STUDIED)
+    weights = read_table(WEIGHTS)
     # The best candidate's first fine-tuning, as an example.
     example = weights[(weights["id"] == candidates["id"].iloc[0]) & (weights["seed"] == settings.training.seed)]
     return StudyData(

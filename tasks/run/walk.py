@@ -89,7 +89,8 @@ def repair(root: Path) -> list[str]:
     lines = []
     _refuse_conflict(root / "dvc.lock")
     with _one_at_a_time, _open(root) as repo:
-        locks, lock_file = Path(repo.tmp_dir) / RWLOCK_FILE, root / "dvc.lock"
+        locks = Path(repo.tmp_dir) / RWLOCK_FILE
+        lock_file = root / "dvc.lock"
         with make_lock(str(Path(repo.tmp_dir) / RWLOCK_LOCK), tmp_dir=repo.tmp_dir):
             if locks.is_file() and not _reads(locks, json.loads):
                 locks.unlink()
@@ -208,7 +209,8 @@ def bring_up_to_date(root: Path, name: str, body: Callable[[], None]) -> Outcome
         ConfigError: Another process works on the stage, or DVC cannot read or write what it needs.
     """
     with _one_at_a_time, _open(root) as repo:
-        stage, changes = repo.stage.load_one(name=name), _changes(repo, name)
+        stage = repo.stage.load_one(name=name)
+        changes = _changes(repo, name)
         if not changes and not stage.always_changed:
             return "up to date"
         with _held(repo, stage):
@@ -248,7 +250,8 @@ def _open(root: Path) -> Iterator[Repo]:
 def _held(repo: Repo, stage: PipelineStage) -> Iterator[None]:
     # The same command line as DVC's own decorators use: the same holder may take a lock twice.
     command = " ".join(sys.argv)
-    reads, writes = [dep.fs_path for dep in stage.deps], [out.fs_path for out in stage.outs]
+    reads = [dep.fs_path for dep in stage.deps]
+    writes = [out.fs_path for out in stage.outs]
     hardlinks = repo.config["core"].get("hardlink_lock", False)
     with rwlock(repo.tmp_dir, repo.fs, command, reads, writes, hardlinks):
         yield

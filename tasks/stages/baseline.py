@@ -53,7 +53,8 @@ def _train(params: Params, network: nn.Module, context: Context) -> pd.DataFrame
 
 
 def _accuracy(params: Params, network: nn.Module) -> tuple[float, int]:
-    settings, device = params.baseline, choose_device(params.baseline.device)
+    settings = params.baseline
+    device = choose_device(params.baseline.device)
     images, _ = load_subset(params, SUB_VALIDATION)
     labelled = Batches(images, preprocess(params), batch_size=settings.batch_size, device=device, labelled=True)
     return evaluate(network.to(device).eval(), labelled).accuracy, len(images)

@@ -53,7 +53,8 @@ def run(params: Params, context: Context) -> None:
     table = chosen(read_table(RANKING), params.correlation.candidates)
     strategies = strategies_of(table)
     shared = share(params, scoring_key(params), *FILES)
-    cache, base = ResultCache(STUDIES / STAGE), study_key(params, shared.key)
+    cache = ResultCache(STUDIES / STAGE)
+    base = study_key(params, shared.key)
     scored = _score_all(strategies, shared, cache, context)
     with recording("study@correlation", params, context) as progress:
         fits = _fine_tune_all(_fits(params, strategies, base), shared, cache, scored, progress, context)
@@ -105,7 +106,8 @@ def _score_all(
 
 
 def _fits(params: Params, strategies: Sequence[Strategy], base: str) -> list[Fit]:
-    first, count = params.correlation.training.seed, params.correlation.seeds
+    first = params.correlation.training.seed
+    count = params.correlation.seeds
     return [
         Fit(entry, seed, content_key({"study": base, "widths": entry.widths, "seed": seed}))
         for seed in range(first, first + count)

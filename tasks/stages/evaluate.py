@@ -40,7 +40,8 @@ def run(params: Params, context: Context) -> None:
     Raises:
         EvaluationError: The unpruned network does not reproduce its accuracy, or a candidate cannot be scored.
     """
-    key, first = scoring_key(params), read_table(STRATEGIES)
+    key = scoring_key(params)
+    first = read_table(STRATEGIES)
     doing("tracing the network and measuring what layers read")
     evaluator = open_evaluator(params, key)
     with _threads_restored(), Scorebook(SCOREBOOK) as book:
@@ -57,7 +58,8 @@ def run(params: Params, context: Context) -> None:
 
 
 def _race(params: Params, work: "_Work", record: "_OnRecord") -> list[Result]:
-    evaluator, table = work.evaluator, work.first
+    evaluator = work.evaluator
+    table = work.first
     references = strategies_of(table[is_reference(table)])
     drawn, later = strategies_of(table[~is_reference(table)]), generation_sizes(params)[1:]
     # By the published protocol references do not compete.
@@ -75,7 +77,8 @@ def _race(params: Params, work: "_Work", record: "_OnRecord") -> list[Result]:
 
 
 def _generations(params: Params, evaluator: Evaluator, sizes: Sequence[int]) -> Generations:
-    wanted, shell = params.strategies, open_shell(params, evaluator.network, evaluator.space)
+    wanted = params.strategies
+    shell = open_shell(params, evaluator.network, evaluator.space)
     return Generations(shell, sizes, sampler(wanted.sampler), wanted.seed, wanted.max_draws)
 
 
@@ -100,14 +103,18 @@ class _Work:
     run: set[tuple[Rung, str]] = field(default_factory=set)
 
     def __call__(self, heat: Heat, keep: Keep) -> None:
-        table, rung, known, total = self.table(heat.strategies), heat.rung, heat.known, len(heat.strategies)
+        table = self.table(heat.strategies)
+        rung = heat.rung
+        known = heat.known
+        total = len(heat.strategies)
         if earlier := len({(rung, name) for name in known} - self.run):
             self.context.say(f"evaluate: {earlier} of {total} candidates are on record already")
         self.run.update((rung, strategy.id) for strategy in heat.strategies)
         images = rung.sub_validation
         # Candidates that MLflow has not seen: scored in another search, or just before this one was killed.
         self.progress.scored(table, {name: (images, scores) for name, scores in known.items()})
-        size, lanes = self.shared.params.evaluate.candidates_per_task, self.evaluator.engine.lanes
+        size = self.shared.params.evaluate.candidates_per_task
+        lanes = self.evaluator.engine.lanes
         title = f"evaluate {heat.title} ({rung.calibration} + {images} images)"
         with self.context.progress(title, total, "candidates", len(known)) as advance:
             for row in self.context.map(score, heat.entries, self.shared, keep=keep, batch=size, workers=lanes):
@@ -129,7 +136,8 @@ class _OnRecord:
     """The record of scores, as a race of one search uses it."""
 
     def __init__(self, book: Scorebook, key: str) -> None:
-        self._book, self._key = book, key
+        self._book = book
+        self._key = key
 
     def known(self, rung: Rung, strategies: Sequence[Strategy]) -> dict[str, Scores]:
         return on_record(self._book, self._key, rung, strategies)

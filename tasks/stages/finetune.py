@@ -64,7 +64,8 @@ def run(params: Params, context: Context) -> None:
     keys = {row["id"]: training_key(params, params.finetune, start_of(params, row)) for row in chosen}
     forget_all_but("finetune", keys.values())
     doing("tracing the network and measuring what layers read")
-    evaluator, trainer = open_evaluator(params, scoring_key(params)), open_trainer(params, params.finetune, "finetune")
+    evaluator = open_evaluator(params, scoring_key(params))
+    trainer = open_trainer(params, params.finetune, "finetune")
     # One group of processes for all trainings: under torchrun a second one could not find its members.
     with recording("finetune", params, context) as progress:
         epochs = partial(progress.epochs, settings=params.finetune.model_dump(mode="json"))
@@ -183,7 +184,8 @@ def measured(
     settings = trainer.settings
     predictions = score_on_test(params, network, test, device=trainer.device, batch_size=settings.batch_size)
     costs = cost(network, example_input(params).to(trainer.device))
-    score, hits = predictions.score, Hits(predictions.columns["accuracy"])
+    score = predictions.score
+    hits = Hits(predictions.columns["accuracy"])
     figures = {"macs": costs.macs, "params": costs.params, "test_accuracy": score.accuracy, "test_loss": score.loss}
     tested = {"test_images": len(hits.values), "test_hits": hits.pack()}
     return {**facts, **figures, **tested, "file": facts["file"].as_posix()}

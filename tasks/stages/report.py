@@ -58,7 +58,8 @@ def run(params: Params, context: Context) -> None:
     Raises:
         ArtifactError: An artefact is damaged, or the report cannot be written.
     """
-    ranking, history = read_table(RANKING), read_table(FINETUNE_HISTORY)
+    ranking = read_table(RANKING)
+    history = read_table(FINETUNE_HISTORY)
     data = _report_data(params, ranking, history)
     doing("drawing")
     metrics = write_report(data, REPORT)
@@ -112,9 +113,13 @@ def _files() -> list[Path]:
 
 def _times(params: Params, baseline: nn.Module, space: Space) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Latencies, and where the time goes in the full and the pruned network."""
-    device, settings = choose_device(params.evaluate.device), params.report
-    sizes, repeats, example = settings.latency_batch_sizes, settings.latency_repeats, example_input(params).to(device)
-    full, pruned = baseline.to(device), load(PRUNED).to(device)
+    device = choose_device(params.evaluate.device)
+    settings = params.report
+    sizes = settings.latency_batch_sizes
+    repeats = settings.latency_repeats
+    example = example_input(params).to(device)
+    full = baseline.to(device)
+    pruned = load(PRUNED).to(device)
     # What is left to be saved: a network of the same layers, as narrow as pruning can make them.
     floor = prune(full, space, [1.0] * len(space.groups))
     networks = {"baseline": full, "pruned": pruned, FLOOR: floor}

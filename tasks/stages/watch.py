@@ -37,7 +37,8 @@ def run(params: Params, context: Context) -> None:
             WATCHED_CODE: {name: digests.of(path) for name, path in code_files(params).items()},
         }
     for path, facts in told.items():
-        before, text = _before(path), json.dumps(facts, indent=2) + "\n"
+        before = _before(path)
+        text = json.dumps(facts, indent=2) + "\n"
         if not path.is_file() or path.read_bytes() != text.encode():
             write_text(path, text)
         changed = sorted(name for name in {*facts, *before} if facts.get(name) != before.get(name))
@@ -52,7 +53,8 @@ def _images(params: Params) -> dict[str, dict[str, Path]]:
 def _facts(
     path: Path, files: Mapping[str, Mapping[str, Path]], watch: str, digests: Digests, context: Context
 ) -> Facts:
-    before, facts = _before(path), Facts()
+    before = _before(path)
+    facts = Facts()
     for name, found in files.items():
         if any(file.is_file() for file in found.values()):
             facts[name] = _summary(found, watch, digests)

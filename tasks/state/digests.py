@@ -61,13 +61,15 @@ class Digests:
             DataError: It cannot be read.
         """
         # As it is called where it lies: experiments aside have links to it.
-        name, stamp = str(path.resolve()), _stamp(path)
+        name = str(path.resolve())
+        stamp = _stamp(path)
         row = self._connection.execute(
             "SELECT digest FROM files WHERE path = ? AND stamp = ?", (name, stamp)
         ).fetchone()
         if row:
             return str(row[0])
-        begun, digest = time.time(), _read(path)
+        begun = time.time()
+        digest = _read(path)
         if stamp == _stamp(path) and begun - max(path.stat().st_mtime, path.stat().st_ctime) > YOUNG:
             self._connection.execute("INSERT OR REPLACE INTO files VALUES (?, ?, ?)", (name, stamp, digest))
         return digest

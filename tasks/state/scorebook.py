@@ -103,7 +103,8 @@ class Scorebook:
         row = dict(zip(PLACE, (search_key, candidate_id, *astuple(rung)), strict=True)) | dict(scores.values)
         row |= {SCORERS[name].images: packed for name, packed in scores.images.items()}
         row |= {"seconds": scores.seconds, "statistics": statistics}
-        columns, marks = ", ".join(row), ", ".join("?" for _ in row)
+        columns = ", ".join(row)
+        marks = ", ".join("?" for _ in row)
         insert = f"INSERT INTO outcomes ({columns}) VALUES ({marks}) ON CONFLICT DO NOTHING"  # noqa: S608 - as above
         added = self._run(insert, tuple(row.values())).rowcount
         if not added:

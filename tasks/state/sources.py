@@ -75,7 +75,8 @@ def _modules(references: Iterable[str]) -> Iterator[str]:
 @functools.cache
 def _own_sources(tops: frozenset[str]) -> dict[str, Path]:
     found: dict[str, Path] = {}
-    waiting, seen = sorted(tops), set(_NOT_FOLLOWED)
+    waiting = sorted(tops)
+    seen = set(_NOT_FOLLOWED)
     while waiting:
         top = waiting.pop()
         files = dict(_files_of(top))

@@ -41,9 +41,11 @@ def run(params: Params, context: Context, candidate: str, changes: Mapping[str, 
         EvaluationError: The training diverged.
         ArtifactError: A result cannot be written.
     """
-    row, settings = _row(candidate), _changed(params, changes)
+    row = _row(candidate)
+    settings = _changed(params, changes)
     key = training_key(settings, settings.finetune, start_of(settings, row))
-    evaluator, trainer = open_evaluator(params, scoring_key(params)), open_trainer(settings, settings.finetune, STAGE)
+    evaluator = open_evaluator(params, scoring_key(params))
+    trainer = open_trainer(settings, settings.finetune, STAGE)
     values = settings.finetune.model_dump(mode="json")
     with recording(STAGE, params, context) as progress:
         tuned = tune(row, evaluator, trainer, key, context, progress.epochs(candidate, values, STAGE))

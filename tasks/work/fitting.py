@@ -89,11 +89,13 @@ def fine_tune(shared: Shared, fit: Fit) -> dict[str, Any]:
     Raises:
         EvaluationError: The training diverged.
     """
-    params, evaluator = shared.params, open_evaluator(shared.params, shared.key)
+    params = shared.params
+    evaluator = open_evaluator(shared.params, shared.key)
     settings = params.correlation.training.model_copy(update={"seed": fit.seed})
     trainer = replace(_open_trainer(params.model_dump_json(), shared.key), settings=settings)
     network = evaluator.prune(fit.strategy)
-    vanilla, weights = drift.statistics(network), drift.typical_weights(network)
+    vanilla = drift.statistics(network)
+    weights = drift.typical_weights(network)
     evaluator.adapt(network)
     adaptive = drift.statistics(network)
     try:

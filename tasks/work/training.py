@@ -60,7 +60,8 @@ class Trainer:
         Returns:
             History, best epoch and its accuracy.
         """
-        recipe, path = recipe_of(self.settings), self.folder / f"{key}.pt"
+        recipe = recipe_of(self.settings)
+        path = self.folder / f"{key}.pt"
         state = _read(path)
         steps = self.data.steps(recipe, current_share())
         done = state["epoch"] * steps if state else 0
@@ -99,7 +100,8 @@ def open_trainer(params: Params, settings: Training, stage: str) -> Trainer:
     images, _ = open_images(params)
     chosen, subset = load_subset(params, SUB_VALIDATION)
     device = local_device(choose_device(settings.device))
-    rows, shape = training_rows(len(images), subset.rows), preprocess(params)
+    rows = training_rows(len(images), subset.rows)
+    shape = preprocess(params)
     data = open_training(images, rows, shape, recipe_of(settings), device=device)
     validation = Batches(chosen, shape, batch_size=settings.batch_size, device=device, labelled=True)
     teacher = load_network(params) if distils(settings) else None
