@@ -78,7 +78,7 @@ class Entrance:
         runs = f"#/experiments/{self._store.experiment_id}/runs?{TRAINING}&viewStateShareKey="
         charts = "&compareRunsMode=CHART"
         return {
-            "Candidates, best first": runs + self._run_id,
+            "Candidates, by score": runs + self._run_id,
             "Charts of the best": runs + self._run_id + charts,
             "Fine-tuning": runs + self._run_id + TUNINGS + charts,
         }

@@ -31,7 +31,9 @@ def searches_view(now: int) -> str:
 
 
 def candidates_view(name: str, parent: str, candidate: Candidate, now: int, ranked_by: str) -> str:
-    """The candidates of one search, best first, and charts of them.
+    """The candidates of one search by their scores, and charts of them.
+
+    The winner need not be on top: others are there with scores on fewer images, which have been on the good side.
 
     Args:
         name: Name in the list of views.
