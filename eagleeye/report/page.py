@@ -18,6 +18,8 @@ from eagleeye.scoring.paired import compare
 from eagleeye.task.classification import SCORERS
 
 LEADERS = 10
+DISTURBED = 2.0
+"""On an idle machine a slow pass takes hardly a tenth longer than a fast one."""
 
 
 def write_report(data: ReportData, folder: str | Path) -> dict[str, float]:
@@ -118,5 +120,11 @@ def _observations(data: ReportData) -> list[str]:
         found.append(
             "The pruned network is not faster here; why is told beside the measured latency. Measure on the target "
             "device, with its batch size."
+        )
+    spread = (data.latency["p90_ms"] / data.latency["p10_ms"]).max()
+    if spread > DISTURBED:
+        found.append(
+            f"The machine was busy while latencies were measured: the same pass took up to {spread:.1f} times as long"
+            " as another. Take them as rough, and run `dvc repro -f -s report` on an idle machine."
         )
     return found

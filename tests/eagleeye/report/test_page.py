@@ -143,6 +143,13 @@ def test_text_from_the_user_is_text(make_report):
     assert "a &lt; b" in page
 
 
+def test_latencies_of_a_busy_machine_are_called_rough(make_report):
+    report = make_report()
+    assert "The machine was busy" not in render(report, [])
+    busy = report.latency.assign(p90_ms=report.latency["p10_ms"] * [1.1, 6.9, 1.2, 1.1])
+    assert "up to 6.9 times as long as another" in render(make_report(latency=busy), [])
+
+
 def test_warnings_come_first(make_report):
     text = Outline(render(make_report(warnings=("The best score is near chance.",)), [])).text
     assert text.index("The best score is near chance.") < text.index("Test accuracy")
