@@ -7,10 +7,11 @@ import torch
 from torch import Tensor
 
 import eagleeye
+from benchmarks.scene_networks import Heads
 from eagleeye.engine import unpruned
 from eagleeye.engine.unpruned import Unpruned
 from eagleeye.task.named import TASKS
-from tests.eagleeye.task.networks import Heads, scenes, trained
+from tests.eagleeye.task.networks import scenes, trained
 
 CPU = torch.device("cpu")
 ALL = torch.arange(24.0).reshape(12, 2)

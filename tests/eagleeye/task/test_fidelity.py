@@ -14,9 +14,10 @@ from scipy.spatial.distance import cosine
 from torch import Tensor, nn
 
 import eagleeye
+from benchmarks.scene_networks import Heads
 from eagleeye.errors import ConfigError, EvaluationError
 from eagleeye.task.fidelity import Fidelity, relative_distance, relative_error, similarity
-from tests.eagleeye.task.networks import Heads, scenes, trained
+from tests.eagleeye.task.networks import scenes, trained
 
 
 class Pair(NamedTuple):

@@ -22,13 +22,14 @@ from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
 import eagleeye
+from benchmarks.scene_networks import Count, Labels, UNet
 from eagleeye.compression.division import divide
 from eagleeye.errors import ConfigError, DataError, EvaluationError
 from eagleeye.scoring.evaluate import outputs_of, predict
 from eagleeye.scoring.measure import measure
 from eagleeye.task.named import TASKS
 from eagleeye.train import Recipe
-from tests.eagleeye.task.networks import Count, Labels, UNet, scenes, trained
+from tests.eagleeye.task.networks import scenes, trained
 
 KINDS = {"segmentation": UNet, "multilabel": Labels, "regression": Count}
 
