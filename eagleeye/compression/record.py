@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import io
 import json
 import sqlite3
@@ -22,6 +23,7 @@ from eagleeye.scoring.entry import Entry
 from eagleeye.scoring.racing import Rung, Scores
 from eagleeye.search import Memory
 from eagleeye.strategies import Strategy
+from eagleeye.task import Task
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS scores (
@@ -152,7 +154,7 @@ def key_of(engine: Engine) -> str:
     space = engine.whole.space
     words = (
         *(eagleeye.__version__, torch.__version__, engine.parent.device.type, engine.dtype, engine.method.mode),
-        *(engine.method.iterations, engine.calibration.batch_size, space.graph, space.channels, engine.task.name),
+        *(engine.method.iterations, engine.calibration.batch_size, space.graph, space.channels, _source(engine.task)),
     )
     digest.update(repr([str(word) for word in words]).encode())
     for name, tensor in engine.whole.full.state_dict().items():
@@ -161,6 +163,19 @@ def key_of(engine: Engine) -> str:
     for batches in (engine.calibration, engine.sub_validation):
         _add_images(digest, batches)
     return digest.hexdigest()
+
+
+def _source(task: Task) -> str:
+    """What a task does: one of somebody's own may have been edited since, under the same name."""
+    parts = [type(task), *(scorer.measure for scorer in task.scorers.values())]
+    return f"{task.name} {list(task.scorers)} " + "".join(_text(part) for part in parts)
+
+
+def _text(part: Any) -> str:
+    try:
+        return inspect.getsource(part)
+    except (OSError, TypeError):  # typed into a terminal, or not written in Python
+        return str(getattr(part, "__qualname__", type(part)))
 
 
 def _add_images(digest: Any, batches: Batches[Any]) -> None:

@@ -42,16 +42,23 @@ class Unpruned:
             chunk: Images at a time; always whole chunks, so that the bits do not depend on how many images were asked
                 for first.
         """
+        if self._kept is False:
+            return
         with self._lock:
             wanted = min(self._images, -(-stop // chunk) * chunk)
-            while self._count < wanted and self._kept is not False:
-                start = self._count
-                end = min(self._count + chunk, wanted)
+            parts = [] if self._known is None else [self._known]
+            for start in range(self._count, wanted, chunk):
+                end = min(start + chunk, wanted)
                 found = self._compute(start, end)
-                self._kept = self._kept or self._fits(found, end - start)
-                if self._kept:
-                    self._known = found if self._known is None else joined([self._known, found])
-                    self._count = end
+                if self._kept is None:
+                    self._kept = self._fits(found, end - start)
+                if not self._kept:
+                    return
+                parts.append(found)
+            if self._count < wanted:
+                # Once: joined part by part, all that is known would be copied each time.
+                self._known = joined(parts)
+                self._count = wanted
 
     def between(self, start: int, stop: int) -> Any:
         """The outputs for images from and to: those that are kept, or computed now."""

@@ -10,12 +10,12 @@ import numpy as np
 from torch import nn
 
 from eagleeye.channels import Cost, Space
-from eagleeye.data import Batches, ImageSet, Subset, decode, draw_subset, write_subset
+from eagleeye.data import Batches, ImageSet, Subset, decode, write_subset
 from eagleeye.models import load_checkpoint, save_checkpoint
 from eagleeye.scoring.evaluate import evaluate
 from eagleeye.strategies import Shell
 from tasks.artifacts import BASELINE, CALIBRATION, SUB_VALIDATION
-from tasks.inputs.images import choose_device, open_images, open_subset, preprocess
+from tasks.inputs.images import choose_device, drawn, open_images, open_subset, preprocess
 from tasks.inputs.network import build_network, check_images
 from tasks.inputs.preparation import Taken, take
 from tasks.inputs.space import open_shell, trace_network
@@ -84,14 +84,7 @@ def open_trial(params: Params) -> Trial:
         EagleEyeError: Whatever the first stages would refuse.
     """
     (train, test), opened = timed(lambda: open_images(params))
-    wanted = params.subset
-    subset = draw_subset(
-        train.labels,
-        calibration=wanted.calibration,
-        sub_validation=wanted.sub_validation,
-        seed=wanted.seed,
-        classes=train.classes,
-    )
+    subset = drawn(params, train)
     _write(train, subset, FEWEST, FEWEST)
     prepared = take(params, train, np.concatenate([subset.sub_validation, subset.calibration]))
     prepared.write()

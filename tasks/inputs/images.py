@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from eagleeye.data import Images, ImageSet, Preprocess, decode, open_source, read_subset
+from eagleeye.data import Images, ImageSet, Preprocess, Subset, decode, draw_subset, open_source, read_subset
 from eagleeye.data.subset import SubsetImages
 from eagleeye.errors import ArtifactError, ConfigError
 from tasks.artifacts import PREPROCESS, require
@@ -22,6 +22,26 @@ def open_images(params: Params) -> tuple[ImageSet, ImageSet]:
         DataError: The images are missing, damaged or contradictory.
     """
     return open_source(params.data.source, **params.data.options)
+
+
+def drawn(params: Params, train: ImageSet) -> Subset:
+    """The calibration and sub-validation images that the settings ask for.
+
+    Args:
+        params: The settings.
+        train: The training images.
+
+    Raises:
+        DataError: A class is empty, or there are too few images.
+    """
+    wanted = params.subset
+    return draw_subset(
+        train.labels,
+        calibration=wanted.calibration,
+        sub_validation=wanted.sub_validation,
+        seed=wanted.seed,
+        classes=train.classes,
+    )
 
 
 def settled(params: Params) -> Preprocess | None:

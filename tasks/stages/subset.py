@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from eagleeye.data import ImageSet, Preprocess, draw_subset, write_subset
+from eagleeye.data import ImageSet, Preprocess, write_subset
 from eagleeye.data.decoding import decoded
 from eagleeye.data.images import Labels
 from tasks.artifacts import CALIBRATION, SUB_VALIDATION
-from tasks.inputs.images import open_images
+from tasks.inputs.images import drawn, open_images
 from tasks.inputs.input_size import check_input_size
 from tasks.inputs.preparation import Taken, take
 from tasks.params import Params
@@ -24,14 +24,7 @@ def run(params: Params, context: Context) -> None:
     train, test = open_images(params)
     for line in (*getattr(train, "remarks", ()), *getattr(test, "remarks", ())):
         context.say(f"subset: {line}")
-    wanted = params.subset
-    subset = draw_subset(
-        train.labels,
-        calibration=wanted.calibration,
-        sub_validation=wanted.sub_validation,
-        seed=wanted.seed,
-        classes=train.classes,
-    )
+    subset = drawn(params, train)
     rows = np.concatenate([subset.sub_validation, subset.calibration])
     taken = _taken(params, train, rows, context)
     check_input_size(params, taken.shape, train, rows, context)

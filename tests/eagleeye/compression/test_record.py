@@ -1,5 +1,6 @@
 """A search that was killed goes on from its file, with the same result."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +9,11 @@ import pytest
 import torch
 
 import eagleeye
+from eagleeye.compression.record import key_of
 from eagleeye.engine import Engine
 from eagleeye.errors import ArtifactError
+from eagleeye.task import by_name
+from eagleeye.task.classification import Classification
 from tests.eagleeye.compression.digits import trained
 from tests.eagleeye.compression.test_one_call import LABELS, X, compress
 
@@ -123,3 +127,19 @@ def same_network(one: eagleeye.Compressed, other: eagleeye.Compressed) -> None:
     assert one.scores == other.scores
     tensors = other.model.state_dict()
     assert all(torch.equal(tensor, tensors[name]) for name, tensor in one.model.state_dict().items())
+
+
+def test_a_task_of_ones_own_that_was_edited_under_the_same_name_is_another_search() -> None:
+    class Mine(Classification):
+        name = "mine"
+
+    def edited(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        return logits.argmin(dim=1) == labels
+
+    model = trained()
+    space = eagleeye.trace(model, X[:1])
+    engine = Engine(model, space, X[:40], (X[40:80], LABELS[40:80]), method=eagleeye.Method(), task=Mine())
+    before = key_of(engine)
+    assert key_of(engine) == before
+    Mine.scorers = by_name([replace(scorer, measure=edited) for scorer in Mine.scorers.values()])
+    assert key_of(engine) != before
