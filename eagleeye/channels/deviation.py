@@ -18,6 +18,8 @@ LINE = "line"
 """Key in `Node.meta` of the user's line that the node comes from, as " at file:line"."""
 PLACE = "place"
 """Key in `Node.meta` of the node's operation and layer, in words."""
+_ROUNDING = 128
+"""What two runs may differ by at once, in the smallest differences of their precision."""
 
 
 def deviation(found: Sequence[Tensor], expected: Sequence[Tensor]) -> float:
@@ -41,6 +43,12 @@ def _relative(found: Tensor, expected: Tensor) -> float:
         return float("inf")
     scale = expected.abs()[expected.isfinite()].double()
     return float(difference.max() / (scale.max().clamp_min(1e-300) if len(scale) else 1.0))
+
+
+def rounding(outputs: Sequence[Tensor]) -> float:
+    """The relative difference between two runs that may be rounding, by the coarsest precision of their outputs."""
+    steps = [torch.finfo(tensor.dtype).eps for tensor in outputs if tensor.is_floating_point()]
+    return min(_ROUNDING * max(steps, default=0.0), 0.05)
 
 
 def first_deviation(

@@ -12,6 +12,8 @@ from types import FrameType
 import torch
 
 _LIBRARIES = tuple(f"{folder}{os.sep}" for folder in (Path(torch.__file__).parent, Path(__file__).parents[1]))
+_NETWORKS = f"{Path(__file__).parents[1] / 'models'}{os.sep}"
+"""Networks of this library are what a user might have written."""
 _PYTHON = f"{Path(inspect.__file__).parent}{os.sep}"
 
 
@@ -27,6 +29,8 @@ def line_of(frame: FrameType | None) -> str:
 
 
 def _is_users(file: str) -> bool:
+    if file.startswith(_NETWORKS):
+        return True
     if file.startswith(("<", *_LIBRARIES)):
         return False
     # Where there is no virtual environment, packages are installed in Python's own folder.

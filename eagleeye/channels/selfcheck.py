@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, fx, nn
 
-from eagleeye.channels.deviation import deviation, first_deviation
+from eagleeye.channels.deviation import deviation, first_deviation, rounding
 from eagleeye.channels.probes import Inputs, of_another_batch, of_another_size
 from eagleeye.channels.space import Space
 from eagleeye.channels.untouched import Snapshot, copied, untouched
@@ -29,8 +29,6 @@ from eagleeye.thin import build_thin
 Run = Callable[[Callable[..., Any], Inputs], Any]
 """Calls a network with tensors."""
 
-_ROUNDING = 128
-"""What two runs may differ by at once, in the smallest differences of their precision."""
 _EXACT = 1e-9
 """What they may differ by in float64, where that is too little."""
 _COARSE = 1e-3
@@ -134,20 +132,15 @@ def _compare(twins: _Twins, inputs: Inputs, when: str) -> bool:
         # What the network does not take, nobody gives to the pruned one.
         return changed
     other = twins.other(inputs)
-    if isinstance(other, Exception) or deviation(other, own) > _rounding(own):
+    if isinstance(other, Exception) or deviation(other, own) > rounding(own):
         _confirm(twins, inputs, own, when)
     return changed
-
-
-def _rounding(outputs: list[Tensor]) -> float:
-    steps = [torch.finfo(tensor.dtype).eps for tensor in outputs if tensor.is_floating_point()]
-    return min(_ROUNDING * max(steps, default=0.0), 0.05)
 
 
 def _confirm(twins: _Twins, inputs: Inputs, own: list[Tensor], when: str) -> None:
     """Compare once more in float64, where only what is wrong is left of a difference."""
     again = twins.own(inputs)
-    if isinstance(again, Exception) or deviation(again, own) > _rounding(own):
+    if isinstance(again, Exception) or deviation(again, own) > rounding(own):
         raise TraceError(
             f"network {type(twins.model).__name__}: it gives another output each time for the same input, so that its"
             " recording cannot be compared with it; take what varies out of forward()"

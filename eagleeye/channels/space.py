@@ -19,6 +19,7 @@ from eagleeye.channels.steps import Kept, Step
 from eagleeye.channels.summary import table
 from eagleeye.channels.ties import Axis, Ids
 from eagleeye.errors import StrategyError
+from eagleeye.forward.inputs import Call
 
 Rates = Sequence[float]
 
@@ -67,6 +68,8 @@ class Space:
     id_count: int
     unstorable: tuple[str, ...]
     """Why a pruned network cannot be saved; a sentence for each operation, none if it can be."""
+    example: Call
+    """The inputs it was traced with."""
 
     def __str__(self) -> str:
         """The groups as a short table: what is pruned together, how many filters it has, in which layers."""

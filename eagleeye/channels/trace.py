@@ -27,7 +27,7 @@ from eagleeye.channels.steps import Step
 from eagleeye.channels.ties import Axis
 from eagleeye.channels.tracer import VALUE, record
 from eagleeye.errors import ConfigError, TraceError
-from eagleeye.forward.inputs import Inputs, bind
+from eagleeye.forward.inputs import Call, Inputs, bind
 from eagleeye.forward.wrappers import unwrapped
 from eagleeye.saving.architecture import unstorable
 
@@ -89,7 +89,7 @@ def trace(model: nn.Module, example_input: Inputs, exclude: Iterable[str] = ()) 
             f"network {type(model).__name__}: no convolution's filters can be removed:"
             f" {'; '.join(staying) or 'it has no convolution'}"
         )
-    space = _assemble(net, plan, tuple(axes.values()), grouping, staying)
+    space = _assemble(net, plan, tuple(axes.values()), grouping, staying, inputs)
     verify(model, space, inputs.tensors, lambda network, given: inputs.with_tensors(given).on(network))
     if space.unstorable:
         warnings.warn(
@@ -110,7 +110,9 @@ def _check_patterns(net: Labelled, patterns: tuple[str, ...]) -> None:
             )
 
 
-def _assemble(net: Labelled, plan: Plan, axes: tuple[Axis, ...], grouping: Grouping, staying: tuple[str, ...]) -> Space:
+def _assemble(
+    net: Labelled, plan: Plan, axes: tuple[Axis, ...], grouping: Grouping, staying: tuple[str, ...], example: Call
+) -> Space:
     graph, steps = _rewritten(net, plan)
     unsaved = _unstorable(net, graph, steps)
     for node in graph.nodes:
@@ -131,6 +133,7 @@ def _assemble(net: Labelled, plan: Plan, axes: tuple[Axis, ...], grouping: Group
         constants=net.constants,
         id_count=net.ties.count,
         unstorable=unsaved,
+        example=example,
     )
 
 

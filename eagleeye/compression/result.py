@@ -12,8 +12,10 @@ from torch import Tensor, fx, nn
 
 from eagleeye.channels import Cost, Space
 from eagleeye.data import Preprocess
+from eagleeye.own_module import take_over
 from eagleeye.saving.artifact import save
 from eagleeye.task import Scorer, Task
+from eagleeye.thin import check_fits
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -96,6 +98,19 @@ class Compressed:
         if self.classes:
             texts["classes"] = json.dumps(self.classes)
         save(self.model, path, texts | dict(metadata or {}))
+
+    def apply_to(self, network: nn.Module) -> None:
+        """Cut a network of the user's own class to the sizes and weights of `model`, as `prune(…, inplace=True)` does.
+
+        Args:
+            network: Of the full one's architecture: a copy of it, or itself, which then is the full network no more.
+
+        Raises:
+            StrategyError: Its tensors have other shapes than the full network's.
+            ModelError: Its own code does not go on with the winner's widths; it is as it was.
+        """
+        check_fits(network, self.space)
+        take_over(network, self.model, self.space)
 
     def report(self, path: str | Path) -> None:
         """Write a page about the search that needs nothing beside itself; latencies are measured for it.

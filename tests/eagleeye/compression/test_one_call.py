@@ -18,7 +18,15 @@ from torch.utils.data import DataLoader, TensorDataset
 import eagleeye
 from eagleeye.compression.division import divide
 from eagleeye.data import Preprocess
-from eagleeye.errors import BudgetError, ConfigError, DataError, EagleEyeError, EvaluationError, ModelError
+from eagleeye.errors import (
+    BudgetError,
+    ConfigError,
+    DataError,
+    EagleEyeError,
+    EvaluationError,
+    ModelError,
+    StrategyError,
+)
 from eagleeye.train import Recipe
 from tests.eagleeye.compression.digits import MEAN, STD, TRAINING, accuracy, digits, inputs, trained
 
@@ -58,6 +66,19 @@ def test_the_network_is_smaller_ready_and_as_good_as_its_score(result: eagleeye.
     assert repr(result) == f"<{result}>"
     assert str(result).startswith(f"{result.winner} of {len(result.ranking)} candidates: accuracy ")
     assert result.images == {"calibration": 128, "sub_validation": 300}
+
+
+def test_a_network_of_the_users_class_takes_over_what_was_found(result: eagleeye.Compressed) -> None:
+    network = copy.deepcopy(trained())
+    result.apply_to(network)
+    assert type(network) is nn.Sequential
+    with torch.no_grad():
+        assert torch.equal(network(X), result.model(X))
+    assert {name: len(tensor) for name, tensor in network.named_parameters()} == {
+        name: len(tensor) for name, tensor in result.model.named_parameters()
+    }
+    with pytest.raises(StrategyError, match=r"tensor '0\.weight': the space was traced with shape"):
+        result.apply_to(network)
 
 
 def test_images_it_never_saw_are_recognised_nearly_as_well(result: eagleeye.Compressed) -> None:
