@@ -1,9 +1,10 @@
 """What makes fine-tuning better at the same number of epochs: `python -m benchmarks.finetuning`.
 
 The best candidate of a small search at each budget is recalibrated and fine-tuned plainly, with warm-up, with a moving
-average of the weights (EMA), learning from the unpruned network (distillation), and with all three. With the same seed
-all of them see the same images in the same order, so that they are compared seed by seed. A fit is a row of the results
-as soon as it is known: the command may be stopped and started again, and more seeds are added to what is there.
+average of the weights (EMA), learning from the unpruned network (distillation), with all three, and, where asked for,
+from the unpruned network alone (no labels), which then chooses the best epoch, too. With the same seed all of them see
+the same images in the same order, so that they are compared seed by seed. A fit is a row of the results as soon as it
+is known: the command may be stopped and started again, and more seeds are added to what is there.
 """
 
 from __future__ import annotations
@@ -30,11 +31,13 @@ from eagleeye.data import Batches, decode
 from eagleeye.files import written_whole
 from eagleeye.scoring.batchnorm import adapt_batch_norm
 from eagleeye.scoring.evaluate import evaluate
+from eagleeye.task import CLASSIFICATION
 from eagleeye.train import Augment, Recipe, TrainData, open_training, train
 
 RESULTS = Path(__file__).parent / "results" / "finetuning.csv"
 PLAIN = "plain"
-WAYS = (PLAIN, "warm-up", "EMA", "distillation", "all")
+NO_LABELS = "no labels"
+WAYS = (PLAIN, "warm-up", "EMA", "distillation", "all", NO_LABELS)
 RECIPE = ("epochs", "batch_size", "lr", "warmup_epochs", "ema", "distillation", "temperature")
 KEY = ("subject", "budget", "candidate", "way", "seed", "images", "device", *RECIPE)
 """What makes a fit another one; a row that agrees in all of it is not fitted again."""
@@ -86,7 +89,8 @@ def ways(options: argparse.Namespace) -> dict[str, Recipe]:
     plain = {"epochs": options.epochs, "batch_size": options.batch_size, "lr": options.lr, "augment": augment}
     warm, average = {"warmup_epochs": options.warmup}, {"ema": options.ema}
     taught = {"distillation": options.distillation, "temperature": options.temperature}
-    changes = dict(zip(WAYS, ({}, warm, average, taught, {**warm, **average, **taught}), strict=True))
+    alone = {**taught, "distillation": 1.0}
+    changes = dict(zip(WAYS, ({}, warm, average, taught, {**warm, **average, **taught}, alone), strict=True))
     return {way: Recipe(**plain | changes[way]) for way in options.ways}
 
 
@@ -211,12 +215,13 @@ class Bench:
         network = copy.deepcopy(start.network)
         teacher = self.subject.network if recipe.distillation > 0 else None
         began = time.perf_counter()
-        result = train(network, self.data, self.validation, recipe, device=self.device, teacher=teacher)
+        by = CLASSIFICATION.order(labelled=recipe.distillation < 1)
+        result = train(network, self.data, self.validation, recipe, device=self.device, teacher=teacher, by=by)
         seconds = time.perf_counter() - began
         score = evaluate(network, self.test)
         return {
             "best_epoch": result.best_epoch,
-            "validation_accuracy": result.best_score,
+            "validation_accuracy": evaluate(network, self.validation).accuracy,
             "test_accuracy": score.accuracy,
             "test_loss": score.loss,
             "images_per_second": float(result.history["images_per_second"].median()),
@@ -314,10 +319,10 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--images", type=int, help="training images; all by default")
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--lr", type=float, default=0.01, help="learning rate at its peak")
-    parser.add_argument("--ways", nargs="+", choices=WAYS, default=WAYS)
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=WAYS[:-1])
     parser.add_argument("--warmup", type=int, default=1, help="epochs of warm-up, below the epochs")
     parser.add_argument("--ema", type=float, default=0.99, help="decay per step")
-    parser.add_argument("--distillation", type=float, default=0.5, help="share of the loss")
+    parser.add_argument("--distillation", type=float, default=0.5, help="share of the loss, of labels and teacher")
     parser.add_argument("--temperature", type=float, default=4.0)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--results", type=Path, default=RESULTS, help="where the rows are kept")

@@ -3,14 +3,15 @@
     python -m benchmarks.other_tasks [--tasks segmentation ...] [--budgets 0.5 0.25] [--seeds 3]
 
 Scenes of digits; networks, searches and fine-tunings take a quarter of an hour on a core. A row of
-`results/other_tasks.csv` for every network.
+`results/other_tasks.csv` for every network and metric; what is there is not measured again.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -20,10 +21,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import eagleeye
+from benchmarks.finetuning import read
 from benchmarks.scene_networks import Count, Labels, UNet
 from benchmarks.scenes import Scenes, make_scenes
+from benchmarks.subjects import CACHE
 from eagleeye.compression.training import CollectedData
 from eagleeye.given import collect
+from eagleeye.models import load_checkpoint, save_checkpoint
 from eagleeye.scoring.measure import measure
 from eagleeye.task import Task
 from eagleeye.task.named import TASKS
@@ -45,10 +49,22 @@ def targets(task: str, found: Scenes) -> Tensor:
 
 @cache
 def trained(task: str) -> nn.Module:
-    """A network that has been trained as long as it gets better."""
+    """A network that has been trained as long as it gets better; another CPU trains another one."""
+    path = CACHE / f"scenes_{task}.safetensors"
     torch.manual_seed(0)
+    model = KINDS[task]()
+    if not path.is_file():
+        _train(model, task)
+        CACHE.mkdir(exist_ok=True)
+        save_checkpoint(model, path)
+    load_checkpoint(model, path)
+    return model.eval()
+
+
+def _train(model: nn.Module, task: str) -> None:
     found = make_scenes(TRAINING, seed=1)
-    model, wanted = KINDS[task]().train(), targets(task, found)
+    model.train()
+    wanted = targets(task, found)
     losses = {
         "segmentation": F.cross_entropy,
         "multilabel": F.binary_cross_entropy_with_logits,
@@ -62,7 +78,6 @@ def trained(task: str) -> nn.Module:
             losses[task](model(found.images[rows]), wanted[rows]).backward()
             optimizer.step()
         schedule.step()
-    return model.eval()
 
 
 def rows(name: str, budget: float, seed: int) -> Iterator[dict[str, object]]:
@@ -110,25 +125,48 @@ def _measured(network: nn.Module, task: Task) -> list[dict[str, object]]:
 
 
 def main() -> None:
-    """Write a row for every network and metric, as soon as it is measured."""
+    """Add a row for every network and metric that is missing, as soon as it is measured."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tasks", nargs="+", default=list(KINDS), choices=list(KINDS))
     parser.add_argument("--budgets", nargs="+", type=float, default=[0.5, 0.25])
     parser.add_argument("--seeds", type=int, default=3)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    with RESULTS.open("w", newline="", encoding="utf-8") as file:
+    known = {(row["task"], float(row["budget"]), row["seed"]) for row in read(RESULTS)}
+    for name in options.tasks:
+        wanted = list(itertools.product(options.budgets, range(options.seeds)))
+        missing = [(budget, seed) for budget, seed in wanted if (name, budget, str(seed)) not in known]
+        if missing:
+            _put_full(name)
+        for budget, seed in missing:
+            _add(rows(name, budget, seed))
+
+
+def _put_full(name: str) -> None:
+    """Put the full network on record; the one that is there must be the same, or nothing could be compared."""
+    found = [
+        {"task": name, "budget": 1, "network": "full", "macs": 1, **each}
+        for each in _measured(trained(name), TASKS[name])
+    ]
+    there = {
+        row["metric"]: float(row["value"]) for row in read(RESULTS) if (row["task"], row["network"]) == (name, "full")
+    }
+    if not there:
+        _add(found)
+    elif there != {row["metric"]: row["value"] for row in found}:
+        raise SystemExit(f"{name}: the rows in {RESULTS} are of another network, trained elsewhere; remove them")
+
+
+def _add(found: Iterable[dict[str, object]]) -> None:
+    """Put all rows of a search on record at once: half of them would pass for all."""
+    complete = list(found)
+    with RESULTS.open("a", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, COLUMNS, restval="")
-        writer.writeheader()
-        for name in options.tasks:
-            for measured in _measured(trained(name), TASKS[name]):
-                writer.writerow({"task": name, "budget": 1, "network": "full", "macs": 1, **measured})
-            for budget in options.budgets:
-                for seed in range(options.seeds):
-                    for row in rows(name, budget, seed):
-                        writer.writerow(row)
-                        file.flush()
-                        print(*row.values(), flush=True)
+        if not file.tell():
+            writer.writeheader()
+        writer.writerows(complete)
+    for row in complete:
+        print(*row.values(), flush=True)
 
 
 if __name__ == "__main__":
