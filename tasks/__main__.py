@@ -9,6 +9,7 @@ from pathlib import Path
 from types import ModuleType
 
 from tasks.run.pulse import TerminalPulse
+from tasks.run.stopping import answered, stopping_line
 
 STAGES = ("watch", "subset", "baseline", "strategies", "evaluate", "rank", "finetune", "report")
 STUDIES = ("correlation",)
@@ -24,11 +25,15 @@ def main(arguments: list[str] | None = None) -> int:
         arguments: Command line without the program's name.
 
     Returns:
-        Exit status: 0, or 1 after one red line that says what to mend.
+        Exit status: 0; 1 after one red line that says what to mend; 130 after Ctrl-C.
     """
     options = _parser().parse_args(arguments)
-    with TerminalPulse(options.stage):
-        return _told(options.stage, options.sections)
+    with TerminalPulse(options.stage), answered(stopping_line(options.stage)):
+        try:
+            return _told(options.stage, options.sections)
+        except KeyboardInterrupt:
+            print(f"{options.stage}: interrupted; run the same command again to continue", file=sys.stderr)
+            return 130
 
 
 def _told(stage: str, sections: list[str]) -> int:
@@ -47,9 +52,6 @@ def _told(stage: str, sections: list[str]) -> int:
         console = Console(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
         console.print(f"{stage}: {line}", style="red", markup=False)
         return 1
-    except KeyboardInterrupt:
-        print(f"{stage}: interrupted; run the same command again to continue", file=sys.stderr)
-        return 130
     except BrokenPipeError:  # whoever reads has seen enough, as `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0

@@ -48,6 +48,20 @@ def test_an_interrupt_says_how_to_continue(
     assert "run the same command again to continue" in capsys.readouterr().err
 
 
+def test_an_interrupt_while_libraries_are_loaded_leaves_no_traceback(
+    project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Interrupting:
+        def find_spec(self, name: str, *_: object) -> None:
+            if name == "rich.console":
+                raise KeyboardInterrupt
+
+    monkeypatch.delitem(sys.modules, "rich.console", raising=False)
+    monkeypatch.setattr(sys, "meta_path", [Interrupting(), *sys.meta_path])
+    assert module.main(["subset"]) == 130
+    assert capsys.readouterr().err == "subset: interrupted; run the same command again to continue\n"
+
+
 def test_a_stage_runs_as_a_command_and_sends_nothing_home(project: Path) -> None:
     command = [sys.executable, "-m", "tasks", "subset"]
     done = subprocess.run(
