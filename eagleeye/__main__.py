@@ -64,18 +64,27 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _init(folder: Path, update: bool) -> None:
-    written = renew(folder) if update else put(folder)
     where = "this folder" if folder == Path() else folder
-    print(f"{len(written)} files of the pipeline put into {where}" if written else f"nothing to renew in {where}")
     if update:
+        renewed = renew(folder)
+        _tell(renewed.written, f"put into {where}", f"nothing to renew in {where}")
+        _tell(renewed.removed, f"removed from {where}, which only the former one had")
+        for name in renewed.kept:
+            print(f"{name}: kept, because it was edited; the pipeline no longer has it")
         print("next: compare params.yaml with recipes/ if a setting is new; `eagleeye status`")
         return
+    _tell(put(folder), f"put into {where}")
     first = [] if folder == Path() else [f"cd {folder}"]
     if any(find_spec(name) is None for name in ("dvc", "mlflow", "prefect")):
         first.append(INSTALL)
     steps = [*first, "your data and network in params.yaml", "eagleeye check", "git add . && git commit", "dvc repro"]
     print(f"next: {'; '.join(steps)}")
     print("`eagleeye settings` explains every setting; own/ is for code of your own, checkpoints/ for trained weights")
+
+
+def _tell(names: list[str], done: str, otherwise: str = "") -> None:
+    if names or otherwise:
+        print(f"{len(names)} files of the pipeline {done}" if names else otherwise)
 
 
 def _ask(word: str, rest: list[str]) -> int:

@@ -15,7 +15,7 @@ _MEANS = """\
 
 
 def stamp() -> str:
-    """What the file says of the library that is installed."""
+    """What the file says of the library that is installed; below it, `placed.py` lists the pipeline's files."""
     version = import_module("eagleeye").__version__
     return f"{_MEANS}version: {version}\nsources: {fingerprint()}\n"
 
@@ -53,10 +53,13 @@ def difference(folder: Path) -> str | None:
         folder: The project's folder.
     """
     path = folder / LOCK
-    if not path.is_file() or path.read_text(encoding="utf-8") == stamp():
+    if not path.is_file():
         return None
-    here = _version(path.read_text(encoding="utf-8"))
-    installed = _version(stamp())
+    told = path.read_text(encoding="utf-8")
+    if all(_fact(told, name) == _fact(stamp(), name) for name in ("version", "sources")):
+        return None
+    here = _fact(told, "version")
+    installed = _fact(stamp(), "version")
     edited = " with other files" if here == installed else ""
     return (
         f"{LOCK} names eagleeye {here}, but {installed}{edited} is installed: `eagleeye init --update` makes the folder"
@@ -64,6 +67,6 @@ def difference(folder: Path) -> str | None:
     )
 
 
-def _version(text: str) -> str:
+def _fact(text: str, name: str) -> str:
     lines = (line.partition(":") for line in text.splitlines())
-    return next((value.strip() for key, _, value in lines if key == "version"), "?")
+    return next((value.strip() for key, _, value in lines if key == name), "?")

@@ -3,12 +3,14 @@
 import re
 import subprocess
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 from eagleeye.errors import ConfigError
 from eagleeye.files import written_whole
 from eagleeye.project.carried import files, source
 from eagleeye.project.library import LOCK, stamp
+from eagleeye.project.placed import digest_of, listed, listing, remove
 
 MAKEFILE = Path("Makefile")
 _INCLUDED = "include pipeline.mk\n"
@@ -21,6 +23,21 @@ _NAMES = ("tasks", "flows", "eagleeye")
 """Modules that the folder's Python would find before the pipeline's or the library's."""
 _LIBRARY = re.compile(r"- eagleeye(/\w+)*")
 _SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Renewed:
+    """What another pipeline in the place of the former one has changed, by path.
+
+    Attributes:
+        written: Files that were written or added to.
+        removed: Files that only the former one had.
+        kept: Those of them that are still there, because they were edited.
+    """
+
+    written: list[str]
+    removed: list[str]
+    kept: list[str]
 
 
 def put(folder: Path) -> list[str]:
@@ -49,17 +66,19 @@ def put(folder: Path) -> list[str]:
             f"{_shown(folder)} has other files of these names: {_listed(differing)}; move them away, or put the"
             " pipeline into a folder of its own: `eagleeye init pruning`"
         )
-    return _write(folder, wanted)
+    return _write(folder, wanted | _lock(wanted, {}))
 
 
-def renew(folder: Path) -> list[str]:
+def renew(folder: Path) -> Renewed:
     """Put the installed pipeline in the place of the one that is there, but for what is the user's.
+
+    Files that only the former pipeline had are removed, where `eagleeye.lock` lists them and nobody has edited them.
 
     Args:
         folder: One that has the pipeline.
 
     Returns:
-        The files that were written or added to.
+        What was done.
 
     Raises:
         ConfigError: The folder has no pipeline, or what would be overwritten is in no commit.
@@ -76,7 +95,13 @@ def renew(folder: Path) -> list[str]:
     lost = [name for name in _uncommitted(folder) if name in wanted and _differs(folder / name, wanted[name])]
     if lost:
         raise ConfigError(f"{_listed(lost)}: changes that are in no commit would be lost; commit them first")
-    return _write(folder, wanted)
+    now = files(source())
+    before = listed((folder / LOCK).read_text(encoding="utf-8"))
+    written = _write(folder, wanted)
+    removed, kept = remove(folder, {name: digest for name, digest in before.items() if name not in now})
+    # Last, so that a renewal that was cut short still knows what to remove.
+    still = {name: digest for name, digest in before.items() if name in now}
+    return Renewed([*written, *_write(folder, _lock(wanted, still))], removed, kept)
 
 
 def _require_place(folder: Path) -> None:
@@ -117,7 +142,14 @@ def _wanted(folder: Path) -> dict[str, str]:
     wanted["dvc.yaml"] = by_lock(wanted["dvc.yaml"])
     if not (folder / MAKEFILE).exists():
         wanted[MAKEFILE.as_posix()] = _INCLUDED
-    return wanted | {LOCK.as_posix(): stamp()}
+    return wanted
+
+
+def _lock(wanted: dict[str, str], still: dict[str, str]) -> dict[str, str]:
+    """The file that names the library and lists what is the pipeline's alone, what is still there included."""
+    shared = (*_USERS, *_MERGED, MAKEFILE.as_posix())
+    placed = {name: digest_of(text) for name, text in wanted.items() if not name.startswith(shared)}
+    return {LOCK.as_posix(): stamp() + listing(still | placed)}
 
 
 def by_lock(stages: str) -> str:

@@ -10,7 +10,8 @@ from ruamel.yaml import YAML
 from eagleeye.errors import ConfigError
 from eagleeye.project import library
 from eagleeye.project.carried import files
-from eagleeye.project.placing import by_lock, put, renew
+from eagleeye.project.placed import listed
+from eagleeye.project.placing import Renewed, by_lock, put, renew
 from tests.imports import ROOT
 
 
@@ -119,10 +120,36 @@ def test_renewing_brings_the_code_and_leaves_the_settings(folder: Path, monkeypa
     with pytest.raises(ConfigError, match=r"^tasks/artifacts\.py: changes that are in no commit"):
         renew(folder)
     commit(folder)
-    assert renew(folder) == ["tasks/artifacts.py"]
+    assert renew(folder) == Renewed(["tasks/artifacts.py"], [], [])
     assert module.read_bytes() == (ROOT / "tasks" / "artifacts.py").read_bytes()
     assert (own.read_text(), (folder / "params.yaml").read_text()) == ("# mine\n", "# mine\n")
-    assert renew(folder) == []
+    assert renew(folder) == Renewed([], [], [])
+
+
+def test_renewing_removes_what_only_the_former_pipeline_had(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    former = ["tasks/old/__init__.py", "tasks/old/edited.py", "recipes/old.yaml"]
+    carried = folder.parent / "carried"
+    for name in [*files(ROOT), *former]:
+        path = carried / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes((ROOT / name).read_bytes() if (ROOT / name).is_file() else b"# old\n")
+    with monkeypatch.context() as patch:
+        patch.setattr("eagleeye.project.placing.source", lambda: carried)
+        put(folder)
+    (folder / "tasks" / "old" / "edited.py").write_text("# mine\n")
+    (folder / "tasks" / "mine.py").write_text("# never placed\n")
+    commit(folder)
+    assert renew(folder) == Renewed(
+        ["eagleeye.lock"], ["recipes/old.yaml", "tasks/old/__init__.py"], ["tasks/old/edited.py"]
+    )
+    assert {*former, "tasks/mine.py"} & contents(folder).keys() == {"tasks/old/edited.py", "tasks/mine.py"}
+    (folder / "tasks" / "old" / "edited.py").unlink()
+    assert renew(folder) == Renewed([], [], [])
+
+
+def test_a_lock_removes_nothing_elsewhere_and_may_list_nothing() -> None:
+    assert listed("x\nfiles:\n  ../a.py: 1\n  /b.py: 2\n  tasks/c.py: 3\n") == {"tasks/c.py": "3"}
+    assert listed("version: 0.1.0\nsources: 1\n") == {}
 
 
 def test_another_library_than_the_folders_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
