@@ -1,4 +1,4 @@
-"""Which files an installation has placed in a folder, by content: `eagleeye.lock` tells the next one what to tidy up."""
+"""The files that an installation has placed in a folder, by content: `eagleeye.lock` tells the next what to tidy up."""
 
 import hashlib
 from collections.abc import Iterable, Mapping
