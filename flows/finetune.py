@@ -13,13 +13,15 @@ from pydantic import Field
 from eagleeye.errors import ConfigError, EagleEyeError
 from flows.form import KEYS
 from flows.prefect_context import FlowContext, failed
-from flows.walk import RETRIED, SETTINGS, StageError, in_project, started
+from flows.walk import RETRIED, SETTINGS, StageError, bring_up, in_project, started
 from tasks.params import Params
 from tasks.run.walk import current_stages
 from tasks.settings import read_params
 from tasks.work import extra
 
 NAME = "finetune"
+WATCH = "watch"
+"""The stage that looks at images, checkpoint and own code, which change without DVC knowing."""
 
 
 def _run_name() -> str:
@@ -35,7 +37,8 @@ def finetune(
 ) -> State[Any]:
     """Fine-tune any candidate of the ranking, test it, and save it to artifacts/extra/<candidate>/.
 
-    The search stays as it is: params.yaml does not change, and no stage becomes out of date.
+    The search stays as it is: params.yaml does not change, and no stage becomes out of date. A ranking that is out of
+    date, with files that were edited as well, is refused.
 
     Args:
         candidate: Its id in the ranking, for instance s0017; `even` is the evenly pruned network.
@@ -52,8 +55,11 @@ def finetune(
 
 
 def _work(candidate: str, changes: Mapping[str, Any]) -> str:
+    bring_up(WATCH)
     if "rank" not in current_stages(Path.cwd()):
-        raise ConfigError("the ranking is not up to date with params.yaml: run eagleeye/search first")
+        raise ConfigError(
+            "the ranking is not up to date with params.yaml, images, checkpoint and own code: run eagleeye/search first"
+        )
     outcome = run_extra(candidate, changes, return_state=True)
     if not outcome.is_completed():
         raise StageError(outcome.message)

@@ -25,6 +25,7 @@ from flows.finetune import finetune, run_extra
 from flows.search import search
 from tasks.params import Params
 from tasks.run.context import Context
+from tasks.run.walk import changes_of
 from tasks.settings import read_params
 from tests.flows.test_search import ROOT, put_stage
 
@@ -34,19 +35,22 @@ NAMES = ["search", "finetune", "correlation"]
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prefect_server: None) -> list[str]:
-    """A folder with two stages and a study that note their names when they run."""
+    """A folder with two stages and a study that note their names when they run, and one that watches a file."""
     monkeypatch.chdir(tmp_path)
     subprocess.run(["git", "init", "-q"], check=True)
     Repo.init(".").close()
     shutil.copy(ROOT / SETTINGS, tmp_path)
     study = {"cmd": "false", "deps": ["rank.txt"], "params": ["correlation"], "outs": ["correlation.txt"]}
     stages = {
-        "rank": {"cmd": "false", "params": ["strategies"], "outs": ["rank.txt"]},
+        "watch": {"cmd": "false", "always_changed": True, "outs": [{"watched.txt": {"persist": True}}]},
+        "rank": {"cmd": "false", "deps": ["watched.txt"], "params": ["strategies"], "outs": ["rank.txt"]},
         "report": {"cmd": "false", "deps": ["rank.txt"], "params": ["rank", "finetune"], "outs": ["report.txt"]},
         "study": {"foreach": "${studies}", "do": study},
     }
     Path("dvc.yaml").write_text(json.dumps({"stages": stages}))
     ran: list[str] = []
+    Path("images.txt").write_text("as they were")
+    put_stage(monkeypatch, "watch", lambda *_: shutil.copy("images.txt", "watched.txt"))
     for name in ("rank", "report", "correlation"):
         put_stage(monkeypatch, name, noting(name, ran))
     monkeypatch.setattr(search_module, "outcome", lambda: ())
@@ -153,7 +157,7 @@ def test_the_study_runs_where_it_is_asked_for_and_never_with_a_search(project: l
     assert found.studies == ("correlation",)
     assert (found.correlation.candidates, found.correlation.seeds, found.correlation.training.epochs) == (5, 3, 1)
     with Repo(".") as repo:
-        assert not repo.status()
+        assert repo.status() == {"watch": ["always changed"]}
     # Another search makes the study out of date; only who asks for it pays for it.
     assert search(candidates=9, return_state=True).is_completed()
     assert project[3:] == ["rank", "report"]
@@ -174,15 +178,19 @@ def test_any_candidate_is_fine_tuned_apart_from_the_pipeline(
         return {"test_accuracy": 0.5, "file": "there", "history": [], "finetune": {"epochs": 3}}
 
     monkeypatch.setattr(finetune_module.extra, "run", tuned)
-    assert "the ranking is not up to date with params.yaml: run eagleeye/search" in refused(finetune, candidate="s0001")
+    out_of_date = "the ranking is not up to date with params.yaml, images, checkpoint and own code: run eagleeye/search"
+    assert out_of_date in refused(finetune, candidate="s0001")
     assert search(return_state=True).is_completed()
     before = SETTINGS.read_bytes()
     state = finetune(candidate="s0001", epochs=3, learning_rate=0.5, return_state=True)
     assert (state.is_completed(), state.message) == (True, "s0001: 50.00% on the test set, saved as there")
     assert calls == [("s0001", {"epochs": 3, "lr": 0.5})]
     assert SETTINGS.read_bytes() == before
-    with Repo(".") as repo:
-        assert not repo.status()
+    assert project == ["rank", "report"]
+    assert not any(changes.inputs or changes.results for changes in changes_of(Path()).values())
+    Path("images.txt").write_text("edited")
+    assert out_of_date in refused(finetune, candidate="s0001")
+    assert len(calls) == 1
 
 
 def test_an_unknown_candidate_is_refused_at_once(project: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
