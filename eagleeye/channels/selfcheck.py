@@ -22,6 +22,7 @@ from eagleeye.channels.probes import Inputs, of_another_batch, of_another_size
 from eagleeye.channels.space import Space
 from eagleeye.channels.untouched import Snapshot, copied, untouched
 from eagleeye.errors import TraceError
+from eagleeye.forward.inputs import Call
 from eagleeye.forward.structures import tensors
 from eagleeye.stored.names import attribute
 from eagleeye.thin import build_thin
@@ -35,33 +36,39 @@ _COARSE = 1e-3
 """What they may differ by where the network does not run in float64."""
 
 
-def verify(model: nn.Module, space: Space, inputs: Inputs, run: Run) -> None:
+def verify(model: nn.Module, space: Space, call: Call) -> Inputs | None:
     """Run a recorded network against the network it was recorded from.
 
     Args:
         model: The network; left as it was.
         space: Its search space.
-        inputs: The tensors in the example.
-        run: Calls a network with the example, other tensors in the place of these.
+        call: The example.
+
+    Returns:
+        Inputs of another size, where the network takes them and its recording does not.
 
     Raises:
         TraceError: They give different outputs; the message names the first operation that deviates.
     """
+    inputs = call.tensors
     with untouched(model) as state:
-        twins = _twins(model, space, run, state)
+        twins = _twins(model, space, lambda network, given: call.with_tensors(given).on(network), state)
         if _compare(twins, inputs, "on the example"):
             _compare(replace(twins, calls=2), inputs, "when it is called again, since it keeps something between calls")
         size = next((probe for probe in of_another_size(inputs) if not isinstance(twins.own(probe), Exception)), None)
         small = inputs
+        stuck = size
         if size is not None and not isinstance(twins.other(size), Exception):
             _compare(twins, size, f"for inputs of shape {[tuple(tensor.shape) for tensor in size]}")
             small = size
+            stuck = None
         batch = of_another_batch(small)
         if batch is not None:
             _compare(twins, batch, f"for a batch of {len(batch[0])} with other values")
             layers = {str(node.target) for node in space.graph.nodes if node.op == "call_module"}
             training = tuple(sorted(layers - set(space.lifted) - set(space.steps)))
             _compare(replace(twins, training=training), batch, "in training mode")
+    return stuck
 
 
 @dataclass(frozen=True)

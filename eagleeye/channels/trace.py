@@ -19,6 +19,7 @@ from eagleeye.channels.groups import Grouping, gather
 from eagleeye.channels.left_out import left_out
 from eagleeye.channels.macs import mac_calls
 from eagleeye.channels.plain import check_same, plain
+from eagleeye.channels.probes import Inputs as Probe
 from eagleeye.channels.propagate import Labelled, place_of, propagate
 from eagleeye.channels.rewrite import Plan, plan_steps
 from eagleeye.channels.selfcheck import verify
@@ -38,7 +39,8 @@ def trace(model: nn.Module, example_input: Inputs, exclude: Iterable[str] = ()) 
     Channel ids are followed through the recorded forward pass: where two tensors are added their channels are
     tied, where they are concatenated, sliced, padded or shuffled the ids move along. An operation without a rule
     keeps all channels it touches, and `Space.left_out` says so. Branches on shapes or on `self.training` are followed
-    as the example in evaluation mode takes them: auxiliary heads for training are no part of the pruned network. Where
+    as the example in evaluation mode takes them: auxiliary heads for training are no part of the pruned network. What a
+    network keeps for the size of its last call (a detector's anchors) is recorded as it is made anew for others. Where
     a pruned network could not be saved, a warning says so at once, and `Space.unstorable` why.
 
     Args:
@@ -76,9 +78,23 @@ def trace(model: nn.Module, example_input: Inputs, exclude: Iterable[str] = ()) 
             f"example_input: a {type(example_input).__name__} without a tensor; give what the network takes"
         )
     patterns = tuple(exclude)
-    net = propagate(model, record(model, inputs), patterns)
+    space = _followed(model, record(model, inputs), inputs, patterns)
     if model is not own:
         check_same(own, model, inputs.on)
+    stuck = verify(model, space, inputs)
+    if stuck is not None:
+        space = _free_of_former_calls(model, inputs, patterns, stuck) or space
+    if space.unstorable:
+        warnings.warn(
+            f"network {type(model).__name__}: it can be searched, but eagleeye.save() will refuse it:"
+            f" {space.unstorable[0]} (all reasons: space.unstorable)",
+            stacklevel=2,
+        )
+    return space
+
+
+def _followed(model: nn.Module, graph: fx.Graph, inputs: Call, patterns: tuple[str, ...]) -> Space:
+    net = propagate(model, graph, patterns)
     _check_patterns(net, patterns)
     plan = plan_steps(net)
     axes = {key: replace(axis, ids=net.ties.roots(axis.ids)) for key, axis in net.ties.axes.items()}
@@ -89,15 +105,19 @@ def trace(model: nn.Module, example_input: Inputs, exclude: Iterable[str] = ()) 
             f"network {type(model).__name__}: no convolution's filters can be removed:"
             f" {'; '.join(staying) or 'it has no convolution'}"
         )
-    space = _assemble(net, plan, tuple(axes.values()), grouping, staying, inputs)
-    verify(model, space, inputs.tensors, lambda network, given: inputs.with_tensors(given).on(network))
-    if space.unstorable:
-        warnings.warn(
-            f"network {type(model).__name__}: it can be searched, but eagleeye.save() will refuse it:"
-            f" {space.unstorable[0]} (all reasons: space.unstorable)",
-            stacklevel=2,
-        )
-    return space
+    return _assemble(net, plan, tuple(axes.values()), grouping, staying, inputs)
+
+
+def _free_of_former_calls(model: nn.Module, inputs: Call, patterns: tuple[str, ...], size: Probe) -> Space | None:
+    """The space recorded behind a call with another size: what the network kept for the example's is then out of date.
+
+    Anchors of a detector, for instance, which it makes anew when the size changes. None where that does not help.
+    """
+    try:
+        space = _followed(model, record(model, inputs, after=inputs.with_tensors(size)), inputs, patterns)
+        return space if verify(model, space, inputs) is None else None
+    except TraceError:  # the first recording is right for the size that it was made with
+        return None
 
 
 def _check_patterns(net: Labelled, patterns: tuple[str, ...]) -> None:

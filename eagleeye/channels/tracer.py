@@ -171,12 +171,13 @@ def _entry(root: nn.Module) -> Any:
     return nn.Module._call_impl if own is nn.Module.__call__ or isinstance(root, fx.GraphModule) else own
 
 
-def record(model: nn.Module, inputs: Call) -> fx.Graph:
+def record(model: nn.Module, inputs: Call, after: Call | None = None) -> fx.Graph:
     """Record the forward pass of `model` in evaluation mode; every node's `meta[VALUE]` is its value.
 
     Args:
         model: Any network whose control flow does not depend on the values in its tensors. Left as it was.
         inputs: The example, batch first.
+        after: A call that the network is to have had last.
 
     Returns:
         The graph, its modules and parameters named by their paths in `model`.
@@ -188,6 +189,8 @@ def record(model: nn.Module, inputs: Call) -> fx.Graph:
     tracer = _ExampleTracer(inputs.mapped(Tensor.clone))
     with untouched(model), evaluating(model), torch.no_grad():
         try:
+            if after is not None:
+                after.on(model)
             with RecordedCreation(tracer), recorded_numbers() as tracer.take_numbers:
                 tracer.take_numbers(type(model).forward)
                 graph = tracer.trace(model)
