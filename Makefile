@@ -23,7 +23,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 		echo "$(PYTHON) is older than 3.11: name a newer one, for instance make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python install.py pipeline,onnx,timm,ray,s3,postgres,docs,dev
+	$(VENV)/bin/python install.py pipeline,onnx,detection,timm,ray,s3,postgres,docs,dev
 	@touch $@
 
 demo: $(STAMP) ## prune a small network on the handwritten digits, end to end

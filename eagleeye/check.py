@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from eagleeye.channels.core import apart, core_inputs
 from eagleeye.channels.plain import plain
 from eagleeye.channels.space import Rates, Space
 from eagleeye.channels.ties import Axis
@@ -45,12 +46,14 @@ def check(
         criterion: Importance of every group's channels, as `prune` takes it.
 
     Returns:
-        `max |thin - masked| / max |masked|` over all outputs.
+        `max |thin - masked| / max |masked|` over all outputs; where the space has a core, over the core's.
 
     Example:
         >>> eagleeye.check(network, space, [0.5] * len(space.groups), torch.rand(1, 3, 32, 32)) < 1e-12
         True
     """
+    example_input = core_inputs(model, space.core, example_input)
+    model, space = apart(model, space)
     full = copied(plain(model)).double().eval()
     widths = strategy.widths if isinstance(strategy, Strategy) else space.widths_of(strategy)
     chosen = choose(model, space, widths, criterion)

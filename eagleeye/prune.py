@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Literal, TypeVar, overload
 
 import numpy as np
 import numpy.typing as npt
-from torch import fx, nn
+from torch import nn
 
+from eagleeye.channels.core import apart, core_inputs, with_core
 from eagleeye.channels.plain import plain
 from eagleeye.channels.space import Rates, Space
 from eagleeye.errors import ConfigError
@@ -34,7 +35,7 @@ def prune(
     criterion: Criterion = l1_norm,
     refit: Reconstruction | None = None,
     in_turn: Inputs | None = None,
-) -> fx.GraphModule: ...
+) -> nn.Module: ...
 
 
 @overload
@@ -85,7 +86,8 @@ def prune(
         `model` itself where it is cut in place. Otherwise a new network on the same device and in the same mode, its
         state-dict keys those of `model` (a layer whose name is a keyword, or taken by `torch.fx`, has a `_` behind it:
         `graph_`); weights that `model` computes from others (standardised, parametrised or masked ones) are computed
-        once and kept as such.
+        once and kept as such. It is a `torch.fx.GraphModule`; where the space has a core, a copy of `model` with one
+        in the core's place.
 
     Raises:
         StrategyError: The strategy or the model does not fit the space.
@@ -101,24 +103,24 @@ def prune(
     """
     if in_turn is not None and refit is None:
         raise ConfigError("in_turn: it needs what was measured in the trained network; give refit, from reconstruct()")
-    own = model
-    model = plain(own)
+    own, alone = apart(model, space)
+    core = plain(own)
     widths = strategy.widths if isinstance(strategy, Strategy) else space.widths_of(strategy)
     check_widths(space, widths)
-    check_fits(model, space)
-    order = order_of(model, space, criterion)
+    check_fits(core, space)
+    order = order_of(core, alone, criterion)
     chosen = first_of(order, widths)
-    thin = build_thin(model, space, chosen)
+    thin = build_thin(core, space, chosen)
     if refit is not None:
-        refit.check(model)
+        refit.check(core)
         for name, tensor in refit.refit(order).tensors(space.kept(chosen)).items():
             operator.attrgetter(name)(thin).data = tensor
         if in_turn is not None:
-            refit.in_turn(thin, space.kept(chosen), in_turn)
+            refit.in_turn(thin, space.kept(chosen), core_inputs(model, space.core, in_turn))
     if not inplace:
-        return thin
-    take_over(own, thin, space)
-    return own
+        return with_core(model, space.core, thin)
+    take_over(own, thin, alone)
+    return model
 
 
 def choose(
@@ -138,6 +140,7 @@ def choose(
     Raises:
         StrategyError: The widths do not fit the space.
     """
+    model, space = apart(model, space)
     model = plain(model)
     check_widths(space, widths)
     check_fits(model, space)

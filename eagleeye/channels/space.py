@@ -70,6 +70,8 @@ class Space:
     """Why a pruned network cannot be saved; a sentence for each operation, none if it can be."""
     example: Call
     """The inputs it was traced with."""
+    core: str = ""
+    """The module of the whole network that was traced, to which all names are relative; empty: the network itself."""
 
     def __str__(self) -> str:
         """The groups as a short table: what is pruned together, how many filters it has, in which layers."""

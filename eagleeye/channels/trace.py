@@ -14,6 +14,7 @@ from torch import Tensor, fx, nn
 
 from eagleeye.channels import tensor_rules as rules
 from eagleeye.channels.aliases import WRITTEN, Aliases
+from eagleeye.channels.core import core_call, core_of
 from eagleeye.channels.deviation import LINE, PLACE
 from eagleeye.channels.groups import Grouping, gather
 from eagleeye.channels.left_out import left_out
@@ -28,12 +29,12 @@ from eagleeye.channels.steps import Step
 from eagleeye.channels.ties import Axis
 from eagleeye.channels.tracer import VALUE, record
 from eagleeye.errors import ConfigError, TraceError
-from eagleeye.forward.inputs import Call, Inputs, bind
+from eagleeye.forward.inputs import Call, Inputs
 from eagleeye.forward.wrappers import unwrapped
 from eagleeye.saving.architecture import unstorable
 
 
-def trace(model: nn.Module, example_input: Inputs, exclude: Iterable[str] = ()) -> Space:
+def trace(model: nn.Module, example_input: Inputs, exclude: Iterable[str] = (), core: str = "") -> Space:
     """Trace a network once into an ordered list of prunable groups.
 
     Channel ids are followed through the recorded forward pass: where two tensors are added their channels are
@@ -53,6 +54,9 @@ def trace(model: nn.Module, example_input: Inputs, exclude: Iterable[str] = ()) 
             what is recorded. Its size is the one MACs are counted for.
         exclude: Patterns (as in `fnmatch`) of layers whose filters must stay, e.g. `"layer4.*"`; a function goes by
             the name of its weight.
+        core: The name of the module to trace and prune, e.g. `"backbone"`, where the whole network cannot be followed;
+            empty: the network itself. It is traced with what reaches it when the network is run on the example. Its
+            outputs keep their channels. Names in the space are relative to it, costs are its own.
 
     Returns:
         The search space: groups, costs, and how to cut every tensor.
@@ -61,6 +65,7 @@ def trace(model: nn.Module, example_input: Inputs, exclude: Iterable[str] = ()) 
         TraceError: The network cannot be traced, what was recorded computes something else than the network itself on
             the example, another batch, another size or with layers in training mode, or nothing can be pruned.
         ConfigError: A pattern matches no convolution.
+        ModelError: There is no such core, or a forward pass does not call it exactly once.
 
     Example:
         >>> network = build("cifar_resnet20", num_classes=10)
@@ -70,13 +75,13 @@ def trace(model: nn.Module, example_input: Inputs, exclude: Iterable[str] = ()) 
         >>> space.full_cost
         Cost(macs=40551040, params=269722)
     """
-    own = unwrapped(model)
-    model = plain(own)
-    inputs = bind(model, example_input)
+    inputs = core_call(model, core, example_input)
     if not inputs.tensors:
         raise TraceError(
             f"example_input: a {type(example_input).__name__} without a tensor; give what the network takes"
         )
+    own = unwrapped(core_of(model, core))
+    model = plain(own)
     patterns = tuple(exclude)
     space = _followed(model, record(model, inputs), inputs, patterns)
     if model is not own:
@@ -90,7 +95,7 @@ def trace(model: nn.Module, example_input: Inputs, exclude: Iterable[str] = ()) 
             f" {space.unstorable[0]} (all reasons: space.unstorable)",
             stacklevel=2,
         )
-    return space
+    return replace(space, core=core)
 
 
 def _followed(model: nn.Module, graph: fx.Graph, inputs: Call, patterns: tuple[str, ...]) -> Space:

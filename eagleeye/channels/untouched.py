@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import random
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any, NamedTuple
@@ -123,16 +123,18 @@ def _restore(kept: _Kept) -> bool:
     return moved or written
 
 
-def copied(model: nn.Module) -> nn.Module:
+def copied(model: nn.Module, instead: Mapping[nn.Module, nn.Module] | None = None) -> nn.Module:
     """A deep copy of a network, also where it keeps results of its forward pass, which cannot be copied with history.
 
     Args:
         model: Any network.
+        instead: Modules that take the place of others in the copy, as they are.
 
     Returns:
         The copy; kept results are tensors without history there.
     """
-    return copy.deepcopy(model, {id(t): t.detach().clone() for t in Snapshot(model).tensors if not t.is_leaf})
+    known: dict[int, Any] = {id(t): t.detach().clone() for t in Snapshot(model).tensors if not t.is_leaf}
+    return copy.deepcopy(model, known | {id(old): new for old, new in (instead or {}).items()})
 
 
 @contextmanager

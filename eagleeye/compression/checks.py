@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from eagleeye.compression.division import Division
 from eagleeye.data import Batches, Preprocess
+from eagleeye.data.images import Targets
 from eagleeye.data.normalise import usual_constants
 from eagleeye.data.sizes import FAR_SMALLER, SMALLER, times_smaller
 from eagleeye.errors import ConfigError, EvaluationError
@@ -125,21 +127,28 @@ def check_labels(model: nn.Module, example: Tensor, division: Division, task: Ta
         task.check(outputs, torch.tensor([highest]))
 
 
-def _require_variety(model: nn.Module, inputs: Tensor, targets: Tensor, task: Task) -> None:
+def _require_variety(model: nn.Module, inputs: Tensor, targets: Targets, task: Task) -> None:
     """Images that the network tells apart, and outputs that fit their targets."""
     found: list[list[Tensor]] = []
     with evaluating(model), torch.inference_mode():
-        parts = (torch.split(each, AT_A_TIME) for each in (inputs, targets))
-        for images, wanted in zip(*parts, strict=True):
+        for start in range(0, len(inputs), AT_A_TIME):
+            images, wanted = (each[start : start + AT_A_TIME] for each in (inputs, targets))
             outputs = run(model, images)
             task.check(outputs, wanted)
-            found.append([tensor.flatten(1).double().sum(1).cpu() for tensor in tensors(outputs) if tensor.dim() > 1])
+            found.append(_sums(outputs, task))
     sums = [torch.cat(parts) for parts in zip(*found, strict=True)]
     if len(inputs) > 1 and sums and all(bool((each == each[0]).all()) for each in sums):
         raise EvaluationError(
             f"the network's outputs are the same for all of {len(inputs)} images, so that comparing with them says"
             " nothing; likely causes: weights that are not trained, inputs that are not normalised as in training"
         )
+
+
+def _sums(outputs: Any, task: Task) -> list[Tensor]:
+    """A number for every image and tensor of outputs; of lists, one for every image."""
+    if task.listed:
+        return [torch.tensor([sum(float(tensor.double().sum()) for tensor in tensors(each)) for each in outputs])]
+    return [tensor.flatten(1).double().sum(1).cpu() for tensor in tensors(outputs) if tensor.dim() > 1]
 
 
 def _require_answers(model: nn.Module, inputs: Tensor) -> None:

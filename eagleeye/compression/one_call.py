@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from torch import Tensor, fx, nn
+from torch import Tensor, nn
 
 from eagleeye.channels import trace
+from eagleeye.channels.core import core_inputs, core_of
 from eagleeye.compression.candidates import draw_candidates, generations, open_shell
 from eagleeye.compression.checks import check_labels, check_network, check_size
 from eagleeye.compression.division import Division, Wanted, divide
@@ -26,7 +27,6 @@ from eagleeye.engine import Engine
 from eagleeye.engine.method import MEASURED
 from eagleeye.errors import BudgetError
 from eagleeye.forward.inputs import precision_of
-from eagleeye.forward.wrappers import unwrapped
 from eagleeye.given import preprocess_of
 from eagleeye.given.batched import batched
 from eagleeye.given.preparation import own_preprocess
@@ -49,6 +49,7 @@ def compress(  # noqa: PLR0913 - each has a default: what differs from network t
     model: nn.Module,
     images: Any,
     *,
+    core: str = "",
     macs: float | None = None,
     params: float | None = None,
     latency: float | None = None,
@@ -79,13 +80,16 @@ def compress(  # noqa: PLR0913 - each has a default: what differs from network t
             folder of images, a tensor, or a pair (tensor, labels), as the network takes them in evaluation, without
             augmentation; or a pair (calibration, sub_validation) of any of these. Labels are used where there are any;
             without, candidates are compared with the full network's answers. See `eagleeye.given.collect`.
+        core: The name of the module to prune, e.g. `"backbone"` of a detector, which cannot be followed as a whole; see
+            `eagleeye.trace`. The whole network is scored, recalibrated and fine-tuned; budgets and costs are of the
+            core.
         macs: Budget: multiply-accumulates, up to 1 a fraction of the full network's, above 1 a number.
         params: Budget: parameters, likewise.
         latency: Budget: time for one image on the network's device, measured layer by layer, likewise (above 1:
             milliseconds). All budgets that are given must be met.
         tolerance: Allowed distance from each on either side, as a fraction of the full network's cost.
         task: What the network is for: classification, or fidelity for a network with any outputs and images without
-            labels, or another of `eagleeye.task`.
+            labels, or another: detection, multilabel, regression, segmentation, one of your own (`eagleeye.task.Task`).
         preprocess: How pictures and bytes become inputs: an `eagleeye.data.Preprocess`, a timm configuration, or the
             transforms of a torchvision weight. None: what a network of timm says of itself; inputs that are ready need
             none.
@@ -118,20 +122,20 @@ def compress(  # noqa: PLR0913 - each has a default: what differs from network t
         DataError: The images cannot be used.
         TraceError: The network cannot be followed.
         BudgetError: The budget is out of reach.
-        ModelError: It is no network.
+        ModelError: It is no network, or has no such core.
         EvaluationError: The network is no better than chance, or its outputs do not fit the labels.
         ArtifactError: The file to resume from cannot be used.
     """
     budget = Budget(macs, params, latency, tolerance)
     task = task_of(task)
-    unwrapped(model)
+    core_of(model, core)
     wanted = {"calibration": calibration, "sub_validation": sub_validation, "seed": seed}
     division = _divided(model, images, preprocess, task, **wanted)
     by = task.order(score, labelled=division.labelled)
     plan = recipe_of(epochs, recipe, loss, division.labelled)
     with ExitStack() as stack:
         bars = stack.enter_context(Bars(progress))
-        engine, remarks = _engine(model, division, task, tuple(exclude), confirmed, bars)
+        engine, remarks = _engine(model, division, task, (tuple(exclude), core), confirmed, bars)
         record = None if resume is None else stack.enter_context(closing(Record(engine, resume)))
         with bars.step("drawing"):
             shell = open_shell(model, engine, budget, max_rate, multiple)
@@ -146,7 +150,7 @@ def compress(  # noqa: PLR0913 - each has a default: what differs from network t
         chooses = task.order(labelled=division.labelled or task.targets == "class")
         history = pd.DataFrame(columns=history_columns(chooses))
         if plan is not None:
-            course = Course(plan, Aim(task, chooses, loss), record, bars, tuple(ranking["widths"].iloc[0]))
+            course = Course(plan, Aim(task, chooses, loss, core), record, bars, tuple(ranking["widths"].iloc[0]))
             history = finetune(network, model, division.training, engine.sub_validation, course)
     for line in remarks:
         warnings.warn(line, stacklevel=2)
@@ -177,7 +181,7 @@ def _divided(model: nn.Module, images: Any, preprocess: Any, task: Task, **wante
 
 
 def _engine(
-    model: nn.Module, division: Division, task: Task, exclude: tuple[str, ...], confirmed: bool, bars: Bars
+    model: nn.Module, division: Division, task: Task, traced: tuple[tuple[str, ...], str], confirmed: bool, bars: Bars
 ) -> tuple[Engine, list[str]]:
     """The engine, with images and network checked, and what the user should know."""
     part = division.sub_validation
@@ -187,7 +191,7 @@ def _engine(
     check_labels(model, example, division, task)
     remarks += check_network(model, scoring, part.images.preprocess, task, confirmed)
     with bars.step("tracing"):
-        space = trace(model, example, exclude)
+        space = trace(model, example, *traced)
         return Engine(model, space, adapting, scoring, task=task, say=remarks.append), remarks
 
 
@@ -209,7 +213,7 @@ def _tell(bars: Bars, before: int, total: int, done: int, _of: int) -> None:
     bars.at("reading images", before + done, total, "images")
 
 
-def _best(model: nn.Module, engine: Engine, winner: Strategy, by: Order) -> fx.GraphModule:
+def _best(model: nn.Module, engine: Engine, winner: Strategy, by: Order) -> nn.Module:
     """The winner refitted in turn, or as it was scored where that is better: where images are few it can be."""
     batch = images_in_turn(engine.calibration, MEASURED)
     networks = [engine.network(winner, in_turn=batch), engine.network(winner)]
@@ -223,7 +227,7 @@ def _scores(network: nn.Module, model: nn.Module, engine: Engine) -> dict[str, f
 
 def _result(
     model: nn.Module,
-    network: fx.GraphModule,
+    network: nn.Module,
     engine: Engine,
     division: Division,
     by: Order,
@@ -232,6 +236,7 @@ def _result(
     remarks: list[str],
 ) -> Compressed:
     example = engine.calibration.part(0, 1)
+    space = engine.whole.space
     part = division.sub_validation
     found = [_scores(each, model, engine) for each in (network, model)]
     known = engine.task.usable(division.labelled)
@@ -246,11 +251,11 @@ def _result(
         full_scores={name: found[1][name] for name in known},
         metrics=metrics[0],
         full_metrics=metrics[1],
-        cost=cost(network, example),
-        full_cost=engine.whole.space.full_cost,
+        cost=cost(core_of(network, space.core), core_inputs(network, space.core, example)),
+        full_cost=space.full_cost,
         ranking=ranking,
         history=history,
-        space=engine.whole.space,
+        space=space,
         preprocess=part.images.preprocess,
         classes=part.images.classes,
         images={

@@ -19,6 +19,7 @@ import eagleeye
 from eagleeye.data import Batches
 from eagleeye.engine import Engine
 from eagleeye.errors import ArtifactError
+from eagleeye.forward.structures import tensors
 from eagleeye.scoring.entry import Entry
 from eagleeye.scoring.racing import Rung, Scores
 from eagleeye.search import Memory
@@ -182,7 +183,8 @@ def _add_images(digest: Any, batches: Batches[Any]) -> None:
     inputs = batches.part(0, 1)
     _add(digest, inputs[0] if batches.labelled else inputs)
     _add(digest, batches.pixels)
-    _add(digest, batches.labels)
+    for tensor in tensors(batches.labels):
+        _add(digest, tensor)
 
 
 def _add(digest: Any, tensor: Tensor) -> None:

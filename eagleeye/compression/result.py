@@ -8,11 +8,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pandas as pd
-from torch import Tensor, fx, nn
+from torch import Tensor, nn
 
 from eagleeye.channels import Cost, Space
+from eagleeye.channels.core import apart
 from eagleeye.data import Preprocess
 from eagleeye.own_module import take_over
+from eagleeye.saving.around import graph_of, rest_of
 from eagleeye.saving.artifact import save
 from eagleeye.task import Scorer, Task
 from eagleeye.thin import check_fits
@@ -23,7 +25,8 @@ class Compressed:
     """A pruned network, its scores and costs.
 
     Attributes:
-        model: The network, recalibrated or fine-tuned, in evaluation mode on the device of the full one.
+        model: The network, recalibrated or fine-tuned, in evaluation mode on the device of the full one; where a core
+            was pruned, a copy of the full network with the pruned core in its place.
         task: What the network is for.
         scored_by: The score that decided.
         scores: All scores of `model` on the sub-validation images, by name; those that need labels where these are
@@ -32,8 +35,8 @@ class Compressed:
         metrics: What the task reports of all sub-validation images together, e.g. mIoU, of `model`; empty where the
             scores say all, or labels are not known.
         full_metrics: Those of the full network.
-        cost: What `model` costs.
-        full_cost: What the full network costs.
+        cost: What `model` costs; where a core was pruned, what that costs.
+        full_cost: What the full network costs, likewise.
         ranking: All candidates as `eagleeye.search` ranks them, the winner first. Its scores are from before the last
             refitting and fine-tuning.
         history: Fine-tuning, one row per epoch; empty without.
@@ -46,7 +49,7 @@ class Compressed:
         example: One input of it.
     """
 
-    model: fx.GraphModule
+    model: nn.Module
     task: Task
     scored_by: str
     scores: Mapping[str, float]
@@ -83,6 +86,8 @@ class Compressed:
     def save(self, path: str | Path, metadata: Mapping[str, str] | None = None) -> None:
         """Save the network as one file that `eagleeye.load` opens, without the code it was built by.
 
+        Where a core was pruned, `eagleeye.load(path, into=full)` puts it into the full network; see `eagleeye.save`.
+
         Args:
             path: The file, written beside and renamed.
             metadata: Texts to keep with it, beside the scores, costs, preprocess and classes; see
@@ -97,7 +102,7 @@ class Compressed:
             texts["preprocess"] = json.dumps(asdict(self.preprocess))
         if self.classes:
             texts["classes"] = json.dumps(self.classes)
-        save(self.model, path, texts | dict(metadata or {}))
+        save(self.model, path, texts | dict(metadata or {}), core=self.space.core)
 
     def apply_to(self, network: nn.Module) -> None:
         """Cut a network of the user's own class to the sizes and weights of `model`, as `prune(…, inplace=True)` does.
@@ -109,8 +114,12 @@ class Compressed:
             StrategyError: Its tensors have other shapes than the full network's.
             ModelError: Its own code does not go on with the winner's widths; it is as it was.
         """
-        check_fits(network, self.space)
-        take_over(network, self.model, self.space)
+        own, alone = apart(network, self.space)
+        check_fits(own, alone)
+        take_over(own, graph_of(self.model, self.space.core), alone)
+        found = rest_of(self.model, self.space.core)
+        for name, tensor in rest_of(network, self.space.core).items():
+            tensor.data = found[name].detach().to(tensor).clone()
 
     def report(self, path: str | Path) -> None:
         """Write a page about the search that needs nothing beside itself; latencies are measured for it.

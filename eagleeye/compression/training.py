@@ -18,6 +18,7 @@ from eagleeye.data import Batches, Preprocess
 from eagleeye.data.images import Labels
 from eagleeye.errors import ConfigError
 from eagleeye.forward.inputs import precision_of
+from eagleeye.forward.structures import mapped
 from eagleeye.given.collection import Collection, Pictures
 from eagleeye.task import CLASSIFICATION, Task
 from eagleeye.task.task import Loss
@@ -121,6 +122,7 @@ def finetune(
         task=course.aim.task,
         by=course.aim.by,
         loss=course.aim.loss,
+        core=course.aim.core,
         state=state,
         on_epoch=None if record is None else partial(record.keep_state, key),
         on_step=lambda done, total, _speed: course.bars.at("fine-tuning", done, total, "steps", begun),
@@ -174,4 +176,7 @@ class CollectedData(TrainData):
         for pixels, targets in self._images.pairs(wanted):
             if recipe.augment != "none" and pixels.dim() != 4:
                 raise ConfigError(f"augment '{recipe.augment}' moves pictures, and these are none: use 'none'")
-            yield pixels.to(self.device, non_blocking=True), targets.to(self.device, non_blocking=True)
+            yield pixels.to(self.device, non_blocking=True), mapped(targets, self._moved)
+
+    def _moved(self, targets: Tensor) -> Tensor:
+        return targets.to(self.device, non_blocking=True)

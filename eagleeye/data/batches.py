@@ -7,10 +7,11 @@ from typing import Generic, Literal, TypeVar, cast, overload
 import torch
 from torch import Tensor
 
-from eagleeye.data.images import Images, Preprocess
+from eagleeye.data.images import Images, Preprocess, Targets
 from eagleeye.data.normalise import Normaliser, Unchanged
 from eagleeye.data.residence import resident, uploaded
 from eagleeye.errors import ConfigError, DataError
+from eagleeye.forward.structures import mapped
 
 Item = TypeVar("Item")
 Labelled = tuple[Tensor, Tensor]
@@ -37,7 +38,8 @@ class Batches(Generic[Item]):
         labels_known: Whether the labels are the images' own; else they are what the unpruned network takes them for.
 
     Yields:
-        Inputs (batch_size, channels, h, w), normalised, channels last in memory; int64 labels (batch_size,).
+        Inputs (batch_size, channels, h, w), normalised, channels last in memory; int64 labels (batch_size,), or targets
+        of another kind: a tensor, batch first, or a list with an entry for each image.
 
     Raises:
         ConfigError: The batch size is below 1, or mean and std are of another number of channels.
@@ -90,9 +92,9 @@ class Batches(Generic[Item]):
             )
         self.batch_size = batch_size
         self.labelled = labelled
-        self.labels = images.labels.to(device)
         # With its index, as in cuda:0.
-        self.device = self.labels.device
+        self.device = torch.empty(0, device=device).device
+        self.labels: Targets = mapped(images.labels, lambda tensor: tensor.to(self.device))
         self.pixels = resident(images.pixels, self.device)
         self.normalise = Unchanged(dtype) if preprocess is None else Normaliser(preprocess, self.device, dtype)
         self.labels_known = True

@@ -14,6 +14,8 @@ from eagleeye.errors import ConfigError, DataError, EagleEyeError
 from eagleeye.references import described
 
 Labels = npt.NDArray[np.int64]
+Targets = Any
+"""Of n images: a tensor (n, …), or a list with a structure of tensors for each image, e.g. its boxes."""
 
 # Classes without names at most: a larger label is a number of another kind, such as a hash or a date.
 _MOST_CLASSES = 1_000_000
@@ -119,11 +121,11 @@ class Images:
 
     Attributes:
         pixels: uint8 (n, channels, h, w), channels last in memory. Not to be written to: they may lie in a file.
-        labels: int64 (n,).
+        labels: int64 (n,), or other targets.
     """
 
     pixels: Tensor
-    labels: Tensor
+    labels: Targets
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, fx, nn
 
 from eagleeye.engine.fold import find_pairs, fold, weight_of, without_norms
+from eagleeye.engine.place import Place, UpTo
 from eagleeye.scoring.batchnorm import batch_norm_layers
 from eagleeye.torch_layers import ConvNd
 
@@ -19,9 +23,13 @@ class Adaptable:
         network: The network, in evaluation mode; it is changed.
         dtype: Of the weights of convolutions and linear layers, float32 leaving them as they are; statistics and
             everything else stay.
+        around: Makes a copy of the whole network with a module in the place of its core, which `network` is; None: it
+            is whole itself.
     """
 
-    def __init__(self, network: fx.GraphModule, dtype: torch.dtype) -> None:
+    def __init__(
+        self, network: fx.GraphModule, dtype: torch.dtype, around: Callable[[nn.Module], nn.Module] | None = None
+    ) -> None:
         self.network = network
         self.dtype = dtype
         self.pairs = find_pairs(network)
@@ -31,9 +39,26 @@ class Adaptable:
         for tensor in self.low:
             tensor.data = tensor.data.to(dtype)
         self.folded = without_norms(network, self.pairs)
-        self.norms = batch_norm_layers(network)
+        self._place = None if around is None else Place(network, dtype, _device_of(network))
+        self.whole: nn.Module = network if self._place is None or around is None else around(self._place)
+        self.norms = batch_norm_layers(self.whole)
+        own = set(batch_norm_layers(network))
+        self.outside = [layer for layer in self.norms if layer not in own]
+        """BN layers outside of the core."""
 
-    def fold(self) -> fx.GraphModule:
+    def adaptable(self) -> nn.Module:
+        """The network for recalibration: as it is, run no further than there is something to recalibrate."""
+        if self._place is None:
+            return self.network
+        self._place.core = self.network
+        return self.whole if self.outside else UpTo(self.whole, self._place)
+
+    def copied(self) -> nn.Module:
+        """A copy of the whole network as it is; its tensors are its own."""
+        core = copy.deepcopy(self.network)
+        return core if self._place is None else copy.deepcopy(self.whole, {id(self._place): core})
+
+    def fold(self) -> nn.Module:
         """The network for prediction, its present statistics folded into the convolutions."""
         for pair in self.pairs:
             conv = self.network.get_submodule(pair.conv)
@@ -41,7 +66,10 @@ class Adaptable:
             exact = self.exact[pair.conv]
             weight = exact.to(torch.promote_types(exact.dtype, torch.float32))
             fold(conv, norm, weight, self.folded.get_submodule(pair.conv))
-        return self.folded
+        if self._place is None:
+            return self.folded
+        self._place.core = self.folded
+        return self.whole
 
     def statistics(self) -> Tensor:
         """All BN statistics, one after another, (count,) on the CPU; float32, or float64 where the network is."""
@@ -62,3 +90,7 @@ class Adaptable:
             return set()
         layers = [module for module in self.network.modules() if isinstance(module, LOW_PRECISION)]
         return {tensor for layer in layers for tensor in layer.parameters()}
+
+
+def _device_of(network: nn.Module) -> torch.device:
+    return next((tensor.device for tensor in network.parameters()), torch.device("cpu"))

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, fx, nn
 
+from eagleeye.channels.core import core_of
 from eagleeye.channels.space import Space
 from eagleeye.data import Batches
 from eagleeye.engine.memory import choose_chunk
@@ -44,7 +45,8 @@ class Engine:
     Args:
         model: The trained network on its device, left untouched; it takes a tensor of images. One whose weights are
             float64, float16 or bfloat16 is searched in that precision.
-        space: Its search space.
+        space: Its search space. Where it has a core, that alone is pruned, and the whole network is recalibrated and
+            scored.
         calibration: Images that re-estimate BN statistics. Their batch size is part of a score: it is the number of
             images whose statistics are averaged. `Batches`, or images in any form that `eagleeye.given.collect`
             takes (a DataLoader, a data set, a tensor), which are all read; labels are left aside.
@@ -88,15 +90,17 @@ class Engine:
         self._check_network()
         self.lanes = lanes or (usable_cores() if self.parent.device.type == "cpu" else GPU_LANES)
         self._start = self._set_apart()
-        self._full: fx.GraphModule | None = None
-        self._unpruned = Unpruned(self._run_unpruned, len(self.sub_validation.labels), self.parent.device)
+        self._full: nn.Module | None = None
+        images = len(self.sub_validation.labels)
+        self._unpruned = Unpruned(self._run_unpruned, images, self.parent.device, listed=task.listed)
         self._halving = threading.Lock()
         self._streams: dict[int, torch.cuda.Stream] = {}
         self._slots: queue.SimpleQueue[Slot | None] = queue.SimpleQueue()
         for _ in range(self.lanes):
             self._slots.put(None)
-        with self._lane() as slot:
-            self.chunk = choose_chunk(slot.fold(), self._part(0, 1, 0)[0])
+        with self._lane() as slot, self._autocast():
+            slot.fold()
+            self.chunk = choose_chunk(slot.folded, self.parent.reaching(self._part(0, 1, 0)[0]), 1)
         """Sub-validation images per forward pass."""
 
     def score(
@@ -139,7 +143,7 @@ class Engine:
             self._adapt(slot, widths, wanted, begun)
             return Outcome(self._predict(slot, look, wanted), before, slot.statistics())
 
-    def network(self, strategy: Strategy | Sequence[int], *, in_turn: Inputs | None = None) -> fx.GraphModule:
+    def network(self, strategy: Strategy | Sequence[int], *, in_turn: Inputs | None = None) -> nn.Module:
         """A candidate as a network of its own, ready to be saved, exported or trained on.
 
         Pruned by the engine's criterion, with BN statistics re-estimated on all calibration images as a search's winner
@@ -152,7 +156,8 @@ class Engine:
                 `prune`. The network is then better than its score says.
 
         Returns:
-            The network on the engine's device, in evaluation mode; its tensors are its own.
+            The network on the engine's device, in evaluation mode; its tensors are its own. A graph
+            (`torch.fx.GraphModule`); where the space has a core, the whole network with one in the core's place.
 
         Raises:
             StrategyError: The strategy does not fit the space.
@@ -168,12 +173,14 @@ class Engine:
             return self._in_turn(slot, widths, in_turn)
         self._adapt(slot, widths, len(self.calibration.labels), None)
         # A copy: the slot shares those of the trained network's tensors that lose no channel.
-        return self.whole.as_given(copy.deepcopy(slot.network))
+        return self.whole.as_given(slot.copied())
 
-    def _in_turn(self, slot: Slot, widths: Sequence[int], images: Inputs) -> fx.GraphModule:
+    def _in_turn(self, slot: Slot, widths: Sequence[int], images: Inputs) -> nn.Module:
         assert self.method.refit is not None
-        network = self.whole.as_given(copy.deepcopy(slot.network))
-        self.method.refit.in_turn(network, self.whole.kept(widths), images)
+        network = self.whole.as_given(slot.copied())
+        core = core_of(network, self.whole.space.core)
+        assert isinstance(core, fx.GraphModule)
+        self.method.refit.in_turn(core, self.whole.kept(widths), self.whole.reaching(images))
         if slot.norms:
             adapt_batch_norm(network, self.calibration, mode=self.method.mode, iterations=self.method.iterations)
         return network
@@ -197,7 +204,7 @@ class Engine:
         with self._arithmetic(), torch.inference_mode():
             parts = self._in_chunks(start, stop, lambda a, b: in_float32(network(self._part(a, b, 0)[0])))
             # On the CPU first: other streams of a GPU must not read what is still being computed.
-            return mapped(joined(parts), lambda tensor: tensor.cpu().to(self.parent.device))
+            return mapped(joined(parts, listed=self.task.listed), lambda tensor: tensor.cpu().to(self.parent.device))
 
     def _adapt(self, slot: Slot, widths: Sequence[int], stop: int, begun: tuple[int, Tensor] | None) -> None:
         start = 0
@@ -210,7 +217,7 @@ class Engine:
         try:
             batches = self.calibration if self.method.mode == "paper" else self._source(slot).between(start, stop)
             adapt_batch_norm(
-                slot.network, batches, mode=self.method.mode, iterations=self.method.iterations, seen=start
+                slot.adaptable(), batches, mode=self.method.mode, iterations=self.method.iterations, seen=start
             )
         except (RuntimeError, MemoryError) as error:
             if not is_full(error):
@@ -246,7 +253,8 @@ class Engine:
 
     def _set_apart(self) -> Start | None:
         # The published protocol runs over its images again and again: there is no state to go on from.
-        if self.method.mode == "paper":
+        # Of a whole network, what comes before its core may be anything, and different for every image.
+        if self.method.mode == "paper" or self.whole.has_core:
             return None
         parent = copy.copy(self.whole)
         parent.set_apart()
@@ -269,8 +277,10 @@ class Engine:
 
     def _check_network(self) -> None:
         with torch.inference_mode():
-            outputs = run(self.parent.full, self.sub_validation.part(0, 1)[0])
+            outputs = run(self.parent.whole, self.sub_validation.part(0, 1)[0])
         self.task.check(outputs, self.sub_validation.labels)
+        if self.sub_validation.labels_known:
+            self.task.check_images(self.parent.whole, self.sub_validation.pixels[:1], self.sub_validation.labels)
 
     def _halve_calibration(self, size: int) -> None:
         said = "calibration images per batch; candidates scored from here on are compared with others less exactly"
@@ -311,5 +321,9 @@ class Engine:
         return torch.cuda.stream(stream)
 
     def _arithmetic(self) -> AbstractContextManager[object]:
+        # A core has it in its place; what is around it computes as it was given.
+        return nullcontext() if self.whole.has_core else self._autocast()
+
+    def _autocast(self) -> AbstractContextManager[object]:
         # Weights are in the lower precision already; autocast brings the inputs to it wherever a layer needs that.
         return torch.autocast(self.parent.device.type, self.dtype, enabled=self._weights != torch.float32)

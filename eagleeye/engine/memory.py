@@ -5,9 +5,14 @@ from __future__ import annotations
 import ctypes
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
+
+from eagleeye.forward.inputs import Inputs, positional
+from eagleeye.forward.running import images_in
+from eagleeye.forward.structures import tensors
 
 LARGEST = 512
 SMALLEST = 8
@@ -26,7 +31,7 @@ _TOP_PAD = -2
 _CACHE_SIZE = Path("/sys/devices/system/cpu/cpu0/cache/index3/size")
 
 
-def choose_chunk(network: fx.GraphModule, example: Tensor) -> int:
+def choose_chunk(network: fx.GraphModule, example: Inputs, images: int | None = None) -> int:
     """Images per forward pass, so that activations stay in the cache (CPU) or well within memory (GPU).
 
     It follows from the network and the machine alone: kernels may round differently for another number of images, and
@@ -34,14 +39,16 @@ def choose_chunk(network: fx.GraphModule, example: Tensor) -> int:
 
     Args:
         network: The largest network that is to run.
-        example: A batch of inputs (n, C, H, W) on its device, in its precision.
+        example: A batch of its inputs (n, C, H, W) on its device, in its precision.
+        images: How many images they are made of; None: their first tensor's length.
 
     Returns:
         A power of two between 8 and 512.
     """
     with torch.inference_mode():
-        per_image = max(_Largest(network).measure(example) / len(example), 1.0)
-    fitting = _room(example.device) / (ALIVE * per_image)
+        largest = _Largest(network).measure(*positional(network, example))
+    per_image = max(largest / (images or images_in(example)), 1.0)
+    fitting = _room(tensors(example)[0].device) / (ALIVE * per_image)
     chunk = SMALLEST
     while chunk * 2 <= min(fitting, LARGEST):
         chunk *= 2
@@ -77,9 +84,9 @@ def _cache_bytes() -> int:
 class _Largest(fx.Interpreter):
     """Runs a network and notes the bytes of its largest activation."""
 
-    def measure(self, example: Tensor) -> int:
+    def measure(self, *example: Any) -> int:
         self.bytes = 0
-        self.run(example)
+        self.run(*example)
         return self.bytes
 
     def run_node(self, n: fx.Node) -> object:

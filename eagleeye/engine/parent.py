@@ -12,11 +12,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, fx, nn
 
+from eagleeye.channels.core import apart, core_inputs, with_core
 from eagleeye.channels.plain import plain
 from eagleeye.channels.space import Space
 from eagleeye.channels.steps import Kept
 from eagleeye.engine.split import split
-from eagleeye.forward.inputs import precision_of
+from eagleeye.forward.inputs import Inputs, precision_of
 from eagleeye.importance import Criterion, l1_norm
 from eagleeye.prune import first_of, order_of
 from eagleeye.reconstruction import Reconstruction
@@ -69,21 +70,23 @@ class Parent:
         criterion: Criterion = l1_norm,
         refit: Reconstruction | None = None,
     ) -> None:
-        model = plain(model)
-        check_fits(model, space)
+        core, alone = apart(model, space)
+        core = plain(core)
+        check_fits(core, space)
         self.space = space
-        self.precision = precision_of(model)
+        self.precision = precision_of(core)
         everything = [np.ones(group.channels, dtype=bool) for group in space.groups]
-        self.full = build_thin(model, space, everything).eval()
-        """The trained network in the candidates' form, with nothing removed, from where candidates differ."""
-        norms = batch_norm_layers(self.full)
+        self.full = build_thin(core, space, everything).eval()
+        """The trained network, or its core, in the candidates' form, with nothing removed, from where they differ."""
+        self._whole = with_core(model, space.core, self.full).eval()
+        norms = batch_norm_layers(self._whole)
         self._types = [layer.running_mean.dtype for layer in norms if layer.running_mean is not None]
         for layer in norms:
             exact(layer)
-        self.device = next((tensor.device for tensor in model.parameters()), torch.device("cpu"))
-        self._order = order_of(model, space, criterion)
+        self.device = next((tensor.device for tensor in core.parameters()), torch.device("cpu"))
+        self._order = order_of(core, alone, criterion)
         if refit is not None:
-            refit.check(model)
+            refit.check(core)
         self._refit = None if refit is None else refit.refit(self._order)
         self._numbers: dict[bytes, int] = {}
         self.places: list[npt.NDArray[np.int64]] = []
@@ -91,6 +94,32 @@ class Parent:
         self.cuts = tuple(self._cuts())
         self.start: fx.GraphModule | None = None
         """The layers before that, where they are run apart."""
+
+    @property
+    def has_core(self) -> bool:
+        """Whether candidates are the core of a larger network."""
+        return bool(self.space.core)
+
+    @property
+    def whole(self) -> nn.Module:
+        """The trained network around `full`; `full` itself where it has no core."""
+        return self._whole if self.has_core else self.full
+
+    def around(self, core: nn.Module) -> nn.Module:
+        """A copy of the whole network with something else in the core's place.
+
+        Args:
+            core: What takes it; not copied.
+        """
+        return copy.deepcopy(self._whole, {id(self.full): core})
+
+    def reaching(self, inputs: Inputs) -> Inputs:
+        """What the core is called with; see `eagleeye.channels.core.core_inputs`.
+
+        Args:
+            inputs: What the whole network takes.
+        """
+        return core_inputs(self.whole, self.space.core, inputs)
 
     def kept(self, widths: Sequence[int]) -> Kept:
         """Which channel ids a candidate keeps: of every group the most important ones.
@@ -143,11 +172,11 @@ class Parent:
         """A network of the candidates' kind with nothing removed, in evaluation mode; its tensors are its own."""
         return copy.deepcopy(self.full)
 
-    def as_given(self, network: fx.GraphModule) -> fx.GraphModule:
+    def as_given(self, network: nn.Module) -> nn.Module:
         """Bring a network of the candidates' kind back to the trained one's precision; it is changed.
 
         Args:
-            network: From `network`.
+            network: The whole of it.
 
         Returns:
             The same network.

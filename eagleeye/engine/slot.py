@@ -24,8 +24,9 @@ class Slot(Adaptable):
     """
 
     def __init__(self, parent: Parent, *, dtype: torch.dtype = torch.float32) -> None:
-        super().__init__(parent.network(), dtype)
+        super().__init__(parent.network(), dtype, parent.around if parent.has_core else None)
         self.parent = parent
+        self._trained = [(tensor, tensor.clone()) for layer in self.outside for tensor in layer.buffers()]
         self._targets = [self._find(cut.name) for cut in parent.cuts]
         self._layers = self._sized_layers()
         self._folded_weights = {f"{pair.conv}.weight": pair.conv for pair in self.pairs}
@@ -49,6 +50,8 @@ class Slot(Adaptable):
             tensor = tensor.to(self.dtype) if target in self.low else tensor
             # Recalibration writes into statistics; the parent's are not to change.
             target.data = tensor.clone() if tensor is cut.tensor and not isinstance(target, nn.Parameter) else tensor
+        for tensor, trained in self._trained:
+            tensor.copy_(trained)
         for thin, full in self._layers:
             set_sizes(thin, full)
         for name, step in self.parent.space.steps.items():

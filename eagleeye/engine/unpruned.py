@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from eagleeye.engine.start import free_bytes
-from eagleeye.forward.structures import joined, mapped, tensors
+from eagleeye.forward.structures import between, joined, tensors
 
 MEMORY_SHARE = 0.25
 """Share of the free memory that the outputs may take: those of segmentation can be larger than any memory."""
@@ -18,14 +18,18 @@ MEMORY_SHARE = 0.25
 class Unpruned:
     """Outputs of any structure, batch first; any number of threads may ask at a time."""
 
-    def __init__(self, compute: Callable[[int, int], Any], images: int, device: torch.device) -> None:
+    def __init__(
+        self, compute: Callable[[int, int], Any], images: int, device: torch.device, *, listed: bool = False
+    ) -> None:
         """Compute nothing yet.
 
         Args:
             compute: The outputs for images from and to; called by one thread at a time.
             images: How many there are.
             device: Where the outputs lie.
+            listed: Whether they are a list with an entry for each image.
         """
+        self._listed = listed
         self._compute = compute
         self._images = images
         self._device = device
@@ -57,13 +61,13 @@ class Unpruned:
                 parts.append(found)
             if self._count < wanted:
                 # Once: joined part by part, all that is known would be copied each time.
-                self._known = joined(parts)
+                self._known = joined(parts, listed=self._listed)
                 self._count = wanted
 
     def between(self, start: int, stop: int) -> Any:
         """The outputs for images from and to: those that are kept, or computed now."""
         if self._kept and stop <= self._count:
-            return mapped(self._known, lambda tensor: tensor[start:stop])
+            return between(self._known, start, stop, listed=self._listed)
         with self._lock:
             return self._compute(start, stop)
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
 from eagleeye.errors import ModelError
 from eagleeye.forward.structures import mapped, tensors
@@ -59,11 +59,13 @@ def bind(network: nn.Module, inputs: Inputs) -> Call:
 
     Args:
         network: Any network.
-        inputs: See above.
+        inputs: See above; a `Call` is one already.
 
     Returns:
         The arguments; where none of the ways fits, all as positional ones.
     """
+    if isinstance(inputs, Call):
+        return inputs
     signature = _signature(network)
     args = inputs if type(inputs) is tuple else (inputs,)
     ways = [Call((), dict(inputs))] if _names_arguments(inputs) else []
@@ -98,6 +100,18 @@ def names_of(network: nn.Module, bound: Call) -> list[str]:
             names.append(name)
     names += [f"input_{place}" for place in range(len(names), len(bound.args))]
     return [*names[: len(bound.args)], *bound.kwargs]
+
+
+def positional(network: fx.GraphModule, inputs: Inputs) -> list[Any]:
+    """A network's arguments in the order of its graph.
+
+    Args:
+        network: A traced network.
+        inputs: As in `eagleeye.forward.inputs`.
+    """
+    args, kwargs = bind(network, inputs)
+    names = [node.target for node in network.graph.nodes if node.op == "placeholder"]
+    return [*args, *(kwargs[str(name)] for name in names[len(args) :] if name in kwargs)]
 
 
 def precision_of(network: nn.Module) -> torch.dtype:

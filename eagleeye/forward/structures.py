@@ -73,14 +73,29 @@ def tensors(value: Any) -> list[Tensor]:
     return [tensor for _, _, item in parts(value) or () for tensor in tensors(item)]
 
 
-def joined(values: Sequence[Any]) -> Any:
+def joined(values: Sequence[Any], *, listed: bool = False) -> Any:
     """Structures of the same kind as one, every tensor longer.
 
     Args:
         values: The structures; their tensors are batch first.
+        listed: Whether they are lists with an entry for each image instead.
     """
+    if listed:
+        return [entry for value in values for entry in value]
     pending = iter(torch.cat(parts) for parts in zip(*(tensors(value) for value in values), strict=True))
     return mapped(values[0], lambda _tensor: next(pending))
+
+
+def between(value: Any, start: int, stop: int, *, listed: bool = False) -> Any:
+    """Some images' part of a structure.
+
+    Args:
+        value: The structure; its tensors are batch first.
+        start: The first image.
+        stop: The image after the last.
+        listed: Whether it is a list with an entry for each image instead.
+    """
+    return value[start:stop] if listed else mapped(value, lambda tensor: tensor[start:stop])
 
 
 def places(value: Any, name: str = "") -> list[str]:

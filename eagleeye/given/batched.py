@@ -11,10 +11,13 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from eagleeye.data import Batches, Images, Preprocess
+from eagleeye.data.images import Targets
 from eagleeye.errors import ConfigError
 from eagleeye.forward.inputs import precision_of
 from eagleeye.forward.modes import evaluating
 from eagleeye.forward.running import run
+from eagleeye.forward.structures import joined, mapped
+from eagleeye.given.listed import is_listed
 from eagleeye.given.recognise import collect, is_pair_of_sets
 from eagleeye.task import CLASSIFICATION, Task
 
@@ -112,7 +115,7 @@ def batched(
     return made
 
 
-def _answers(model: nn.Module, images: Batches[Tensor], task: Task) -> Tensor:
+def _answers(model: nn.Module, images: Batches[Tensor], task: Task) -> Targets:
     if task.targets == "none":
         return torch.zeros(len(images.labels), dtype=torch.int64)
     found = []
@@ -121,8 +124,8 @@ def _answers(model: nn.Module, images: Batches[Tensor], task: Task) -> Tensor:
             outputs = run(model, batch)
             answers = task.answers(outputs)
             task.check(outputs, answers)
-            found.append(answers.cpu())
-    return torch.cat(found)
+            found.append(mapped(answers, Tensor.cpu))
+    return joined(found, listed=task.listed)
 
 
 def streamed(batches: Any, model: nn.Module, *, labelled: bool) -> Iterable[Any]:
@@ -167,6 +170,8 @@ class _Stream:
             return batch.to(self._device)
         if isinstance(batch, list | tuple) and len(batch) == 2 and isinstance(batch[0], Tensor):
             inputs, labels = batch
+            if self._labelled and is_listed(labels):
+                return inputs.to(self._device), mapped(labels, lambda tensor: tensor.to(self._device))
             if not isinstance(labels, Tensor):
                 return batch
             if self._labelled:

@@ -12,8 +12,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from eagleeye.data import Images, ImageSet, Preprocess, decode
-from eagleeye.data.images import Labels
+from eagleeye.data.images import Labels, Targets
 from eagleeye.errors import DataError, EagleEyeError
+from eagleeye.forward.structures import joined
+from eagleeye.given.listed import collating, pair_of
 from eagleeye.references import described
 
 AT_A_TIME = 64
@@ -66,7 +68,7 @@ class Collection(ABC):
         """Whether the images come with targets."""
         return self.labels is not None
 
-    def pairs(self, plan: Sequence[Labels]) -> Iterator[tuple[Tensor, Tensor]]:
+    def pairs(self, plan: Sequence[Labels]) -> Iterator[tuple[Tensor, Targets]]:
         """Images with their targets in batches; see `parts`. Targets that are not known are zeros.
 
         Args:
@@ -96,7 +98,7 @@ class Collection(ABC):
     def _read(self, rows: Labels, tell: Tell) -> Images:
         plan = [rows[start : start + AT_A_TIME] for start in range(0, len(rows), AT_A_TIME)]
         pixels: Tensor | None = None
-        targets: list[Tensor] = []
+        targets: list[Targets] = []
         done = 0
         for part, wanted in self.pairs(plan):
             pixels = torch.empty(len(rows), *part.shape[1:], dtype=part.dtype) if pixels is None else pixels
@@ -113,9 +115,9 @@ class Collection(ABC):
             tell(done, len(rows))
         if pixels is None:
             raise DataError("images: there are none")
-        return Images(pixels, torch.cat(targets))
+        return Images(pixels, joined(targets, listed=isinstance(targets[0], list)))
 
-    def targets_of(self, rows: Labels) -> Tensor:
+    def targets_of(self, rows: Labels) -> Targets:
         """The targets of some images that are known without reading these, (n, …); else zeros, int64 (n,)."""
         return torch.from_numpy(np.zeros(len(rows), np.int64) if self.labels is None else self.labels[rows])
 
@@ -124,7 +126,7 @@ class Tensors(Collection):
     """Images that are in memory as one tensor."""
 
     def __init__(
-        self, pixels: Tensor, labels: Labels | None, preprocess: Preprocess | None, targets: Tensor | None = None
+        self, pixels: Tensor, labels: Labels | None, preprocess: Preprocess | None, targets: Targets = None
     ) -> None:
         super().__init__(labels, preprocess)
         self.pixels = pixels
@@ -135,8 +137,10 @@ class Tensors(Collection):
         """See `Collection.labelled`."""
         return self.labels is not None or self._targets is not None
 
-    def targets_of(self, rows: Labels) -> Tensor:
+    def targets_of(self, rows: Labels) -> Targets:
         """See `Collection.targets_of`."""
+        if isinstance(self._targets, list):
+            return [self._targets[row] for row in rows]
         return super().targets_of(rows) if self._targets is None else self._targets[torch.from_numpy(rows)]
 
     def __len__(self) -> int:
@@ -176,11 +180,13 @@ class Items(Collection):
         collate: Callable[[list[Any]], Any] | None = None,
         workers: int = 0,
         paired: bool = False,
+        listed: bool = False,
     ) -> None:
         super().__init__(labels, preprocess)
         self.paired = paired
+        self.listed = listed
         self.dataset = dataset
-        self.collate = collate
+        self.collate = collating(collate) if listed else collate
         self.workers = workers
 
     def __len__(self) -> int:
@@ -195,9 +201,12 @@ class Items(Collection):
         """See `Collection.parts`."""
         return (images for images, _ in self.pairs(plan))
 
-    def pairs(self, plan: Sequence[Labels]) -> Iterator[tuple[Tensor, Tensor]]:
+    def pairs(self, plan: Sequence[Labels]) -> Iterator[tuple[Tensor, Targets]]:
         """See `Collection.pairs`."""
         for rows, batch in zip(plan, loaded(self, plan), strict=True):
+            if self.listed:
+                yield pair_of(batch, rows)
+                continue
             images = batch[0] if isinstance(batch, list | tuple) else batch
             if not isinstance(images, Tensor) or len(images) != len(rows):
                 raise DataError(
@@ -244,7 +253,9 @@ def loaded(items: Items, plan: Sequence[Labels]) -> Iterator[Any]:
         yield batch
 
 
-def _require_alike(targets: Tensor, others: Sequence[Tensor], row: int) -> None:
+def _require_alike(targets: Targets, others: Sequence[Targets], row: int) -> None:
+    if isinstance(targets, list):  # as many boxes as there are
+        return
     if others and targets.shape[1:] != others[0].shape[1:]:
         raise DataError(
             f"images: from image {row} on targets have shape {tuple(targets.shape[1:])}, before it"

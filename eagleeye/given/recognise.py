@@ -28,6 +28,8 @@ from eagleeye.data.pictures import PictureImages
 from eagleeye.errors import ConfigError, DataError
 from eagleeye.given.collection import Collection, Items, Pictures, Tensors
 from eagleeye.given.labels import checked, labels_in, look_at, numbers
+from eagleeye.given.listed import checked as checked_list
+from eagleeye.given.listed import is_listed
 from eagleeye.task import CLASSIFICATION, Task
 
 _FORMS = "a DataLoader, a data set with len() and items, a folder of images, a tensor, or a pair (tensor, labels)"
@@ -51,7 +53,8 @@ def collect(
         images: A DataLoader (its data set is used in the order of its items, whether it shuffles or not); a map-style
             data set of images, or of pairs (image, label), an image being a tensor as the network takes it, a PIL image
             or a uint8 array; a folder of images, with a sub-folder per class or none; a tensor or array of images; or a
-            pair (tensor, labels). Labels are whole numbers, or what else the task's targets are: tensors of one size.
+            pair (tensor, labels). Labels are whole numbers, or what else the task's targets are: tensors of one size,
+            or of detection a dict of tensors for each image.
         preprocess: How pictures and bytes become inputs.
         name: What to call them in errors.
         task: What the network is for.
@@ -80,7 +83,8 @@ def _is_labelled(images: Any) -> bool:
     if not _is_array(images[0]):
         return False
     # Two sets for one network hold inputs of one kind; what has other axes is not such a set.
-    return numbers(images[1]) is not None or (_is_array(images[1]) and images[0].ndim != images[1].ndim)
+    other_axes = _is_array(images[1]) and images[0].ndim != images[1].ndim
+    return is_listed(images[1]) or numbers(images[1]) is not None or other_axes
 
 
 def _is_array(value: Any) -> bool:
@@ -138,10 +142,13 @@ def _tensors(pixels: Any, targets: Any, preprocess: Preprocess | None, name: str
         return Tensors(tensor, None, shape)
     if task.targets == "class":
         return Tensors(tensor, _class_numbers(targets, name), shape)
-    targets = torch.as_tensor(targets)
+    if is_listed(targets) != task.listed:
+        needed = "a list with a dict of tensors for each image" if task.listed else "a tensor with an entry for each"
+        raise DataError(f"{name}: targets are a {type(targets).__name__}; {task.name} needs {needed}")
+    targets = targets if task.listed else torch.as_tensor(targets)
     if len(targets) != len(tensor):
         raise DataError(f"{name}: {len(tensor)} images, but {len(targets)} targets; needed is one for each")
-    return Tensors(tensor, None, shape, targets)
+    return Tensors(tensor, None, shape, checked_list(targets, np.arange(len(tensor))) if task.listed else targets)
 
 
 def _class_numbers(labels: Any, name: str) -> Labels:
@@ -217,12 +224,13 @@ def _dataset(dataset: Any, preprocess: Preprocess | None, name: str, task: Task,
         raise DataError(f"{name}: item 0 holds a {type(image).__name__}; needed is an image or a pair (image, label)")
     if isinstance(dataset, list | tuple) and image.dim() > 3:
         raise DataError(f"{name}: a {type(dataset).__name__} of batches given; join them with torch.cat to one tensor")
-    paired = target is not None and task.targets == "tensor"
-    return Items(dataset, labels, _fitting(image[None], preprocess, name), paired=paired, **loading)
+    paired = target is not None and task.targets in ("tensor", "list")
+    listed = paired and task.listed
+    return Items(dataset, labels, _fitting(image[None], preprocess, name), paired=paired, listed=listed, **loading)
 
 
 def _pictures(dataset: Any, labels: Labels | None, preprocess: Preprocess | None, name: str, task: Task) -> Collection:
-    if task.targets == "tensor":
+    if task.targets in ("tensor", "list"):
         raise DataError(
             f"{name}: pictures given; for {task.name} give a data set of pairs (tensor as the network takes it, target)"
         )

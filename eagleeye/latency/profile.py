@@ -13,8 +13,11 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from eagleeye.channels.core import apart, core_inputs
 from eagleeye.channels.plain import plain
 from eagleeye.channels.space import Space
+from eagleeye.errors import ConfigError
+from eagleeye.forward.inputs import bind
 from eagleeye.latency.layers import POINTS, shapes_of, time_grids
 from eagleeye.latency.measure import device_name, device_of, interleaved
 from eagleeye.latency.table import Array, LatencyTable, read, write
@@ -46,11 +49,13 @@ def profile(
         repeats: Timed rounds.
 
     Returns:
-        The table.
+        The table; where the space has a core, of that alone.
 
     Raises:
+        ConfigError: The core takes more than a tensor.
         ArtifactError: The file cannot be written.
     """
+    model, space, example_input = _core(model, space, example_input)
     model = plain(model)
     example = example_input.to(device_of(model))
     key = _key(model, space, example)
@@ -87,6 +92,7 @@ def compare(
     Returns:
         One row per strategy: id, predicted_ms, measured_ms (the fastest round), error (predicted / measured - 1).
     """
+    model, space, example_input = _core(model, space, example_input)
     predicted = table.predict(np.array([strategy.widths for strategy in strategies], dtype=np.int64))
     networks = {strategy.id: prune(model, space, strategy) for strategy in strategies}
     measured = _fastest(networks, example_input.to(device_of(model)), repeats)
@@ -94,6 +100,19 @@ def compare(
     return pd.DataFrame(
         {"id": ids, "predicted_ms": predicted, "measured_ms": measured, "error": predicted / measured - 1}
     )
+
+
+def _core(model: nn.Module, space: Space, example: Tensor) -> tuple[nn.Module, Space, Tensor]:
+    """What is timed: the network, or its core by itself."""
+    if not space.core:
+        return model, space, example
+    reached = bind(model, core_inputs(model, space.core, example.to(device_of(model))))
+    if len(reached.args) != 1 or reached.kwargs or not isinstance(reached.args[0], Tensor):
+        raise ConfigError(
+            f"latency: core {space.core!r} takes more than a tensor, and only layers that begin with one are timed; set"
+            " a budget of MACs"
+        )
+    return *apart(model, space), reached.args[0]
 
 
 def _fastest(networks: Mapping[str, nn.Module], example: Tensor, repeats: int) -> Array:

@@ -21,12 +21,11 @@ from eagleeye.channels.steps import Kept
 from eagleeye.channels.ties import Ids
 from eagleeye.data import Batches
 from eagleeye.errors import EvaluationError
-from eagleeye.forward.inputs import Inputs, precision_of, to_precision
+from eagleeye.forward.inputs import Inputs, positional, precision_of, to_precision
 from eagleeye.forward.modes import evaluating
 from eagleeye.forward.running import explained
 from eagleeye.forward.structures import mapped
 from eagleeye.reconstruction.consumers import Consumer
-from eagleeye.reconstruction.moments import positional
 from eagleeye.reconstruction.regression import Sums, by_position, is_plain, patches
 from eagleeye.torch_layers import BatchNorm
 

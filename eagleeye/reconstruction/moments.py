@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, fx
 
 from eagleeye.errors import EvaluationError
-from eagleeye.forward.inputs import Inputs, bind, precision_of, to_precision
+from eagleeye.forward.inputs import Inputs, positional, precision_of, to_precision
 from eagleeye.forward.modes import evaluating
 from eagleeye.forward.running import explained
 from eagleeye.reconstruction.consumers import Block, Consumer
@@ -68,18 +68,6 @@ def measure(network: fx.GraphModule, consumers: Sequence[Consumer], batches: Ite
     if not watch.keys:
         raise EvaluationError("importance obs: there are no calibration images; give at least one batch")
     return [watch.moments(consumer) for consumer in consumers]
-
-
-def positional(network: fx.GraphModule, inputs: Inputs) -> list[Any]:
-    """A network's arguments in the order of its graph.
-
-    Args:
-        network: A traced network.
-        inputs: As in `eagleeye.forward.inputs`.
-    """
-    args, kwargs = bind(network, inputs)
-    names = [node.target for node in network.graph.nodes if node.op == "placeholder"]
-    return [*args, *(kwargs[str(name)] for name in names[len(args) :] if name in kwargs)]
 
 
 class _Sums:

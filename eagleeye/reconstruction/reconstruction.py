@@ -13,6 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, fx, nn
 
+from eagleeye.channels.core import apart, core_inputs
 from eagleeye.channels.plain import plain
 from eagleeye.channels.space import Space
 from eagleeye.channels.steps import Kept
@@ -52,19 +53,21 @@ def reconstruct(model: nn.Module, space: Space, batches: Iterable[Tensor], *, ri
     """
     if not ridge > 0:
         raise ConfigError(f"ridge: {ridge} must be positive, e.g. {RIDGE}")
-    model = plain(model)
-    check_fits(model, space)
-    network = build_thin(model, space, [np.ones(group.channels, dtype=bool) for group in space.groups]).eval()
+    core, alone = apart(model, space)
+    core = plain(core)
+    check_fits(core, space)
+    reaching = (core_inputs(model, space.core, batch) for batch in batches)
+    network = build_thin(core, space, [np.ones(group.channels, dtype=bool) for group in space.groups]).eval()
     consumers, others = find_consumers(space, network)
-    return Reconstruction(space, network, consumers, others, measure(network, consumers, batches), ridge)
+    return Reconstruction(alone, network, consumers, others, measure(network, consumers, reaching), ridge)
 
 
 class Reconstruction:
     """What `reconstruct` found; read by any number of threads at a time.
 
     Attributes:
-        space: The network's search space.
-        network: The full network in the space's form.
+        space: The search space of the network, or of its core by itself.
+        network: The full network, or its core, in the space's form.
         consumers: The layers that are refitted where they lose inputs, in order of execution.
         moments: For each of them, of what it reads, one entry for each of its blocks.
         ridge: Added to the diagonal of second moments, as a fraction of its mean.

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import safetensors
@@ -16,8 +16,8 @@ from torch import Tensor, fx, nn
 
 from eagleeye.errors import ArtifactError
 from eagleeye.files import written_whole
-from eagleeye.forward.wrappers import unwrapped
 from eagleeye.saving.architecture import describe, rebuild
+from eagleeye.saving.around import REST, graph_of, put_into, rest_of
 from eagleeye.stored.limits import CHARACTERS
 
 _KEY = "eagleeye"
@@ -25,7 +25,7 @@ _KEY = "eagleeye"
 _FORMAT = 2
 
 
-def save(network: nn.Module, path: str | Path, metadata: Mapping[str, str] | None = None) -> None:
+def save(network: nn.Module, path: str | Path, metadata: Mapping[str, str] | None = None, *, core: str = "") -> None:
     """Save a pruned network: weights and architecture in one safetensors file, written beside and renamed.
 
     What was written is read back, built and compared, tensor by tensor, before it gets its name.
@@ -35,27 +35,28 @@ def save(network: nn.Module, path: str | Path, metadata: Mapping[str, str] | Non
             Its mode and device do not matter.
         path: File to write.
         metadata: Texts to keep with it, e.g. how images are normalised.
+        core: The name of the module that was pruned, where it is not the whole network: the file holds its graph and
+            weights, and the weights of everything around it, whose code is the user's.
 
     Raises:
         ArtifactError: It is no traced network, holds something that cannot be described, or cannot be written.
+        ModelError: There is no such core.
 
     Example:
         >>> thin = eagleeye.prune(network, space, [0.5] * len(space.groups))
         >>> eagleeye.save(thin, "pruned.safetensors", {"mean": "0.5"})
     """
-    network = unwrapped(network)
-    if not isinstance(network, fx.GraphModule):
-        raise ArtifactError(
-            f"network {type(network).__name__}: only networks that prune() made can be saved; prune with rate 0 for all"
-            " groups to save an unpruned one"
-        )
-    tensors, aliases = _unshared(network)
+    graph = graph_of(network, core)
+    tensors, aliases = _unshared(graph)
+    rest = {REST + name: _stored(tensor).clone() for name, tensor in rest_of(network, core).items()}
+    tensors |= rest
     content = {
         "format": _FORMAT,
-        "name": type(network).__name__,
-        "architecture": _described(network),
+        "name": type(graph).__name__,
+        "architecture": _described(graph),
         "aliases": aliases,
         "metadata": dict(metadata or {}),
+        **({"core": core} if core else {}),
     }
     content["sha256"] = _digest(content, tensors)
     text = json.dumps(content, sort_keys=True)
@@ -63,7 +64,7 @@ def save(network: nn.Module, path: str | Path, metadata: Mapping[str, str] | Non
         raise ArtifactError(f"network {content['name']}: its forward pass of {len(text):,} characters is too long")
     with written_whole(Path(path)) as beside:
         safetensors.torch.save_file(tensors, beside, {_KEY: text})
-        _require_same(load(beside), network, content["architecture"], path)
+        _require_same(load(beside), graph, content["architecture"], path)
 
 
 def _described(network: fx.GraphModule) -> dict[str, Any]:
@@ -89,7 +90,11 @@ def _identical(one: Tensor, other: Tensor) -> bool:
     return one.dtype == other.dtype and one.shape == other.shape and np.array_equal(_bytes_of(one), _bytes_of(other))
 
 
-def load(path: str | Path) -> fx.GraphModule:
+@overload
+def load(path: str | Path) -> fx.GraphModule: ...
+@overload
+def load(path: str | Path, into: nn.Module) -> nn.Module: ...
+def load(path: str | Path, into: nn.Module | None = None) -> nn.Module:
     """Load a network that `save` wrote; needs neither the original checkpoint nor the code that built it.
 
     A file is taken as data from strangers: what it names are tensor operations and layers of torch.nn, checked against
@@ -98,12 +103,16 @@ def load(path: str | Path) -> fx.GraphModule:
 
     Args:
         path: The file.
+        into: Where the file is of a network whose core was pruned: a network built as that one was, pruned or not. It
+            is left untouched. Without it, the core alone is loaded.
 
     Returns:
-        The network on the CPU, in evaluation mode; outputs equal those of the saved one bit for bit.
+        The network on the CPU, in evaluation mode; outputs equal those of the saved one bit for bit. With `into` a copy
+        of that, on its device, with the pruned core and all weights from the file.
 
     Raises:
-        ArtifactError: The file is missing, damaged, no such file, or not to be trusted.
+        ArtifactError: The file is missing, damaged, no such file, or not to be trusted; or not of such a network.
+        ModelError: `into` has no such core.
 
     Example:
         >>> thin = eagleeye.prune(network, space, [0.5] * len(space.groups))
@@ -115,10 +124,17 @@ def load(path: str | Path) -> fx.GraphModule:
     content, tensors = _read(Path(path))
     if _digest({k: v for k, v in content.items() if k != "sha256"}, tensors) != content.get("sha256"):
         raise ArtifactError(f"file '{path}': its content does not match its checksum; it is damaged: copy it again")
+    rest = {name.removeprefix(REST): tensors.pop(name) for name in list(tensors) if name.startswith(REST)}
+    core = content.get("core", "")
     try:
-        return _build(content, tensors)
+        graph = _build(content, tensors)
     except ArtifactError as error:
         raise ArtifactError(f"file '{path}': {error}; it is damaged or not to be trusted") from error
+    if into is None:
+        return graph
+    if not isinstance(core, str) or not core:
+        raise ArtifactError(f"file '{path}': it holds a whole network; load it without into")
+    return put_into(into, core, graph, rest)
 
 
 def _build(content: dict[str, Any], tensors: dict[str, Tensor]) -> fx.GraphModule:
@@ -192,10 +208,14 @@ def _unshared(network: nn.Module) -> tuple[dict[str, Tensor], dict[str, str]]:
     for name, tensor in network.state_dict(keep_vars=True).items():
         known = first.setdefault(id(tensor), name)
         if known == name:
-            tensors[name] = tensor.detach().cpu().contiguous()
+            tensors[name] = _stored(tensor)
         else:
             aliases[name] = known
     return tensors, aliases
+
+
+def _stored(tensor: Tensor) -> Tensor:
+    return tensor.detach().cpu().contiguous()
 
 
 def _share(network: nn.Module, aliases: Mapping[str, str]) -> None:

@@ -84,7 +84,7 @@ def predict(
 
     Args:
         model: Any network; left as it was.
-        labelled_batches: As for `evaluate`; targets are (n, …).
+        labelled_batches: As for `evaluate`; targets are (n, …), or a list with an entry for each image.
         full: The unpruned network's outputs for the same images, to compare the model with: from `outputs_of`,
             or known ones; None: only scores that need labels.
         task: What the network is for.

@@ -10,6 +10,7 @@ from torch import nn
 from eagleeye.errors import EvaluationError
 from eagleeye.forward.modes import evaluating
 from eagleeye.forward.running import run
+from eagleeye.forward.structures import tensors
 from eagleeye.given import streamed
 from eagleeye.task import Task
 
@@ -34,7 +35,8 @@ def measure(model: nn.Module, labelled_batches: Any, task: Task) -> dict[str, fl
             outputs = run(model, batch)
             task.check(outputs, targets)
             if metrics is None:
-                metrics = {name: metric.to(targets.device) for name, metric in task.metrics(outputs).items()}
+                device = tensors(outputs)[0].device
+                metrics = {name: metric.to(device) for name, metric in task.metrics(outputs).items()}
             for metric in metrics.values():
                 metric.update(*task.told(outputs, targets))
     if metrics is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from eagleeye.errors import ConfigError
 from eagleeye.task.classification import CLASSIFICATION
+from eagleeye.task.detection import Detection
 from eagleeye.task.fidelity import Fidelity
 from eagleeye.task.multilabel import Multilabel
 from eagleeye.task.regression import Regression
@@ -11,7 +12,7 @@ from eagleeye.task.segmentation import Segmentation
 from eagleeye.task.task import Task
 
 TASKS: dict[str, Task] = {
-    task.name: task for task in (CLASSIFICATION, Fidelity(), Multilabel(), Regression(), Segmentation())
+    task.name: task for task in (CLASSIFICATION, Detection(), Fidelity(), Multilabel(), Regression(), Segmentation())
 }
 
 

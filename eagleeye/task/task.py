@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from eagleeye.errors import ConfigError
 from eagleeye.forward.structures import tensors
@@ -30,15 +30,23 @@ class Task(ABC):
         name: What it is called in settings.
         scorers: Its scores by name, in the order of every table; the first that can be used decides by default.
         targets: What images come with, where they are labelled: `class`, one for each, int64 (n,), so that images are
-            drawn class by class; `tensor`, (n, …); or `none`: labels are not looked at.
+            drawn class by class; `tensor`, (n, …); `list`: a structure of tensors for each, e.g. its boxes, and so are
+            the outputs; or `none`: labels are not looked at.
         targets_move: Whether targets say where things are in a picture, so that it cannot be shifted or mirrored
             without them.
+        computes_losses: Whether a network in training takes the targets beside the images, and returns its losses.
     """
 
     name: str
     scorers: Mapping[str, Scorer]
-    targets: Literal["class", "tensor", "none"] = "tensor"
+    targets: Literal["class", "tensor", "list", "none"] = "tensor"
     targets_move: bool = True
+    computes_losses: bool = False
+
+    @property
+    def listed(self) -> bool:
+        """Whether outputs and targets are lists with an entry for each image, instead of tensors, batch first."""
+        return self.targets == "list"
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -75,25 +83,37 @@ class Task(ABC):
         return Order(first, self.scorers[first.second])
 
     @abstractmethod
-    def check(self, outputs: Any, targets: Tensor) -> None:
+    def check(self, outputs: Any, targets: Any) -> None:
         """Check that a network's outputs are of this kind, and fit the targets.
 
         Args:
             outputs: What the network returned, for some images.
-            targets: Of these images or of all, (n, …); where they are not known, what `answers` makes of outputs.
+            targets: Of these images or of all, (n, …) or a list; not known, what `answers` makes of outputs.
 
         Raises:
             EvaluationError: They are not, or do not, or are not finite.
         """
 
-    def answers(self, outputs: Any) -> Tensor:
+    def check_images(self, model: nn.Module, inputs: Tensor, targets: Any) -> None:  # noqa: B027 - few have to
+        """Check that targets, where these are known, fit the pictures and the network.
+
+        Args:
+            model: The network.
+            inputs: Some images, all of the size of the others (n, channels, …).
+            targets: Of any images.
+
+        Raises:
+            DataError: They do not.
+        """
+
+    def answers(self, outputs: Any) -> Any:
         """What stands for targets that are not known, so that outputs can be held against something.
 
         Args:
             outputs: The unpruned network's, for n images.
 
         Returns:
-            A tensor (n, …); zeros where targets are not looked at.
+            A tensor (n, …), or a list with an entry for each image; zeros where targets are not looked at.
         """
         return torch.zeros(len(tensors(outputs)[0]), dtype=torch.int64)
 
@@ -113,7 +133,7 @@ class Task(ABC):
         """What fine-tuning minimises to learn from the unpruned network.
 
         Args:
-            outputs: Of the network in training.
+            outputs: Of the network in training; where it returns losses, those of its core.
             wanted: The unpruned network's, of the same structure and shapes.
             temperature: What outputs are divided by, for distances between distributions.
 
@@ -121,7 +141,7 @@ class Task(ABC):
             A scalar in float32.
         """
 
-    def told(self, outputs: Any, targets: Tensor) -> tuple[Tensor, Tensor]:
+    def told(self, outputs: Any, targets: Any) -> tuple[Any, Any]:
         """What the metrics are told of a batch.
 
         Args:
@@ -144,7 +164,7 @@ class Task(ABC):
         """
         return {}
 
-    def check_training(self, outputs: Any, targets: Tensor) -> None:
+    def check_training(self, outputs: Any, targets: Any) -> None:
         """Check once, before the first step, that outputs in training fit the targets.
 
         Args:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import torch
 
 from eagleeye.data import Images, Preprocess
+from eagleeye.data.images import Targets
 from eagleeye.data.normalise import Normaliser, Unchanged
 from eagleeye.data.residence import resident, uploaded
 from eagleeye.errors import ConfigError
@@ -18,17 +19,17 @@ from eagleeye.train.distributed import Share
 from eagleeye.train.order import epoch_plan
 from eagleeye.train.recipe import Recipe
 
-Batch = tuple[torch.Tensor, torch.Tensor]
+Batch = tuple[torch.Tensor, Targets]
 
 
 class TrainData(ABC):
     """Training images of one size, in batches of a random order, augmented and normalised on the device."""
 
-    def __init__(self, labels: torch.Tensor, preprocess: Preprocess | None, device: str | torch.device) -> None:
+    def __init__(self, labels: Targets, preprocess: Preprocess | None, device: str | torch.device) -> None:
         """Keep what both kinds share.
 
         Args:
-            labels: int64 (n,), one per image.
+            labels: int64 (n,), one per image, or other targets.
             preprocess: Size, mean and standard deviation of the network's input; None: images are inputs already.
             device: Where the batches go.
         """

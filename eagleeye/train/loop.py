@@ -30,7 +30,9 @@ def history_columns(by: Order) -> list[str]:
     Args:
         by: What chooses the best epoch.
     """
-    return ["epoch", "lr", "train_loss", *(f"validation_{each.name}" for each in (by.first, by.second)), SPEED]
+    # A score may be alone, and decide between equals, too.
+    names = dict.fromkeys(f"validation_{each.name}" for each in (by.first, by.second))
+    return ["epoch", "lr", "train_loss", *names, SPEED]
 
 
 SPEED = "images_per_second"
@@ -64,6 +66,7 @@ def train(  # noqa: PLR0913 - what to train, on what, how, and who listens
     task: Task = CLASSIFICATION,
     by: Order | None = None,
     loss: Loss | None = None,
+    core: str = "",
     state: State | None = None,
     on_epoch: Callable[[State], None] | None = None,
     on_step: Callable[[int, int, float], None] | None = None,
@@ -87,6 +90,8 @@ def train(  # noqa: PLR0913 - what to train, on what, how, and who listens
         by: What chooses the best epoch; None: the task's first score. One that compares with the unpruned network
             compares with the teacher.
         loss: What takes the place of the task's, cross-entropy for instance: from outputs and targets to a scalar.
+        core: The name of the module that was pruned, where it is not the whole network: one that computes its losses
+            itself, as detectors do, learns from the outputs of the teacher's.
         state: What ``on_epoch`` last received, to continue from there.
         on_epoch: Called after each epoch with everything needed to continue: a dict of tensors and plain
             values that ``torch.load(weights_only=True)`` reads back. Writing it is the caller's business. The last
@@ -109,7 +114,7 @@ def train(  # noqa: PLR0913 - what to train, on what, how, and who listens
         raise DataError("validation is an iterator, empty after one epoch: pass a list of batches, or Batches")
     place = distributed.local_device(device)
     with distributed.process_group(place) as share, repeatable_kernels(), _random_state_kept(place):
-        run = Run(model, data, recipe, place, share, Aim(task, by or task.order(), loss), teacher)
+        run = Run(model, data, recipe, place, share, Aim(task, by or task.order(), loss, core), teacher)
         try:
             if state is not None:
                 run.restore(state)

@@ -13,12 +13,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from eagleeye.channels.core import core_of
 from eagleeye.errors import ConfigError, ModelError
+from eagleeye.forward.inputs import call
 from eagleeye.forward.modes import evaluating
 from eagleeye.forward.structures import tensors
 from eagleeye.scoring.evaluate import in_float32
 from eagleeye.task import CLASSIFICATION, Order, Task
 from eagleeye.task.task import Loss
+from eagleeye.train.forward import Made
 from eagleeye.train.recipe import Recipe
 
 _BY_ACCURACY = CLASSIFICATION.order()
@@ -33,6 +36,8 @@ class Aim:
     """What chooses the best epoch."""
     loss: Loss | None = None
     """In the place of the task's."""
+    core: str = ""
+    """The module that was pruned, from whose outputs networks learn that compute their losses themselves."""
 
 
 class Objective:
@@ -67,18 +72,24 @@ class Objective:
         if aim.loss is not None and recipe.label_smoothing:
             raise ConfigError(f"label_smoothing is {recipe.label_smoothing}: a loss of your own smooths labels itself")
         self.task = aim.task
+        self.core = aim.core
+        if teacher is not None and aim.task.computes_losses and not aim.core:
+            raise ConfigError(
+                f"distillation is {share}: what a network for {aim.task.name} returns has no gradient to learn by; name"
+                " its core, e.g. 'backbone', or set distillation to 0"
+            )
         # Whoever learns from the teacher alone needs no targets, nor a loss that knows what to do with them.
         self.loss = None if share == 1 else aim.loss or aim.task.criterion(recipe.label_smoothing)
         if teacher is not None:
             teacher.to(device).to(memory_format=torch.channels_last)
 
-    def __call__(self, x: Tensor, outputs: Any, y: Tensor) -> Tensor:
+    def __call__(self, x: Tensor, outputs: Any, y: Any) -> Tensor:
         """The loss of one batch, to be computed in the same autocast as the outputs.
 
         Args:
             x: Images (n, channels, h, w), normalised.
-            outputs: Of the network for them.
-            y: Targets (n, …).
+            outputs: Of the network for them, from `eagleeye.train.forward.Forward`.
+            y: Targets (n, …), or a list with an entry for each image.
 
         Returns:
             A scalar in float32.
@@ -88,7 +99,7 @@ class Objective:
         """
         if self.loss is None:
             return self._distance(x, outputs)
-        hard = self.loss(in_float32(outputs), y)
+        hard = self.loss(in_float32(outputs.losses if isinstance(outputs, Made) else outputs), y)
         if not isinstance(hard, Tensor) or hard.dim():
             given = tuple(hard.shape) if isinstance(hard, Tensor) else type(hard).__name__
             raise ConfigError(f"loss: it returned {given}; needed is one number in a tensor, e.g. the mean")
@@ -100,7 +111,11 @@ class Objective:
         assert self.teacher is not None
         # No inference mode: the backward pass keeps what is made here.
         with evaluating(self.teacher), torch.no_grad():
-            wanted = self.teacher(x)
+            if isinstance(outputs, Made):
+                wanted = call(core_of(self.teacher, self.core), outputs.reached)
+                outputs = outputs.core
+            else:
+                wanted = self.teacher(x)
         mine, theirs = ([tuple(tensor.shape) for tensor in tensors(each)] for each in (outputs, wanted))
         if mine != theirs:
             raise ModelError(

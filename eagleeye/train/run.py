@@ -9,11 +9,13 @@ import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
+from eagleeye.data.images import Targets
 from eagleeye.errors import CheckpointError, EvaluationError
 from eagleeye.scoring.evaluate import outputs_of, predict
 from eagleeye.train import augment, distributed
 from eagleeye.train.average import MovingAverage
 from eagleeye.train.data import Batch, TrainData
+from eagleeye.train.forward import Forward, Made
 from eagleeye.train.objective import Aim, Objective
 from eagleeye.train.precision import autocast_type, spare_slow_layers
 from eagleeye.train.recipe import Recipe, learning_rate
@@ -52,7 +54,10 @@ class Run:
         self.autocast = autocast_type(device) if recipe.mixed_precision else None
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.autocast is torch.float16)
         self.average = None if recipe.ema is None else MovingAverage(self.model, recipe.ema)
-        self.parallel = DistributedDataParallel(self.model) if share.world > 1 else self.model
+        forward = Forward(self.model, aim.task, aim.core, self.objective.teacher, alone=self.objective.loss is None)
+        # Where the core alone learns, the rest of a network has no gradients.
+        partly = aim.task.computes_losses and forward.alone
+        self.parallel = DistributedDataParallel(forward, find_unused_parameters=partly) if share.world > 1 else forward
         self.epoch = 0
         self.history: list[dict[str, float]] = []
         self.best: State = {}
@@ -89,11 +94,11 @@ class Run:
             }
         )
 
-    def _step(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    def _step(self, x: torch.Tensor, y: Targets) -> torch.Tensor:
         """One step of SGD; returns the batch's mean loss."""
         self.optimizer.zero_grad(set_to_none=True)
         with torch.autocast(self.device.type, dtype=self.autocast, enabled=self.autocast is not None):
-            outputs = self.parallel(x)
+            outputs = self.parallel(x, y)
             self._require_outputs(outputs, y)
             loss = self.objective(x, outputs, y)
         torch.autograd.backward(self.scaler.scale(loss))
@@ -191,11 +196,11 @@ class Run:
         for group in self.optimizer.param_groups:
             group["lr"] = lr
 
-    def _require_outputs(self, outputs: object, targets: torch.Tensor) -> None:
+    def _require_outputs(self, outputs: object, targets: Targets) -> None:
         if not self.checked and (self.objective.loss is not None or self.aim.task.targets == "class"):
             # Of classes, those of all images are known; larger targets are read with their images.
             known = self.data.labels if self.aim.task.targets == "class" else targets
-            self.aim.task.check_training(outputs, known)
+            self.aim.task.check_training(outputs.losses if isinstance(outputs, Made) else outputs, known)
         self.checked = True
 
     def _require_number(self, total: torch.Tensor, epoch: int, step: int) -> None:

@@ -141,8 +141,8 @@ def test_labels_are_not_looked_at_and_a_loss_has_none_to_use(model: nn.Module) -
     )
     with pytest.raises(ConfigError, match="loss: it needs labels"):
         eagleeye.compress(model, found.images, epochs=1, loss=nn.MSELoss(), **settings)
-    with pytest.raises(ConfigError, match="task 'detection' is none of classification, fidelity"):
-        eagleeye.compress(model, found.images, macs=0.5, task="detection")
+    with pytest.raises(ConfigError, match="task 'depth' is none of classification, detection, fidelity"):
+        eagleeye.compress(model, found.images, macs=0.5, task="depth")
 
 
 def test_outputs_that_never_change_are_refused_before_the_search() -> None:

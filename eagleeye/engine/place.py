@@ -1,0 +1,65 @@
+"""The place of the core in a copy of the whole network, which one form of a candidate or another takes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from eagleeye.scoring.evaluate import in_float32
+
+
+class Place(nn.Module):
+    """Called in the core's place.
+
+    Args:
+        core: What takes it at first.
+        dtype: Of the core's convolutions and linear layers; what it gives to the rest of the network is float32 again.
+        device: Where it runs.
+    """
+
+    def __init__(self, core: nn.Module, dtype: torch.dtype, device: torch.device) -> None:
+        super().__init__()
+        self.core = core
+        self.dtype = dtype
+        self.device = device
+        self.ends = False
+        """Whether a forward pass ends here: what follows has nothing to be recalibrated."""
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the core."""
+        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+            outputs = self.core(*args, **kwargs)
+        if self.ends:
+            raise _EndedError
+        return outputs if self.dtype == torch.float32 else in_float32(outputs)
+
+
+class UpTo(nn.Module):
+    """A whole network that is run up to the end of its core.
+
+    Args:
+        whole: The network.
+        place: Of its core.
+    """
+
+    def __init__(self, whole: nn.Module, place: Place) -> None:
+        super().__init__()
+        self.whole = whole
+        self._place = [place]  # no module of its own
+
+    def forward(self, *args: Any, **kwargs: Any) -> None:
+        """Run it; there is no output."""
+        place = self._place[0]
+        place.ends = True
+        try:
+            self.whole(*args, **kwargs)
+        except _EndedError:
+            return
+        finally:
+            place.ends = False
+
+
+class _EndedError(Exception):
+    pass
