@@ -14,6 +14,7 @@ import itertools
 from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,9 +23,10 @@ from torch import Tensor, nn
 
 import eagleeye
 from benchmarks.finetuning import read
-from benchmarks.scene_networks import Count, Labels, UNet
+from benchmarks.scene_networks import Count, Labels, UNet, boxes
 from benchmarks.scenes import Scenes, make_scenes
 from benchmarks.subjects import CACHE
+from eagleeye.channels.core import core_inputs, core_of
 from eagleeye.compression.training import CollectedData
 from eagleeye.given import collect
 from eagleeye.models import load_checkpoint, save_checkpoint
@@ -35,16 +37,24 @@ from eagleeye.train import Recipe, train
 
 RESULTS = Path(__file__).parent / "results" / "other_tasks.csv"
 COLUMNS = ("task", "budget", "seed", "network", "macs", "metric", "value", "score_before")
-KINDS = {"segmentation": UNet, "multilabel": Labels, "regression": Count}
+KINDS = {"segmentation": UNet, "multilabel": Labels, "regression": Count, "detection": boxes}
+CORES = {"detection": "backbone"}
 CALIBRATION, SUB_VALIDATION, TRAINING, TEST = 256, 400, 1500, 1000
 CANDIDATES, GENERATIONS = 48, 6
 EPOCHS, TUNING = 20, 5
 CPU = torch.device("cpu")
 
 
-def targets(task: str, found: Scenes) -> Tensor:
+def targets(task: str, found: Scenes) -> Any:
     """What a task is about."""
+    if task == "detection":
+        return [{"boxes": each[:, :4], "labels": each[:, 4].long()} for each in found.boxes]
     return {"segmentation": found.masks, "multilabel": found.labels, "regression": found.counts}[task]
+
+
+def some(wanted: Any, rows: Tensor) -> Any:
+    """The targets of some scenes."""
+    return [wanted[row] for row in rows] if isinstance(wanted, list) else wanted[rows]
 
 
 @cache
@@ -75,7 +85,11 @@ def _train(model: nn.Module, task: str) -> None:
     for _ in range(EPOCHS):
         for rows in torch.randperm(TRAINING).split(32):
             optimizer.zero_grad()
-            losses[task](model(found.images[rows]), wanted[rows]).backward()
+            if task in losses:
+                loss = losses[task](model(found.images[rows]), wanted[rows])
+            else:
+                loss = sum(model(found.images[rows], some(wanted, rows)).values())
+            loss.backward()
             optimizer.step()
         schedule.step()
 
@@ -86,9 +100,10 @@ def rows(name: str, budget: float, seed: int) -> Iterator[dict[str, object]]:
     order = torch.from_numpy(np.random.default_rng(seed).permutation(TRAINING))
     scoring, others = order[:SUB_VALIDATION], order[SUB_VALIDATION:]
     wanted = targets(name, found)
-    space = eagleeye.trace(model, found.images[:1])
+    core = CORES.get(name, "")
+    space = eagleeye.trace(model, found.images[:1], core=core)
     engine = eagleeye.Engine(
-        model, space, found.images[others[:CALIBRATION]], (found.images[scoring], wanted[scoring]), task=task
+        model, space, found.images[others[:CALIBRATION]], (found.images[scoring], some(wanted, scoring)), task=task
     )
     shell = eagleeye.Shell(space, eagleeye.Budget(macs=budget, tolerance=0.01), max_rate=0.95)
     even = eagleeye.even(space, shell.budget)
@@ -101,8 +116,9 @@ def rows(name: str, budget: float, seed: int) -> Iterator[dict[str, object]]:
     }
     for label, widths in (("winner", tuple(ranking["widths"][0])), ("even", even.widths)):
         network = engine.network(widths, in_turn=found.images[others[:CALIBRATION]])
-        _finetune(network, model, task, engine, (found.images[others], wanted[others]), seed)
-        macs = eagleeye.cost(network, found.images[:1]).macs / space.full_cost.macs
+        _finetune(network, model, engine, (found.images[others], some(wanted, others)), seed)
+        inputs = core_inputs(network, core, found.images[:1])
+        macs = eagleeye.cost(core_of(network, core), inputs).macs / space.full_cost.macs
         facts = {"task": name, "budget": budget, "seed": seed, "network": label, "macs": macs}
         yield from (
             facts | measured | {"score_before": scores.get(widths, "")} for measured in _measured(network, task)
@@ -110,17 +126,20 @@ def rows(name: str, budget: float, seed: int) -> Iterator[dict[str, object]]:
 
 
 def _finetune(
-    network: nn.Module, model: nn.Module, task: Task, engine: eagleeye.Engine, images: tuple[Tensor, Tensor], seed: int
+    network: nn.Module, model: nn.Module, engine: eagleeye.Engine, images: tuple[Tensor, Any], seed: int
 ) -> None:
+    task = engine.task
+    core = engine.whole.space.core
     collection = collect(images, task=task)
     data = CollectedData(collection, np.arange(len(collection)), CPU)
     recipe = Recipe(TUNING, batch_size=32, augment="none", distillation=0.5, mixed_precision=False, seed=seed)
-    train(network, data, engine.sub_validation, recipe, device=CPU, teacher=model, task=task)
+    train(network, data, engine.sub_validation, recipe, device=CPU, teacher=model, task=task, core=core)
 
 
 def _measured(network: nn.Module, task: Task) -> list[dict[str, object]]:
     test = make_scenes(TEST, seed=2, test=True)
-    batches = list(zip(test.images.split(100), targets(task.name, test).split(100), strict=True))
+    wanted = targets(task.name, test)
+    batches = [(test.images[rows], some(wanted, rows)) for rows in torch.arange(TEST).split(100)]
     return [{"metric": name, "value": value} for name, value in measure(network, batches, task).items()]
 
 

@@ -1,12 +1,15 @@
-"""Small networks for what can be asked about scenes: masks, labels, counts."""
+"""Small networks for what can be asked about scenes: masks, labels, counts, boxes."""
 
 from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torchvision.models.detection import FCOS
+from torchvision.models.detection.anchor_utils import AnchorGenerator
+from torchvision.models.detection.fcos import FCOSHead
 
-from benchmarks.scenes import CLASSES
+from benchmarks.scenes import CLASSES, SIDE
 
 
 def block(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
@@ -62,3 +65,39 @@ class Count(Heads):
     def forward(self, x: Tensor) -> Tensor:
         """The number of digits (n, 1), of pictures (n, 1, h, w)."""
         return self.count(self.body(x).sum((2, 3)) / 100)
+
+
+class Features(nn.Module):
+    """A map of a quarter of the side, of which each cell has seen the whole of a digit."""
+
+    out_channels = 32
+
+    def __init__(self, width: int = 16) -> None:
+        super().__init__()
+        self.first = nn.Sequential(block(1, width, 2), block(width, width))
+        self.second = nn.Sequential(block(width, 2 * width, 2), block(2 * width, 2 * width))
+        self.deep = nn.Sequential(block(2 * width, 4 * width, 2), block(4 * width, 4 * width))
+        self.last = nn.Sequential(block(6 * width, 2 * width), nn.Conv2d(2 * width, self.out_channels, 3, padding=1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Features (n, 32, h / 4, w / 4) of pictures (n, 1, h, w)."""
+        second = self.second(self.first(x))
+        return self.last(torch.cat([F.interpolate(self.deep(second), scale_factor=2.0), second], 1))
+
+
+def boxes() -> FCOS:
+    """FCOS (Tian et al., ICCV 2019) of torchvision with a small backbone, a map of one size, and short heads."""
+    features = Features()
+    return FCOS(
+        features,
+        num_classes=10,
+        min_size=SIDE,
+        max_size=SIDE,
+        image_mean=[0.0],
+        image_std=[1.0],
+        size_divisible=4,
+        anchor_generator=AnchorGenerator(sizes=((8,),), aspect_ratios=((1.0,),)),
+        head=FCOSHead(features.out_channels, num_anchors=1, num_classes=10, num_convs=1),
+        score_thresh=0.05,
+        detections_per_img=20,
+    )

@@ -179,9 +179,10 @@ def classes_of(model: nn.Module) -> int | None:
         scores = getattr(module, "cls_score", None)
         if isinstance(scores, nn.Linear):
             return scores.out_features
-        count = getattr(module, "num_classes", None)
-        if isinstance(count, int):
-            return count
+        head = getattr(module, "classification_head", None)
+        for count in (getattr(module, "num_classes", None), getattr(head, "num_columns", None)):
+            if isinstance(count, int):
+                return count
     return None
 
 
