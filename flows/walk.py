@@ -15,6 +15,7 @@ from eagleeye.project.library import require_same
 from flows.form import KEYS, show_values
 from flows.own_log import write_to_own_log
 from flows.prefect_context import DELAYS, FlowContext, failed, may_pass
+from tasks.__main__ import LONG
 from tasks.params import Params
 from tasks.record.beside import tell
 from tasks.run.lock import only_run
@@ -118,6 +119,17 @@ def bring_up(last: str) -> None:
             raise StageError(outcome.message)
 
 
+def _body(name: str, context: FlowContext) -> None:
+    params = read_params(SETTINGS)
+    if name in LONG:
+        # Brings PyTorch's exporters along, which a flow is not to wait for at its beginning.
+        from tasks.ahead.rough import rest
+
+        if line := rest(name, params, start=0.0):
+            context.say(line)
+    module_of(name).run(params, context)
+
+
 @task(name="stage", task_run_name="{name}", **RETRIED)
 def run_stage(name: str, root: str) -> State[Any]:
     """Bring one stage up to date.
@@ -126,10 +138,9 @@ def run_stage(name: str, root: str) -> State[Any]:
         name: The stage.
         root: The project's folder.
     """
-    body = module_of(name).run
     try:
         with FlowContext(name) as context:
-            outcome: Outcome = bring_up_to_date(Path(root), name, lambda: body(read_params(SETTINGS), context))
+            outcome: Outcome = bring_up_to_date(Path(root), name, lambda: _body(name, context))
             if outcome == "restored":  # DVC brought the outputs back; MLflow has not heard of it
                 tell(name, read_params(SETTINGS), context)
             context.say(f"{name}: {outcome}")

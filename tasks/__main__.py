@@ -7,12 +7,19 @@ import sys
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 from tasks.run.pulse import TerminalPulse
 from tasks.run.stopping import answered, stopping_line
 
+if TYPE_CHECKING:
+    from tasks.params import Params
+    from tasks.run.console import Terminal
+
 STAGES = ("watch", "subset", "baseline", "strategies", "evaluate", "rank", "finetune", "report")
 STUDIES = ("correlation",)
+LONG = ("baseline", "evaluate", "finetune")
+"""Stages that begin with a word on how long it takes from there."""
 HELPERS = {"record": "tasks.record.command", "repair": "tasks.run.repair"}
 ASKED = {"check": "tasks.ahead.check", "status": "tasks.ahead.status", "settings": "tasks.ahead.settings"}
 """What only tells something: it waits for no run, and no run waits for it."""
@@ -70,7 +77,20 @@ def _run(stage: str) -> None:
     with _alone(stage):
         params = read_params(Path("params.yaml"))
         link_what_git_leaves_out(params)
-        importlib.import_module(_module(stage)).run(params, Terminal())
+        body = importlib.import_module(_module(stage)).run
+        context = Terminal()
+        if stage in LONG:
+            _estimate(stage, params, context)
+        body(params, context)
+
+
+def _estimate(stage: str, params: "Params", context: "Terminal") -> None:
+    # Only here: PyTorch's exporters come along, which short stages do without.
+    from tasks.ahead.forecast import process_start
+    from tasks.ahead.rough import rest
+
+    if line := rest(stage, params, process_start()):
+        context.say(line)
 
 
 def _load(name: str) -> ModuleType:

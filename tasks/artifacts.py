@@ -59,6 +59,8 @@ DECODED = CACHE / "decoded"
 STUDIES = CACHE / "studies"
 LATENCY = CACHE / "latency.json"
 DIGESTS = CACHE / "digests.sqlite"
+# How many images the subset stage has found, for an estimate of what follows.
+COUNTS = CACHE / "images.json"
 
 _STRINGS = pa.list_(pa.string())
 SCHEMAS = {

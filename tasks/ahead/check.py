@@ -8,7 +8,16 @@ from pathlib import Path
 from eagleeye.channels import Cost, Space
 from eagleeye.project.library import require_same
 from tasks.ahead.beside import beside
-from tasks.ahead.forecast import candidates, disk_bytes, process_start, stage_seconds, tuned_networks
+from tasks.ahead.forecast import (
+    FACTOR,
+    amounts_of,
+    candidates,
+    disk_bytes,
+    duration,
+    process_start,
+    stage_seconds,
+    tuned_networks,
+)
 from tasks.ahead.timing import measure
 from tasks.ahead.trial import Trial, open_trial, reach, shell_of
 from tasks.inputs.images import choose_device
@@ -17,8 +26,6 @@ from tasks.params import Params
 from tasks.run.console import Terminal
 from tasks.settings import read_params
 
-FACTOR = 2
-"""Within which the minutes were right, up or down, where they were compared with whole runs."""
 MOST = 12
 
 
@@ -40,7 +47,7 @@ def run(_: Sequence[str]) -> None:
         print(f"budget: {shell} is within reach", flush=True)
         times = measure(params, trial, shell, _tell)
         thin = Cost(*(int(value) for value in _target(params, trial.space)))
-        _print(_minutes(params, stage_seconds(params, trial, times, start)))
+        _print(_minutes(params, stage_seconds(params, amounts_of(params, trial), times, start)))
         _print(_disk(disk_bytes(params, trial, thin), project))
 
 
@@ -91,20 +98,12 @@ def _minutes(params: Params, seconds: dict[str, float]) -> Iterator[str]:
         f"minutes on this machine ({device}), by trials of a second on your network and images; {candidates(params)}"
         f" candidates, {tuned_networks(params)} fine-tuned networks:"
     )
-    yield from (f"  {name:<12}{_time(value)}" for name, value in seconds.items())
+    yield from (f"  {name:<12}{duration(value)}" for name, value in seconds.items())
     total = sum(seconds.values())
     yield (
-        f"  {'together':<12}{_time(total)}; take it for {_time(total / FACTOR).strip()} to"
-        f" {_time(total * FACTOR).strip()}: other programs make it longer, scores on record shorter"
+        f"  {'together':<12}{duration(total)}; take it for {duration(total / FACTOR).strip()} to"
+        f" {duration(total * FACTOR).strip()}: other programs make it longer, scores on record shorter"
     )
-
-
-def _time(seconds: float) -> str:
-    if seconds >= 36_000:
-        return f"{seconds / 3600:6.0f} h"
-    if seconds >= 5_400:
-        return f"{seconds / 3600:6.1f} h"
-    return f"{seconds / 60:6.1f} min"
 
 
 def _disk(sizes: dict[str, int], project: Path) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 import math
 import time
+from dataclasses import dataclass
 
 import psutil
 
@@ -17,6 +18,8 @@ from tasks.inputs.trial import LOOKED_AT
 from tasks.inputs.watched import data_files
 from tasks.params import Params, Training
 
+FACTOR = 2
+"""Within which the minutes were right, up or down, where they were compared with whole runs."""
 ALLOCATED = 5
 """Candidates that are allocated or filled up, at most."""
 HASHED = 400e6
@@ -32,44 +35,98 @@ FILES = 3
 """Files of each fine-tuned network: safetensors, ONNX, torch.export."""
 
 
+@dataclass(frozen=True)
+class Amounts:
+    """How much there is, and what an image of it takes.
+
+    Attributes:
+        tuned: Images that are trained on.
+        calibration: Calibration images.
+        sub_validation: Sub-validation images.
+        test: Test images.
+        watched: Bytes of the files that are watched.
+        opened: Seconds for opening the images.
+        decoded: Seconds per decoded image.
+        forward: Seconds per image of the unpruned network.
+        traced: Seconds for tracing it.
+    """
+
+    tuned: int
+    calibration: int
+    sub_validation: int
+    test: int
+    watched: int
+    opened: float
+    decoded: float
+    forward: float
+    traced: float
+
+
+def amounts_of(params: Params, trial: Trial) -> Amounts:
+    """What a trial has found.
+
+    Args:
+        params: The settings.
+        trial: What was opened.
+    """
+    return Amounts(
+        trial.tuned,
+        len(trial.subset.calibration),
+        len(trial.subset.sub_validation),
+        len(trial.test),
+        sum(path.stat().st_size for files in data_files(params).values() for path in files.values()),
+        trial.opened,
+        trial.decoded,
+        trial.forward,
+        trial.traced,
+    )
+
+
+def duration(seconds: float) -> str:
+    """Seconds in a unit that suits them, in a column."""
+    if seconds >= 36_000:
+        return f"{seconds / 3600:6.0f} h"
+    if seconds >= 5_400:
+        return f"{seconds / 3600:6.1f} h"
+    return f"{seconds / 60:6.1f} min"
+
+
 def process_start() -> float:
     """Seconds that a process of a stage takes until it begins: this one's own."""
     return time.time() - float(psutil.Process().create_time())
 
 
-def stage_seconds(params: Params, trial: Trial, times: Timings, start: float) -> dict[str, float]:
+def stage_seconds(params: Params, there: Amounts, times: Timings, start: float) -> dict[str, float]:
     """Seconds of each stage.
 
     Args:
         params: The settings.
-        trial: What was opened.
+        there: How much there is.
         times: What was measured.
         start: Seconds that each process takes to begin.
     """
-    calibration = len(trial.subset.calibration)
-    images = len(trial.subset.sub_validation)
-    decoding = trial.decoded * (calibration + images)
-    measuring = times.activations.at(min(params.importance.images, calibration))
-    opening = decoding + trial.traced + measuring + times.engine
-    preparing = start + trial.opened
-    watched = sum(path.stat().st_size for files in data_files(params).values() for path in files.values())
-    seen = trial.decoded + trial.forward
+    images = there.sub_validation
+    decoding = there.decoded * (there.calibration + images)
+    measuring = times.activations.at(min(params.importance.images, there.calibration))
+    opening = decoding + there.traced + measuring + times.engine
+    preparing = start + there.opened
+    seen = there.decoded + there.forward
     baseline = seen * (images + min(LOOKED_AT, images))
     if times.step is not None:
-        baseline = trial.decoded * trial.tuned + _training(params.baseline, trial, times.step, trial.forward)
+        baseline = there.decoded * there.tuned + _training(params.baseline, there, times.step, there.forward)
         baseline += seen * images
     return {
-        "watch": start + watched / HASHED,
+        "watch": start + there.watched / HASHED,
         "subset": preparing + decoding,
         "baseline": preparing + baseline,
-        "strategies": start + trial.traced + times.draw * generation_sizes(params)[0] + measuring + times.order,
+        "strategies": start + there.traced + times.draw * generation_sizes(params)[0] + measuring + times.order,
         "evaluate": start
         + opening
-        + trial.forward * (3 * min(IMAGES, images) + images)
-        + race_seconds(params, times, Rung(calibration, images)),
+        + there.forward * (3 * min(IMAGES, images) + images)
+        + race_seconds(params, times, Rung(there.calibration, images)),
         "rank": start,
-        "finetune": preparing + opening + _finetuning(params, trial, times),
-        "report": start + trial.traced + params.report.latency_repeats * times.latency + PAGE,
+        "finetune": preparing + opening + _finetuning(params, there, times),
+        "report": start + there.traced + params.report.latency_repeats * times.latency + PAGE,
     }
 
 
@@ -102,18 +159,18 @@ def tuned_networks(params: Params) -> int:
     return params.rank.top_k + params.strategies.even
 
 
-def _finetuning(params: Params, trial: Trial, times: Timings) -> float:
+def _finetuning(params: Params, there: Amounts, times: Timings) -> float:
     many = tuned_networks(params)
-    calibration = len(trial.subset.calibration)
-    each = times.prune + calibration * times.thin + _training(params.finetune, trial, times.tuning_step, times.thin)
-    tests = len(trial.test) * ((many + 1) * trial.decoded + trial.forward + many * times.thin)
-    images = trial.decoded * (trial.tuned + len(trial.subset.sub_validation))
+    each = times.prune + there.calibration * times.thin
+    each += _training(params.finetune, there, times.tuning_step, times.thin)
+    tests = there.test * ((many + 1) * there.decoded + there.forward + many * times.thin)
+    images = there.decoded * (there.tuned + there.sub_validation)
     return images + many * (each + times.export) + tests
 
 
-def _training(settings: Training, trial: Trial, step: float, forward: float) -> float:
-    steps = math.ceil(trial.tuned / settings.batch_size)
-    return settings.epochs * (steps * step + len(trial.subset.sub_validation) * forward)
+def _training(settings: Training, there: Amounts, step: float, forward: float) -> float:
+    steps = math.ceil(there.tuned / settings.batch_size)
+    return settings.epochs * (steps * step + there.sub_validation * forward)
 
 
 def disk_bytes(params: Params, trial: Trial, thin: Cost) -> dict[str, int]:

@@ -1,11 +1,13 @@
 """subset: the training images that score candidates, drawn once with a seed and stored with their row numbers."""
 
+import json
+
 import numpy as np
 
 from eagleeye.data import ImageSet, Preprocess, write_subset
 from eagleeye.data.decoding import decoded
 from eagleeye.data.images import Labels
-from tasks.artifacts import CALIBRATION, SUB_VALIDATION
+from tasks.artifacts import CALIBRATION, COUNTS, SUB_VALIDATION, write_text
 from tasks.inputs.images import drawn, open_images
 from tasks.inputs.input_size import check_input_size
 from tasks.inputs.preparation import Taken, take
@@ -32,6 +34,7 @@ def run(params: Params, context: Context) -> None:
     taken.write()
     write_subset(CALIBRATION, train, subset.calibration)
     write_subset(SUB_VALIDATION, train, subset.sub_validation)
+    write_text(COUNTS, json.dumps({"train": len(train), "test": len(test)}) + "\n")
     context.say(
         f"subset: {len(subset.calibration)} calibration and {len(subset.sub_validation)} sub-validation images "
         f"out of {len(train)} training images in {len(train.classes)} classes"

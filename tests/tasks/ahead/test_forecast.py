@@ -8,7 +8,7 @@ import pytest
 from eagleeye.channels import Cost
 from eagleeye.scoring.racing import Rung
 from tasks.__main__ import STAGES
-from tasks.ahead.forecast import candidates, disk_bytes, race_seconds, stage_seconds, tuned_networks
+from tasks.ahead.forecast import Amounts, candidates, disk_bytes, race_seconds, stage_seconds, tuned_networks
 from tasks.ahead.timing import Line, Timings, passes
 from tasks.settings import read_params
 from tests.imports import ROOT
@@ -26,6 +26,10 @@ def trial(**parts: Any) -> Any:
     subset = SimpleNamespace(calibration=range(1500), sub_validation=range(5000))
     usual = {"train": range(50_000), "test": range(10_000), "subset": subset, "tuned": 45_000}
     return SimpleNamespace(**(usual | dict.fromkeys(("opened", "decoded", "forward", "traced"), 0.0) | parts))
+
+
+def amounts(forward: float = 0.0) -> Amounts:
+    return Amounts(45_000, 1500, 5000, 10_000, 0, 0.0, 0.0, forward, 0.0)
 
 
 def test_a_line_goes_through_what_was_measured_and_never_below_zero() -> None:
@@ -67,11 +71,11 @@ def test_training_and_testing_are_counted_for_every_network() -> None:
         baseline={"epochs": 5, "batch_size": 200},
     )
     assert tuned_networks(params) == 4
-    found = stage_seconds(params, trial(), times(tuning_step=1.0, step=1.0), start=10.0)
+    found = stage_seconds(params, amounts(), times(tuning_step=1.0, step=1.0), start=10.0)
     assert found["finetune"] == 10 + 4 * 7 * 450
     assert found["baseline"] == 10 + 5 * 225
     assert found["rank"] == 10
-    given = stage_seconds(params, trial(forward=1.0), times(step=None), start=0.0)
+    given = stage_seconds(params, amounts(1.0), times(step=None), start=0.0)
     assert given["baseline"] == 5000 + 256
     assert given["finetune"] == 10_000  # the unpruned network's test
 
@@ -91,4 +95,4 @@ def test_bytes_are_those_of_images_networks_and_states(tmp_path: Any, monkeypatc
 
 
 def test_every_stage_has_its_minutes() -> None:
-    assert tuple(stage_seconds(PARAMS, trial(), NOTHING, 1.0)) == STAGES
+    assert tuple(stage_seconds(PARAMS, amounts(), NOTHING, 1.0)) == STAGES
