@@ -66,7 +66,7 @@ def prepare_store() -> None:
         TrackingError: The store refuses.
         Unavailable: It does not answer.
     """
-    from tasks.record.store import prepare  # MLflow comes with it, which takes its time
+    from tasks.record.opening import prepare  # MLflow comes with it, which takes its time
 
     uri = tracking_uri()
     with told_apart(uri):

@@ -8,7 +8,8 @@ from itertools import accumulate
 from statistics import fmean
 
 from eagleeye.task.classification import SCORERS
-from tasks.record.store import Run, Store
+from tasks.record.api import Run
+from tasks.record.store import Store
 
 EACH = "candidates/{}"
 BEST = "candidates/best_{}"  # of the score that ranks: a section of charts, and the first

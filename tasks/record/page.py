@@ -13,10 +13,12 @@ import pandas as pd
 from tasks.artifacts import REFERENCE
 from tasks.record import description
 from tasks.record import texts as words
+from tasks.record.api import Run
 from tasks.record.curves import Curves
 from tasks.record.entrance import NOTE, Entrance
+from tasks.record.models import ONNX
 from tasks.record.shown import Report, Tuning, Upload, View, Winner
-from tasks.record.store import ONNX, PARENT, Run, Store, digest_of, finished
+from tasks.record.store import PARENT, Store, digest_of, finished
 from tasks.record.texts import CANDIDATE, CHANGED, FINETUNE, SEARCH, UPLOADS, WINNER, Candidate
 from tasks.record.tunings import Tunings
 
@@ -156,8 +158,10 @@ class Page:
             if is_new:
                 self._store.upload(self.run_id, winner.checkpoint.path, "checkpoint")
         content = digest_of(winner.onnx.read_bytes())
-        model = self._store.add_onnx(self.run_id, winner.onnx, content)
-        self._store.register(winner.registered, model, {SEARCH: self._key, ONNX: content, **winner.tags}, CHAMPION)
+        model = self._store.models.add_onnx(self.run_id, winner.onnx, content)
+        self._store.models.register(
+            winner.registered, model, {SEARCH: self._key, ONNX: content, **winner.tags}, CHAMPION
+        )
 
     def _show_report(self, report: Report) -> None:
         """The page, and its figures as a table: as metrics each of them would be a chart of one bar."""

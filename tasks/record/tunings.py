@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from tasks.record import texts as words
+from tasks.record.api import Run
 from tasks.record.shown import Tuning
-from tasks.record.store import PARENT, Run, Store, digest_of, finished
+from tasks.record.store import PARENT, Store, digest_of, finished
 from tasks.record.texts import FINETUNE, OUTCOME, STUDY
 
 Points = list[tuple[str, float, int]]

@@ -19,7 +19,8 @@ from sqlalchemy.engine import Engine
 from eagleeye.errors import ArtifactError
 from tasks.record import own_store
 from tasks.record.faults import TrackingError, Unavailable, told_apart
-from tasks.record.store import Store, prepare
+from tasks.record.opening import prepare
+from tasks.record.store import Store
 from tests.tasks.record.recorded import picture
 
 URI = "sqlite:///mlflow.db"

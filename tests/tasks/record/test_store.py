@@ -15,7 +15,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.telemetry.client import get_telemetry_client
 from sqlalchemy.exc import OperationalError
 
-from tasks.record import store as tracking
+from tasks.record import api
 from tasks.record.faults import TrackingError, Unavailable, told_apart
 from tasks.record.store import Store
 
@@ -216,9 +216,9 @@ def test_the_git_commit_is_recorded(monkeypatch):
         pytest.skip("the project is not in a git repository here")
     store = _open(f"sqlite:///{Path.cwd()}/mlflow.db")
     monkeypatch.chdir(ROOT)
-    tracking._origin_tags.cache_clear()
+    api.origin_tags.cache_clear()
     run = store.create("search", {})
-    tracking._origin_tags.cache_clear()
+    api.origin_tags.cache_clear()
     assert run.data.tags["mlflow.source.git.commit"] == git.stdout.strip()
 
 
