@@ -20,7 +20,7 @@ from eagleeye.compression.division import Division, Wanted, divide
 from eagleeye.compression.progress import Bars, Candidate, Watch
 from eagleeye.compression.record import Record
 from eagleeye.compression.result import Compressed
-from eagleeye.compression.training import Course, finetune, recipe_of
+from eagleeye.compression.training import Course, finetune, finetune_by, recipe_of
 from eagleeye.cost import cost
 from eagleeye.data import Batches
 from eagleeye.engine import Engine
@@ -40,7 +40,7 @@ from eagleeye.strategies import Budget, Strategy
 from eagleeye.task import Order, Task
 from eagleeye.task.named import task_of
 from eagleeye.task.task import Loss
-from eagleeye.train import Recipe
+from eagleeye.train import Recipe, Trainer
 from eagleeye.train.loop import history_columns
 from eagleeye.train.objective import Aim
 
@@ -63,6 +63,7 @@ def compress(  # noqa: PLR0913 - each has a default: what differs from network t
     epochs: int = 0,
     loss: Loss | None = None,
     recipe: Recipe | None = None,
+    trainer: Trainer | None = None,
     max_rate: float | None = None,
     multiple: int = 1,
     exclude: Iterable[str] = (),
@@ -104,6 +105,11 @@ def compress(  # noqa: PLR0913 - each has a default: what differs from network t
         loss: In the place of the task's in fine-tuning, cross-entropy for instance: from outputs and targets to a
             scalar.
         recipe: Fine-tuning in all its settings, instead of `epochs`.
+        trainer: Your own loop instead: `trainer(network, folder, told)` gets a copy of the pruned network in training
+            mode and returns it trained. In `folder` it may keep its state, which is there again when a call with
+            `resume` goes on; `told({"train_loss": 0.3})` is a row of the history. Its images are its own business:
+            scores are those of the sub-validation images, and mean less if it trains on these. Its BN statistics
+            stay. See `eagleeye.train.train_by`.
         max_rate: Rates are drawn from [0, max_rate]; None: 0.95, or 1 where that leaves no room.
         multiple: Widths are multiples of it.
         exclude: Patterns of layers whose filters stay, as in `eagleeye.trace`.
@@ -132,7 +138,7 @@ def compress(  # noqa: PLR0913 - each has a default: what differs from network t
     wanted = {"calibration": calibration, "sub_validation": sub_validation, "seed": seed}
     division = _divided(model, images, preprocess, task, **wanted)
     by = task.order(score, labelled=division.labelled)
-    plan = recipe_of(epochs, recipe, loss, division.labelled)
+    plan = recipe_of(epochs, recipe, loss, division.labelled, trainer)
     with ExitStack() as stack:
         bars = stack.enter_context(Bars(progress))
         engine, remarks = _engine(model, division, task, (tuple(exclude), core), confirmed, bars)
@@ -152,9 +158,12 @@ def compress(  # noqa: PLR0913 - each has a default: what differs from network t
         if plan is not None:
             course = Course(plan, Aim(task, chooses, loss, core), record, bars, tuple(ranking["widths"].iloc[0]))
             history = finetune(network, model, division.training, engine.sub_validation, course)
+        elif trainer is not None:
+            network, history = finetune_by(trainer, network, record, tuple(ranking["widths"].iloc[0]), bars)
     for line in remarks:
         warnings.warn(line, stacklevel=2)
-    return _result(model, network, engine, division, by, ranking, history, remarks)
+    fits = (history, len(division.training.rows) if plan is not None else 0)
+    return _result(model, network, engine, division, by, ranking, fits, remarks)
 
 
 def _searched(
@@ -232,7 +241,7 @@ def _result(
     division: Division,
     by: Order,
     ranking: pd.DataFrame,
-    history: pd.DataFrame,
+    fits: tuple[pd.DataFrame, int],
     remarks: list[str],
 ) -> Compressed:
     example = engine.calibration.part(0, 1)
@@ -254,14 +263,14 @@ def _result(
         cost=cost(core_of(network, space.core), core_inputs(network, space.core, example)),
         full_cost=space.full_cost,
         ranking=ranking,
-        history=history,
+        history=fits[0],
         space=space,
         preprocess=part.images.preprocess,
         classes=part.images.classes,
         images={
             "calibration": len(division.calibration.rows),
             "sub_validation": len(part.rows),
-            **({"training": len(division.training.rows)} if len(history) else {}),
+            **({"training": fits[1]} if fits[1] else {}),
         },
         remarks=tuple(remarks),
         full_model=model,

@@ -67,8 +67,9 @@ def _page(result: Compressed) -> str:
             for row, scores, metrics, *rest in rows
         ],
         leaders=_leaders(result),
-        chosen_by=_chosen_by(result) if len(result.history) else "",
-        epochs=_epochs(result) if len(result.history) else [],
+        # What a loop of the user's own has told has columns of its own.
+        chosen_by=_chosen_by(result) if "training" in result.images else "",
+        epochs=_epochs(result) if "training" in result.images else [],
         widths=list(zip(_groups(result), result.space.channels, result.ranking["widths"].iloc[0], strict=True)),
     )
 

@@ -111,6 +111,15 @@ class Record(Memory):
         torch.save(state, file)
         self._write("INSERT OR REPLACE INTO trainings VALUES (?, ?)", [f"{self._key} {training}", file.getvalue()])
 
+    def folder(self, widths: tuple[int, ...]) -> Path:
+        """Where a loop of the user's own keeps the state of its training, beside the file.
+
+        Args:
+            widths: The network's.
+        """
+        name = hashlib.sha256(f"{self._key} {widths}".encode()).hexdigest()[:16]
+        return self._path.with_name(f"{self._path.name}.training") / name
+
     def close(self) -> None:
         """Close the file."""
         self._file.close()

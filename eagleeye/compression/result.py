@@ -39,11 +39,11 @@ class Compressed:
         full_cost: What the full network costs, likewise.
         ranking: All candidates as `eagleeye.search` ranks them, the winner first. Its scores are from before the last
             refitting and fine-tuning.
-        history: Fine-tuning, one row per epoch; empty without.
+        history: Fine-tuning, one row per epoch, or what your own loop told; empty without.
         space: The search space, `print(result.space)`.
         preprocess: How pixels become the network's inputs; None where images were given as inputs.
         classes: Names of the classes, where they have any.
-        images: Numbers of images: calibration, sub_validation and, with fine-tuning, training.
+        images: Numbers of images: calibration, sub_validation and, if not your own loop fine-tuned, training.
         remarks: What the user should know.
         full_model: The full network.
         example: One input of it.

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pandas as pd
 import torch
@@ -22,7 +25,7 @@ from eagleeye.forward.structures import mapped
 from eagleeye.given.collection import Collection, Pictures
 from eagleeye.task import CLASSIFICATION, Task
 from eagleeye.task.task import Loss
-from eagleeye.train import Recipe, TrainData, current_share, open_training, train
+from eagleeye.train import OwnTraining, Recipe, TrainData, Trainer, current_share, open_training, train, train_by
 from eagleeye.train.data import Batch
 from eagleeye.train.objective import Aim
 
@@ -31,7 +34,9 @@ DISTILLATION = 0.5
 """Share of the loss that is the divergence from the full network's outputs, as in the recipes."""
 
 
-def recipe_of(epochs: int, recipe: Recipe | None, loss: Loss | None, labelled: bool) -> Recipe | None:
+def recipe_of(
+    epochs: int, recipe: Recipe | None, loss: Loss | None, labelled: bool, trainer: Trainer | None = None
+) -> Recipe | None:
     """The recipe of fine-tuning, None for none.
 
     Args:
@@ -39,10 +44,17 @@ def recipe_of(epochs: int, recipe: Recipe | None, loss: Loss | None, labelled: b
         recipe: Instead of the default one.
         loss: In the place of the task's.
         labelled: Whether labels are known; else the network learns from the full one alone.
+        trainer: A loop of the user's own, instead of all that.
 
     Raises:
         ConfigError: They contradict each other.
     """
+    if trainer is not None:
+        given = {"epochs": epochs or None, "recipe": recipe, "loss": loss}
+        also = next((name for name, value in given.items() if value is not None), None)
+        if also is not None:
+            raise ConfigError(f"trainer: it trains the network instead of what {also} is about; give one of the two")
+        return None
     if epochs and recipe is not None:
         raise ConfigError(f"epochs is {epochs}, and the recipe has {recipe.epochs}: give one of the two")
     if epochs < 0:
@@ -128,6 +140,30 @@ def finetune(
         on_step=lambda done, total, _speed: course.bars.at("fine-tuning", done, total, "steps", begun),
     )
     return found.history
+
+
+def finetune_by(
+    trainer: Trainer, model: nn.Module, record: Record | None, widths: tuple[int, ...], bars: Bars
+) -> OwnTraining:
+    """Have the user's own loop train a pruned network.
+
+    Args:
+        trainer: The loop.
+        model: The pruned network, left as it is.
+        record: A folder beside it keeps the loop's state; without, a folder that is gone afterwards does.
+        widths: The network's, to find its state.
+        bars: Where to show how far it is.
+
+    Returns:
+        The trained network, and what the loop told.
+
+    Raises:
+        EagleEyeError: See `eagleeye.train.train_by`.
+    """
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(TemporaryDirectory())) if record is None else record.folder(widths)
+        stack.enter_context(bars.step("fine-tuning by your trainer"))
+        return train_by(trainer, model, folder)
 
 
 def open_data(part: Part, recipe: Recipe, device: torch.device, task: Task = CLASSIFICATION) -> TrainData:

@@ -226,6 +226,33 @@ def test_another_loss_is_what_fine_tuning_minimises() -> None:
         compress(recipe=recipe, epochs=2)
 
 
+def test_a_loop_of_ones_own_fine_tunes_and_finds_its_folder_again(tmp_path: Path) -> None:
+    seen: list[list[str]] = []
+
+    def trainer(network: nn.Module, folder: Path, told: Any) -> nn.Module:
+        seen.append(sorted(path.name for path in folder.iterdir()))
+        (folder / "state").touch()
+        if len(seen) == 1:
+            raise KeyboardInterrupt
+        with torch.no_grad():
+            network.get_parameter("15.bias").zero_()
+        told({"train_loss": 0.25, "F1": 0.5})
+        return network
+
+    with pytest.raises(KeyboardInterrupt):
+        compress(trainer=trainer, resume=tmp_path / "search.db")
+    found = compress(trainer=trainer, resume=tmp_path / "search.db")
+    assert seen == [[], ["state"]]
+    assert not found.model.get_parameter("15.bias").any()
+    rows = scoring_rows()
+    assert found.score == accuracy(found.model, X[rows], LABELS[rows])
+    assert found.history.to_dict("records") == [{"epoch": 1, "train_loss": 0.25, "F1": 0.5}]
+    assert "training" not in found.images
+    found.report(tmp_path / "report.html")
+    with pytest.raises(ConfigError, match="trainer: it trains the network instead of what epochs is about"):
+        compress(trainer=trainer, epochs=1)
+
+
 @pytest.mark.parametrize(
     ("budget", "name"), [({"params": 0.4}, "params"), ({"macs": 60_000}, "macs"), ({"macs": 0.12}, "macs")]
 )
