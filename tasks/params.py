@@ -62,7 +62,7 @@ class Data(Section):
 
     source: str = Field(
         min_length=1,
-        description="digits | parquet | imagefolder | torchvision:<data set> | package.module:function",
+        description="digits | scenes | parquet | imagefolder | torchvision:<data set> | package.module:function",
     )
     options: dict[str, Any] = Field(description="the source's own options, for instance train and test paths")
     watch: Literal["contents", "sizes", "nothing"] = Field(

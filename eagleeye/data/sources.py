@@ -9,12 +9,14 @@ from eagleeye.data.folder import open_folders
 from eagleeye.data.images import ImageSet
 from eagleeye.data.parquet import open_parquet
 from eagleeye.data.pictures import open_pictures
+from eagleeye.data.scenes import open_scenes
 from eagleeye.data.torchvision_sets import open_torchvision
 from eagleeye.errors import ConfigError, DataError, EagleEyeError
 from eagleeye.references import described, resolve
 
 _SOURCES: dict[str, Callable[..., tuple[ImageSet, ImageSet]]] = {
     "digits": open_digits,
+    "scenes": open_scenes,
     "parquet": open_parquet,
     "imagefolder": open_folders,
 }
@@ -27,6 +29,8 @@ def open_source(name: str, **options: Any) -> tuple[ImageSet, ImageSet]:
         name: One of
 
             - `digits`: scikit-learn's handwritten digits, 8x8; no options.
+            - `scenes`: the same digits placed, turned and scaled amid fragments of others and noise, 20x20, 3,000 to
+              train on and 8,000 to test; no options.
             - `parquet`: files by the hub's convention; options `train`, `test` (path, glob or list of these),
               `image_column`, `label_column`.
             - `imagefolder`: one sub-folder per class; options `train`, `test` (folders).

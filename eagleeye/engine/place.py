@@ -36,31 +36,29 @@ class Place(nn.Module):
         return outputs if self.dtype == torch.float32 else in_float32(outputs)
 
 
-class Around(nn.Module):
-    """A whole network as it is run.
+class UpTo(nn.Module):
+    """A whole network that is run up to the end of its core.
 
     Args:
         whole: The network.
         place: Of its core.
-        precision: In which it takes images, whatever its core's weights are in.
-        ends: Whether it is run no further than its core; there is no output then.
     """
 
-    def __init__(self, whole: nn.Module, place: Place, precision: torch.dtype, *, ends: bool) -> None:
+    def __init__(self, whole: nn.Module, place: Place) -> None:
         super().__init__()
         self.whole = whole
-        self.input_precision = precision
         self._place = [place]  # no module of its own
-        self._ends = ends
 
-    def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """Run it."""
+    def forward(self, *args: Any, **kwargs: Any) -> None:
+        """Run it; there is no output."""
         place = self._place[0]
-        place.ends = self._ends
+        place.ends = True
         try:
-            return self.whole(*args, **kwargs)
+            self.whole(*args, **kwargs)
         except _EndedError:
-            return None
+            return
+        finally:
+            place.ends = False
 
 
 class _EndedError(Exception):

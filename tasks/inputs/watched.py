@@ -10,7 +10,7 @@ from tasks.state.sources import own_sources
 
 # Its data sets are published, and checked by itself; what else lies in their folder is nobody's input.
 PUBLISHED = "torchvision:"
-OPTIONS = {"digits": (), "imagefolder": ("train", "test"), "parquet": ("train", "test")}
+OPTIONS = {"digits": (), "scenes": (), "imagefolder": ("train", "test"), "parquet": ("train", "test")}
 # What archives made on a Mac leave beside the folders that they hold.
 LEFTOVERS = "__MACOSX"
 

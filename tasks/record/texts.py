@@ -117,6 +117,8 @@ def _data_text(params: Params) -> str:
     options = params.data.options
     if source == "digits":
         return "scikit-learn's handwritten digits"
+    if source == "scenes":
+        return "scenes of scikit-learn's handwritten digits"
     if source.startswith("torchvision:"):
         return source.removeprefix("torchvision:")
     train = options.get("train")

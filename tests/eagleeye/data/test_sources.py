@@ -66,7 +66,7 @@ def test_what_can_go_wrong_in_it(own: str, name: str, options: dict, message: st
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("digit", {}, "unknown data source 'digit'; allowed are digits, parquet, imagefolder, torchvision:NAME"),
+        ("digit", {}, "unknown data source 'digit'; allowed are digits, scenes, parquet, imagefolder"),
         ("digits", {"size": 8}, "data source digits has no option 'size'; it takes none"),
         ("parquet", {"train": "a"}, "data source parquet needs the option 'test'"),
         ("imagefolder", {"train": "a", "tset": "b"}, "has no option 'tset'; it takes train, test"),

@@ -138,6 +138,7 @@ def test_a_factory_of_a_users_own_is_a_name_that_the_registry_takes():
     ("source", "options", "told"),
     [
         ("digits", {}, "scikit-learn's handwritten digits"),
+        ("scenes", {}, "scenes of scikit-learn's handwritten digits"),
         ("torchvision:CIFAR10", {"root": "/home/somebody/data"}, "CIFAR10"),
         ("imagefolder", {"train": "/home/somebody/imagenet/train", "test": "x"}, "imagenet/train"),
         ("parquet", {"train": ["data/train-*.parquet", "data/more.parquet"], "test": "x"}, "data/train-*.parquet"),
