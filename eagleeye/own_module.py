@@ -139,7 +139,8 @@ def _compare_once(trial: nn.Module, thin: fx.GraphModule, example: Call, inputs:
     what = f"raises '{_first_line(found)}'" if isinstance(found, Exception) else "computes something else"
     raise ModelError(
         f"network {type(trial).__name__}: with these widths its own code {what}: {place} needs another number of"
-        f" channels; take it from a tensor's shape there, keep these channels (exclude), or {_OTHERWISE}"
+        f" channels; take it from a tensor's shape there, trace with equal_parts=True if it splits, exclude these"
+        f" layers, or {_OTHERWISE}"
     )
 
 

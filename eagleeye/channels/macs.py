@@ -10,12 +10,13 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, fx, nn
+from torch import fx, nn
 
 from eagleeye.channels.functional import CONVOLUTIONS
 from eagleeye.channels.lift import CONSTANT, Lifted
 from eagleeye.channels.tracer import VALUE
 from eagleeye.forward.modes import evaluating
+from eagleeye.forward.structures import tensors
 from eagleeye.torch_layers import TRANSPOSED, ConvNd
 
 _PRODUCTS: frozenset[Any] = frozenset({
@@ -123,8 +124,8 @@ def multiplications(work: Callable[[], object]) -> int:
 
 
 def _batch_size(graph: fx.Graph) -> int:
-    values = (node.meta[VALUE] for node in graph.nodes if node.op == "placeholder")
-    return next((len(value) for value in values if isinstance(value, Tensor) and value.dim()), 1)
+    values = [node.meta[VALUE] for node in graph.nodes if node.op == "placeholder"]
+    return next((len(tensor) for tensor in tensors(values) if tensor.dim()), 1)
 
 
 def _per_input(node: fx.Node, count: int, batch: int) -> int:

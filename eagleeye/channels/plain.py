@@ -21,6 +21,7 @@ from eagleeye.forward.wrappers import unwrapped
 from eagleeye.references import described
 
 _HOOKS = (WeightNorm, SpectralNorm, BasePruningMethod)
+_STATISTICS = ("running_mean", "running_var")
 _CLOSE = 1e-3
 """How far outputs may differ, relative to the largest: more than rounding in 16 bits."""
 
@@ -29,7 +30,9 @@ def plain(model: nn.Module) -> nn.Module:
     """A network that holds every weight as what its layer uses, as evaluation mode computes it; without wrappers.
 
     That is what `torch.nn.utils.parametrize` (weight norm, spectral norm, orthogonality), the older `weight_norm` and
-    `spectral_norm`, and the masks of `torch.nn.utils.prune` amount to once training is over.
+    `spectral_norm`, and the masks of `torch.nn.utils.prune` amount to once training is over. Batch normalisation that
+    is frozen (`FrozenBatchNorm2d` of detectors) becomes `BatchNorm2d`, which computes the same: in a pruned network its
+    statistics are those of another one, and have to be estimated anew.
 
     Args:
         model: Any network; left as it was.
@@ -41,12 +44,13 @@ def plain(model: nn.Module) -> nn.Module:
         ModelError: It cannot be copied, or is a TorchScript module.
     """
     model = unwrapped(model)
-    if not any(_computes(module) for module in model.modules()):
+    if not any(_computes(module) or _is_frozen(module) for module in model.modules()):
         return model
     copy = _copied(model)
     with evaluating(copy), torch.no_grad():
         for module in [module for module in copy.modules() if _computes(module)]:
             _make_plain(module)
+    _thaw(copy)
     return copy
 
 
@@ -83,6 +87,30 @@ def _make_plain(module: nn.Module) -> None:
                 del hooks[key]
     # As a new layer has them: weights first.
     module._parameters = dict(sorted(module._parameters.items(), key=lambda item: "bias" in item[0]))
+
+
+def _is_frozen(module: nn.Module) -> bool:
+    # torchvision, timm and detectron2 have one each, of the same name and the same four buffers.
+    return type(module).__name__ == "FrozenBatchNorm2d" and {"weight", "bias", *_STATISTICS} <= set(module._buffers)
+
+
+def _thaw(model: nn.Module) -> None:
+    """Put batch normalisation in the place of frozen ones; its scales and shifts are not trained either."""
+    found: dict[nn.Module, nn.Module] = {}
+    for name, module in list(model.named_modules(remove_duplicate=False)):
+        if name and _is_frozen(module):
+            if module not in found:
+                found[module] = _thawed(module)
+            model.set_submodule(name, found[module])
+
+
+def _thawed(frozen: Any) -> nn.BatchNorm2d:
+    layer = nn.BatchNorm2d(len(frozen.weight), eps=getattr(frozen, "eps", 1e-5))
+    for name in ("weight", "bias"):
+        setattr(layer, name, nn.Parameter(getattr(frozen, name).detach().clone(), requires_grad=False))
+    for name in _STATISTICS:
+        setattr(layer, name, getattr(frozen, name).detach().clone())
+    return layer.to(frozen.weight.device).train(frozen.training)
 
 
 def _computes(module: nn.Module) -> bool:

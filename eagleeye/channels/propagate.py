@@ -74,6 +74,19 @@ def propagate(root: nn.Module, graph: fx.Graph, exclude: tuple[str, ...] = ()) -
     return net
 
 
+def tie_parts(net: Labelled) -> None:
+    """Tie what lies at the same place of equal parts, so that all of them lose as many channels.
+
+    Args:
+        net: The labelled network.
+    """
+    for node in net.graph.nodes:
+        parts = net.labels[node]
+        if node.target in rules.PARTING and isinstance(parts, tuple) and len({part.shape for part in parts}) == 1:
+            for other in parts[1:]:
+                net.ties.tie(parts[0], other)
+
+
 def _fix_direct_uses(net: Labelled) -> None:
     """A weight that is also used as a plain tensor, where its channels cannot be followed, stays whole."""
     used = {

@@ -78,6 +78,11 @@ SELECTING: frozenset[Any] = frozenset({
 })  # fmt: skip
 """Data movement that picks positions and may name channel numbers."""
 
+PARTING: frozenset[Any] = frozenset({
+    torch.chunk, torch.split, torch.tensor_split, "chunk", "split", "tensor_split",
+})  # fmt: skip
+"""Those that give several parts of one tensor."""
+
 PADDING: frozenset[Any] = frozenset({F.pad})
 
 MOVING = PERMUTING | RESHAPING | SELECTING

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterable
 from dataclasses import replace
 from fnmatch import fnmatchcase
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -21,7 +22,7 @@ from eagleeye.channels.left_out import left_out
 from eagleeye.channels.macs import mac_calls
 from eagleeye.channels.plain import check_same, plain
 from eagleeye.channels.probes import Inputs as Probe
-from eagleeye.channels.propagate import Labelled, place_of, propagate
+from eagleeye.channels.propagate import Labelled, place_of, propagate, tie_parts
 from eagleeye.channels.rewrite import Plan, plan_steps
 from eagleeye.channels.selfcheck import verify
 from eagleeye.channels.space import Space
@@ -34,7 +35,13 @@ from eagleeye.forward.wrappers import unwrapped
 from eagleeye.saving.architecture import unstorable
 
 
-def trace(model: nn.Module, example_input: Inputs, exclude: Iterable[str] = (), core: str = "") -> Space:
+def trace(
+    model: nn.Module,
+    example_input: Inputs,
+    exclude: Iterable[str] = (),
+    core: str = "",
+    equal_parts: bool = False,
+) -> Space:
     """Trace a network once into an ordered list of prunable groups.
 
     Channel ids are followed through the recorded forward pass: where two tensors are added their channels are
@@ -57,6 +64,8 @@ def trace(model: nn.Module, example_input: Inputs, exclude: Iterable[str] = (), 
         core: The name of the module to trace and prune, e.g. `"backbone"`, where the whole network cannot be followed;
             empty: the network itself. It is traced with what reaches it when the network is run on the example. Its
             outputs keep their channels. Names in the space are relative to it, costs are its own.
+        equal_parts: Whether the parts that a tensor is split into (`chunk`) lose the same channels, so that the
+            network's own code goes on with whatever is chosen (`prune(…, inplace=True)`); otherwise each loses its own.
 
     Returns:
         The search space: groups, costs, and how to cut every tensor.
@@ -82,13 +91,13 @@ def trace(model: nn.Module, example_input: Inputs, exclude: Iterable[str] = (), 
         )
     own = unwrapped(core_of(model, core))
     model = plain(own)
-    patterns = tuple(exclude)
-    space = _followed(model, record(model, inputs), inputs, patterns)
+    wanted = _Wanted(tuple(exclude), equal_parts)
+    space = _followed(model, record(model, inputs), inputs, wanted)
     if model is not own:
         check_same(own, model, inputs.on)
     stuck = verify(model, space, inputs)
     if stuck is not None:
-        space = _free_of_former_calls(model, inputs, patterns, stuck) or space
+        space = _free_of_former_calls(model, inputs, wanted, stuck) or space
     if space.unstorable:
         warnings.warn(
             f"network {type(model).__name__}: it can be searched, but eagleeye.save() will refuse it:"
@@ -98,9 +107,16 @@ def trace(model: nn.Module, example_input: Inputs, exclude: Iterable[str] = (), 
     return replace(space, core=core)
 
 
-def _followed(model: nn.Module, graph: fx.Graph, inputs: Call, patterns: tuple[str, ...]) -> Space:
-    net = propagate(model, graph, patterns)
-    _check_patterns(net, patterns)
+class _Wanted(NamedTuple):
+    exclude: tuple[str, ...]
+    equal_parts: bool
+
+
+def _followed(model: nn.Module, graph: fx.Graph, inputs: Call, wanted: _Wanted) -> Space:
+    net = propagate(model, graph, wanted.exclude)
+    _check_patterns(net, wanted.exclude)
+    if wanted.equal_parts:
+        tie_parts(net)
     plan = plan_steps(net)
     axes = {key: replace(axis, ids=net.ties.roots(axis.ids)) for key, axis in net.ties.axes.items()}
     grouping = gather(net.ties, axes, plan)
@@ -113,13 +129,13 @@ def _followed(model: nn.Module, graph: fx.Graph, inputs: Call, patterns: tuple[s
     return _assemble(net, plan, tuple(axes.values()), grouping, staying, inputs)
 
 
-def _free_of_former_calls(model: nn.Module, inputs: Call, patterns: tuple[str, ...], size: Probe) -> Space | None:
+def _free_of_former_calls(model: nn.Module, inputs: Call, wanted: _Wanted, size: Probe) -> Space | None:
     """The space recorded behind a call with another size: what the network kept for the example's is then out of date.
 
     Anchors of a detector, for instance, which it makes anew when the size changes. None where that does not help.
     """
     try:
-        space = _followed(model, record(model, inputs, after=inputs.with_tensors(size)), inputs, patterns)
+        space = _followed(model, record(model, inputs, after=inputs.with_tensors(size)), inputs, wanted)
         return space if verify(model, space, inputs) is None else None
     except TraceError:  # the first recording is right for the size that it was made with
         return None

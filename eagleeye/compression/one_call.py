@@ -67,6 +67,7 @@ def compress(  # noqa: PLR0913 - each has a default: what differs from network t
     max_rate: float | None = None,
     multiple: int = 1,
     exclude: Iterable[str] = (),
+    equal_parts: bool = False,
     seed: int = 0,
     confirmed: bool = False,
     progress: bool | None = None,
@@ -113,6 +114,7 @@ def compress(  # noqa: PLR0913 - each has a default: what differs from network t
         max_rate: Rates are drawn from [0, max_rate]; None: 0.95, or 1 where that leaves no room.
         multiple: Widths are multiples of it.
         exclude: Patterns of layers whose filters stay, as in `eagleeye.trace`.
+        equal_parts: Whether parts of a tensor lose the same channels, likewise, for `result.apply_to`.
         seed: Of the division of the images and of the draws (fine-tuning has its recipe's): the same one, the same
             result.
         confirmed: Go on although the inputs seem not to be what the network was trained with.
@@ -141,7 +143,7 @@ def compress(  # noqa: PLR0913 - each has a default: what differs from network t
     plan = recipe_of(epochs, recipe, loss, division.labelled, trainer)
     with ExitStack() as stack:
         bars = stack.enter_context(Bars(progress))
-        engine, remarks = _engine(model, division, task, (tuple(exclude), core), confirmed, bars)
+        engine, remarks = _engine(model, division, task, (tuple(exclude), core, equal_parts), confirmed, bars)
         record = None if resume is None else stack.enter_context(closing(Record(engine, resume)))
         with bars.step("drawing"):
             shell = open_shell(model, engine, budget, max_rate, multiple)
@@ -190,7 +192,12 @@ def _divided(model: nn.Module, images: Any, preprocess: Any, task: Task, **wante
 
 
 def _engine(
-    model: nn.Module, division: Division, task: Task, traced: tuple[tuple[str, ...], str], confirmed: bool, bars: Bars
+    model: nn.Module,
+    division: Division,
+    task: Task,
+    traced: tuple[tuple[str, ...], str, bool],
+    confirmed: bool,
+    bars: Bars,
 ) -> tuple[Engine, list[str]]:
     """The engine, with images and network checked, and what the user should know."""
     part = division.sub_validation

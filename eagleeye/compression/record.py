@@ -167,7 +167,7 @@ def key_of(engine: Engine) -> str:
         *(engine.method.iterations, engine.calibration.batch_size, space.graph, space.channels, _source(engine.task)),
     )
     digest.update(repr([str(word) for word in words]).encode())
-    for name, tensor in engine.whole.full.state_dict().items():
+    for name, tensor in engine.whole.whole.state_dict().items():
         digest.update(name.encode())
         _add(digest, tensor)
     for batches in (engine.calibration, engine.sub_validation):

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, fx, nn
 
 from eagleeye.engine.fold import find_pairs, fold, weight_of, without_norms
-from eagleeye.engine.place import Place, UpTo
+from eagleeye.engine.place import Around, Place
+from eagleeye.forward.inputs import precision_of
 from eagleeye.scoring.batchnorm import batch_norm_layers
 from eagleeye.torch_layers import ConvNd
 
@@ -31,6 +32,7 @@ class Adaptable:
         self, network: fx.GraphModule, dtype: torch.dtype, around: Callable[[nn.Module], nn.Module] | None = None
     ) -> None:
         self.network = network
+        self._precision = precision_of(network)
         self.dtype = dtype
         self.pairs = find_pairs(network)
         # Weights of the convolutions to fold in their full precision, so that they are rounded once only.
@@ -51,7 +53,7 @@ class Adaptable:
         if self._place is None:
             return self.network
         self._place.core = self.network
-        return self.whole if self.outside else UpTo(self.whole, self._place)
+        return Around(self.whole, self._place, self._precision, ends=not self.outside)
 
     def copied(self) -> nn.Module:
         """A copy of the whole network as it is; its tensors are its own."""
@@ -69,7 +71,7 @@ class Adaptable:
         if self._place is None:
             return self.folded
         self._place.core = self.folded
-        return self.whole
+        return Around(self.whole, self._place, self._precision, ends=False)
 
     def statistics(self) -> Tensor:
         """All BN statistics, one after another, (count,) on the CPU; float32, or float64 where the network is."""

@@ -36,29 +36,31 @@ class Place(nn.Module):
         return outputs if self.dtype == torch.float32 else in_float32(outputs)
 
 
-class UpTo(nn.Module):
-    """A whole network that is run up to the end of its core.
+class Around(nn.Module):
+    """A whole network as it is run.
 
     Args:
         whole: The network.
         place: Of its core.
+        precision: In which it takes images, whatever its core's weights are in.
+        ends: Whether it is run no further than its core; there is no output then.
     """
 
-    def __init__(self, whole: nn.Module, place: Place) -> None:
+    def __init__(self, whole: nn.Module, place: Place, precision: torch.dtype, *, ends: bool) -> None:
         super().__init__()
         self.whole = whole
+        self.input_precision = precision
         self._place = [place]  # no module of its own
+        self._ends = ends
 
-    def forward(self, *args: Any, **kwargs: Any) -> None:
-        """Run it; there is no output."""
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """Run it."""
         place = self._place[0]
-        place.ends = True
+        place.ends = self._ends
         try:
-            self.whole(*args, **kwargs)
+            return self.whole(*args, **kwargs)
         except _EndedError:
-            return
-        finally:
-            place.ends = False
+            return None
 
 
 class _EndedError(Exception):

@@ -115,7 +115,10 @@ def positional(network: fx.GraphModule, inputs: Inputs) -> list[Any]:
 
 
 def precision_of(network: nn.Module) -> torch.dtype:
-    """The type of a network's first weight of floating point; float32 if it has none."""
+    """The type of a network's first weight of floating point, or its `input_precision`; float32 if it has neither."""
+    told = getattr(network, "input_precision", None)
+    if isinstance(told, torch.dtype):
+        return told
     return next((tensor.dtype for tensor in network.parameters() if tensor.is_floating_point()), torch.float32)
 
 

@@ -14,7 +14,7 @@ import eagleeye
 from eagleeye.errors import ModelError
 from eagleeye.forward.structures import tensors
 from eagleeye.onnx_export import export_onnx
-from tests.eagleeye.detector import Detector
+from tests.eagleeye.detector import C2f, Detector
 from tests.eagleeye.networks import lively
 
 SIZES = ((2, 3, 64, 64), (3, 3, 96, 64))
@@ -91,6 +91,19 @@ def test_halves_of_different_widths_are_refused_in_place_with_their_line(space: 
     rates[space.channels.index(8, 1)] = 0.5
     with pytest.raises(ModelError, match=r"in layer 'stem\.2' at .*detector\.py:\d+ needs another number"):
         eagleeye.prune(used(), space, rates, inplace=True)
+
+
+def test_with_equal_parts_every_choice_goes_in_place() -> None:
+    network = used()
+    space = eagleeye.trace(network, torch.rand(1, 3, 64, 64), equal_parts=True)
+    rates = np.random.default_rng(1).uniform(0, 0.8, len(space.groups)).tolist()
+    x = torch.rand(2, 3, 64, 64)
+    assert eagleeye.check(network, space, rates, x) < 1e-12
+    thin = eagleeye.prune(network, space, rates)
+    eagleeye.prune(network, space, rates, inplace=True)
+    assert all(map(torch.equal, outputs(network, x), outputs(thin, x)))
+    widths = {len(layer.cv1.conv.weight) // 2 for layer in network.modules() if isinstance(layer, C2f)}
+    assert len(widths) > 4
 
 
 @pytest.mark.slow

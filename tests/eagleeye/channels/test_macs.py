@@ -156,3 +156,21 @@ def test_a_network_in_which_almost_nothing_can_be_followed_is_told_right() -> No
     network, x = Unfollowed().eval(), torch.randn(1, 3, 12, 12)
     space = eagleeye.trace(network, x)
     assert space.full_cost.macs == counted(network, x)
+
+
+class OfList(nn.Module):
+    """As the heads of detectors: features of several sizes in a list."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Conv2d(3, 8, 3), nn.Conv2d(8, 2, 1)
+
+    def forward(self, maps: list[Tensor]) -> list[Tensor]:
+        return [self.last(self.first(each).relu()) for each in maps]
+
+
+def test_macs_are_those_of_one_input_where_the_batch_is_in_a_list() -> None:
+    network, maps = OfList().eval(), [torch.rand(4, 3, 12, 12), torch.rand(4, 3, 6, 6)]
+    space = eagleeye.trace(network, (maps,))
+    assert space.full_cost.macs == (10 * 10 + 4 * 4) * (8 * 3 * 9 + 2 * 8)
+    assert space.full_cost == eagleeye.cost(network, (maps,))

@@ -225,3 +225,25 @@ def test_what_cannot_be_copied_is_refused_with_the_way_out() -> None:
     for layer in (network.a, network.b, network.c, network.head.linear):
         parametrize.remove_parametrizations(layer, "weight")
     assert len(eagleeye.trace(network, x).groups) == 3
+
+
+def test_frozen_batch_normalisation_is_estimated_anew_like_any_other() -> None:
+    from torchvision.ops import FrozenBatchNorm2d
+
+    torch.manual_seed(0)
+    x = torch.randn(16, 3, 8, 8)
+    frozen, usual = FrozenBatchNorm2d(6, eps=1e-3), nn.BatchNorm2d(6, eps=1e-3)
+    for name, tensor in frozen.named_buffers():
+        tensor.uniform_(0.5, 2)
+        getattr(usual, name).data.copy_(tensor)
+    first, last = nn.Conv2d(3, 6, 3), nn.Conv2d(6, 4, 3)
+    networks = [nn.Sequential(first, norm, nn.ReLU(), last).eval() for norm in (frozen, usual)]
+    spaces = [eagleeye.trace(network, x) for network in networks]
+    thin = [eagleeye.prune(each, space, [0.5]) for each, space in zip(networks, spaces, strict=True)]
+    assert torch.equal(thin[0](x), thin[1](x))
+    for each in thin:
+        eagleeye.adapt_batch_norm(each, [x])
+    assert torch.equal(thin[0](x), thin[1](x))
+    assert isinstance(networks[0][1], FrozenBatchNorm2d)
+    scales = thin[0].get_submodule("1").weight
+    assert not scales.requires_grad and len(scales) == 3

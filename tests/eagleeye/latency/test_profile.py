@@ -16,6 +16,7 @@ from eagleeye.errors import ConfigError
 from eagleeye.latency import layers as latency_layers
 from eagleeye.latency import measure as latency
 from eagleeye.latency.profile import compare, profile
+from tests.eagleeye.detectors import detector, pictures
 from tests.eagleeye.networks import Depthwise, Flattened, Grouped, Head, Plain, Residual, Transposed, conv_bn
 
 X = torch.randn(2, 3, 12, 12)
@@ -143,3 +144,39 @@ def test_a_real_network_gets_a_real_prediction() -> None:
     assert min(table.coefficients) >= 0
     assert table.key["threads"] == torch.get_num_threads()
     assert table.key["points"] == latency_layers.POINTS
+
+
+class Pairs(nn.Module):
+    """A network whose head takes two tensors."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Conv2d(4, 2, 3))
+        self.head = Sum()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.body(x * 2), self.body(x)[..., :2, :2].mean((2, 3), keepdim=True))
+
+
+class Sum(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Conv2d(2, 6, 1), nn.Conv2d(6, 2, 1)
+
+    def forward(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        return self.last(self.first(x + y).relu())
+
+
+def test_of_a_core_the_layers_are_timed_with_what_reaches_it() -> None:
+    model, images = detector(), pictures(1)
+    space = eagleeye.trace(model, images, core="backbone")
+    table = profile(model, space, images, repeats=1)
+    alone = eagleeye.trace(model.backbone, images * 2 - 1)
+    assert table.key == profile(model.backbone, alone, images * 2 - 1, repeats=1).key
+    assert table.predict(np.array([[8, 12], [2, 3]])).shape == (2,)
+
+
+def test_a_core_of_two_tensors_has_no_budget_of_latency() -> None:
+    model, images = Pairs().eval(), torch.rand(1, 1, 12, 12)
+    with pytest.raises(ConfigError, match="latency: core 'head' takes more than a tensor"):
+        profile(model, eagleeye.trace(model, images, core="head"), images)

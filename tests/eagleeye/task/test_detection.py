@@ -7,6 +7,7 @@ from torch import nn
 
 import eagleeye
 from eagleeye.compression.checks import check_network
+from eagleeye.compression.record import key_of
 from eagleeye.engine import Engine
 from eagleeye.errors import ConfigError, DataError, EvaluationError
 from eagleeye.given import batches_of
@@ -153,3 +154,15 @@ def test_torchvisions_detectors_tell_their_classes():
     assert classes_of(ssdlite320_mobilenet_v3_large(**settings)) == 7
     assert classes_of(fasterrcnn_mobilenet_v3_large_320_fpn(**settings)) == 7
     assert classes_of(nn.Conv2d(1, 1, 1)) is None
+
+
+def test_what_a_search_found_belongs_to_the_whole_network_and_its_boxes():
+    def key(model, wanted):
+        space = eagleeye.trace(model, pictures(2), core="backbone")
+        return key_of(Engine(model, space, pictures(8), (pictures(12), wanted), task=TASK))
+
+    other, moved = detector(), targets(12)
+    other.head.weight.data[0, 0] += 0.1
+    moved[4]["boxes"] = moved[4]["boxes"] * 0.5
+    assert key(detector(), targets(12)) == key(detector(), targets(12))
+    assert len({key(detector(), targets(12)), key(other, targets(12)), key(detector(), moved)}) == 3
