@@ -48,6 +48,26 @@ def test_the_loss_is_the_detectors_own_and_the_distance_of_its_core(share):
     assert not model.backbone._forward_hooks and not model.backbone._forward_pre_hooks
 
 
+class Writing(nn.Module):
+    def forward(self, x):
+        return x.add_(0.5)
+
+
+@pytest.mark.parametrize("share", [0.5, 1.0])
+def test_a_core_that_writes_into_its_input_does_not_change_the_teachers(share):
+    model, teacher = detector().train(), detector(seed=1)
+    for each in (model, teacher):
+        each.backbone.first.insert(0, Writing())
+    x, y = pictures(8), targets(8)
+    objective = Objective(Recipe(1, distillation=share), teacher, CPU, aim())
+    made = Forward(model, TASK, "backbone", teacher, alone=share == 1)(x, y)
+    with torch.no_grad():
+        wanted = teacher.backbone(x * 2 - 1)["map"]
+    own = made.losses["classes"] + made.losses["size"] if share < 1 else 0
+    expected = (1 - share) * own + share * relative(made.core["map"], wanted)
+    torch.testing.assert_close(objective(x, made, y), torch.as_tensor(expected))
+
+
 def test_other_networks_are_called_with_images_alone():
     model = nn.Linear(3, 2)
     x = torch.rand(4, 3)
