@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -45,17 +46,16 @@ def matched(detections: Boxes, boxes: Boxes) -> Pairs:
     equal = (mine[:, None] == theirs[None, :]).all(2)
     overlaps = torch.where(equal, 1.0, box_iou(mine, theirs).nan_to_num(0.0))
     alike = detections["labels"][:, None] == boxes["labels"][None, :]
-    overlaps = torch.where(alike, overlaps, 0.0).cpu()
-    order = torch.argsort(detections["scores"].cpu(), descending=True, stable=True)
-    free = torch.ones(overlaps.shape[1], dtype=torch.bool)
+    # Small tables, one after another: NumPy takes a third of the time of tensors.
+    table = torch.where(alike, overlaps, 0.0).cpu().numpy()
+    order = np.argsort(-detections["scores"].double().cpu().numpy(), kind="stable")
+    hopeful = order[(table[order] >= OVERLAP).any(1)]
     pairs: list[tuple[int, int, float]] = []
-    hopeful = (overlaps >= OVERLAP).any(1) if overlaps.numel() else free.new_zeros(len(overlaps))
-    for number in order[hopeful[order]].tolist():
-        left = torch.where(free, overlaps[number], 0.0)
-        best = int(left.argmax())
-        if left[best] >= OVERLAP:
-            pairs.append((number, best, float(left[best])))
-            free[best] = False
+    for number in hopeful:
+        best = int(table[number].argmax())
+        if (overlap := float(table[number, best])) >= OVERLAP:
+            pairs.append((int(number), best, overlap))
+            table[:, best] = 0.0  # taken
     first, second, third = zip(*pairs, strict=True) if pairs else ((), (), ())
     return Pairs(
         torch.tensor(first, dtype=torch.int64),
