@@ -2,7 +2,7 @@
 
     python -m benchmarks.other_tasks [--tasks segmentation ...] [--budgets 0.5 0.25] [--seeds 3]
 
-Scenes of digits; networks, searches and fine-tunings take a quarter of an hour on a core. A row of
+Scenes of digits; networks, searches and fine-tunings take half an hour on a core. A row of
 `results/other_tasks.csv` for every network and metric; what is there is not measured again.
 """
 
