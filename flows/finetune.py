@@ -17,6 +17,7 @@ from flows.walk import RETRIED, SETTINGS, StageError, bring_up, in_project, star
 from tasks.params import Params
 from tasks.run.walk import current_stages
 from tasks.settings import read_params
+from tasks.task_rules import chosen_by
 from tasks.work import extra
 
 NAME = "finetune"
@@ -80,7 +81,9 @@ def run_extra(candidate: str, changes: Mapping[str, Any]) -> State[Any]:
             result = extra.run(params, context, candidate, changes)
     except EagleEyeError as error:
         return failed(error)
-    line = f"{candidate}: {result['test_accuracy']:.2%} on the test set, saved as {result['file']}"
+    by = chosen_by(params).first
+    score = by.evidence.text(result[f"test_{by.name}"])
+    line = f"{candidate}: {score} on the test set, saved as {result['file']}"
     create_markdown_artifact(_page(line, result), key=f"finetune-{candidate}", description=line)
     return Completed(message=line)
 

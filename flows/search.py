@@ -56,21 +56,29 @@ def search(
     return in_project(NAME, _work)
 
 
-def _work(_params: Params) -> str:
+def _work(params: Params) -> str:
     bring_up(LAST)
-    publish()
-    say(*outcome())
-    return headline()
+    publish(params)
+    say(*outcome(params))
+    return headline(params)
 
 
-def outcome() -> tuple[str, str]:
-    """The ranking and the result, as text."""
-    return ranking_text(), result_text()
+def outcome(params: Params) -> tuple[str, str]:
+    """The ranking and the result, as text.
+
+    Args:
+        params: The settings.
+    """
+    return ranking_text(params), result_text(params)
 
 
 @task(name="publish", task_run_name="publish", persist_result=False)
-def publish() -> None:
-    """Show the ranking and the result as artifacts."""
+def publish(params: Params) -> None:
+    """Show the ranking and the result as artifacts.
+
+    Args:
+        params: The settings.
+    """
     ranking = read_table(RANKING)
     by = ranking["ranked_by"].iloc[0]
     columns = ["rank", "id", by, "images", "beats_next", f"vanilla_{by}", "macs_fraction", "params_fraction"]
@@ -78,4 +86,4 @@ def publish() -> None:
     shown = pd.concat([ranking.head(SHOWN), ranking[ranking["rank"].isna()]]).drop_duplicates("id")
     rows = rows_of(shown.astype(object).where(shown.notna(), None))
     create_table_artifact(rows, key="ranking", description=f"The best {SHOWN} candidates and the references")
-    create_markdown_artifact(markdown(), key="report", description="The pruned network")
+    create_markdown_artifact(markdown(params), key="report", description="The pruned network")

@@ -1,5 +1,7 @@
 """The pipeline's artefacts: where each lies, who writes it, and how tables are written whole or not at all."""
 
+from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +11,10 @@ import pyarrow.parquet as pq
 
 from eagleeye.errors import ArtifactError
 from eagleeye.files import written_whole
-from eagleeye.task.classification import COLUMNS
+from eagleeye.task import CLASSIFICATION, Order, Task
 from eagleeye.task.scores import VANILLA
+
+Schemas = dict[Path, pa.Schema]
 
 # Relative to the project's folder, the working directory of every stage; dvc.yaml lists the same paths as outputs.
 FOLDER = Path("artifacts")
@@ -63,142 +67,163 @@ DIGESTS = CACHE / "digests.sqlite"
 COUNTS = CACHE / "images.json"
 
 _STRINGS = pa.list_(pa.string())
-SCHEMAS = {
-    STRATEGIES: pa.schema(
-        [
-            pa.field("id", pa.string(), nullable=False),
-            pa.field("origin", pa.string(), nullable=False),
-            pa.field("macs", pa.int64(), nullable=False),
-            pa.field("params", pa.int64(), nullable=False),
-            pa.field("macs_fraction", pa.float64(), nullable=False),
-            pa.field("params_fraction", pa.float64(), nullable=False),
-            pa.field("latency", pa.float64()),
-            pa.field("rates", pa.list_(pa.float64()), nullable=False),
-            pa.field("widths", pa.list_(pa.int64()), nullable=False),
-        ]
-    ),
-    GROUPS: pa.schema(
-        [
-            pa.field("group", pa.int64(), nullable=False),
+_ID = pa.field("id", pa.string(), nullable=False)
+
+
+def _number(name: str, *, nullable: bool = False) -> pa.Field:
+    return pa.field(name, pa.float64(), nullable=nullable)
+
+
+def _count(name: str, *, nullable: bool = False) -> pa.Field:
+    return pa.field(name, pa.int64(), nullable=nullable)
+
+
+@cache
+def schemas(columns: tuple[str, ...], order: tuple[str, ...], images: str, metrics: tuple[str, ...]) -> Schemas:
+    """The columns of every table.
+
+    Args:
+        columns: Names of the task's scores, as in `eagleeye.task.Task.columns`.
+        order: The two scores that choose an epoch and are told of the test images.
+        images: What the first of them is called image by image.
+        metrics: Columns of metrics of the whole test set.
+    """
+    validated = [_number(f"validation_{name}") for name in order]
+    tested = [_number(f"test_{name}") for name in order]
+    hits = [pa.field(f"test_{images}", pa.binary(), nullable=False)] if images else []
+    strategies = [
+        _ID,
+        pa.field("origin", pa.string(), nullable=False),
+        _count("macs"),
+        _count("params"),
+        _number("macs_fraction"),
+        _number("params_fraction"),
+        _number("latency", nullable=True),
+        pa.field("rates", pa.list_(pa.float64()), nullable=False),
+        pa.field("widths", pa.list_(pa.int64()), nullable=False),
+    ]
+    scores = [
+        *(_number(name, nullable=name.startswith(VANILLA)) for name in columns),
+        _count("calibration_images"),
+        _count("images"),
+    ]
+    history = [_count("epoch"), _number("lr"), _number("train_loss"), *validated]
+    fit = [_ID, _count("seed")]
+    found = {
+        STRATEGIES: strategies,
+        CANDIDATES: strategies,
+        GROUPS: [
+            _count("group"),
             pa.field("name", pa.string(), nullable=False),
-            pa.field("channels", pa.int64(), nullable=False),
+            _count("channels"),
             pa.field("members", _STRINGS, nullable=False),
-        ]
-    ),
-    SCORES: pa.schema(
-        [
-            pa.field("id", pa.string(), nullable=False),
-            *(pa.field(name, pa.float64(), nullable=name.startswith(VANILLA)) for name in COLUMNS),
-            pa.field("calibration_images", pa.int64(), nullable=False),
-            pa.field("images", pa.int64(), nullable=False),
+        ],
+        SCORES: [
+            _ID,
+            *scores,
             pa.field("competes", pa.bool_(), nullable=False),
             pa.field("evidence", pa.binary(), nullable=False),
-        ]
-    ),
-}
-SCHEMAS[CANDIDATES] = SCHEMAS[STRATEGIES]
-SCHEMAS[RANKING] = pa.schema(
-    [
-        pa.field("rank", pa.int64()),
-        pa.field("ranked_by", pa.string(), nullable=False),
-        *SCHEMAS[STRATEGIES],
-        *(field for field in SCHEMAS[SCORES] if field.name not in ("id", "competes", "evidence")),
-        pa.field("score_low", pa.float64(), nullable=False),
-        pa.field("score_high", pa.float64(), nullable=False),
-        pa.field("beats_next", pa.float64()),
-    ]
-)
-SCHEMAS[BASELINE_HISTORY] = pa.schema(
-    [
-        pa.field("epoch", pa.int64(), nullable=False),
-        pa.field("lr", pa.float64(), nullable=False),
-        pa.field("train_loss", pa.float64(), nullable=False),
-        pa.field("validation_accuracy", pa.float64(), nullable=False),
-        pa.field("validation_loss", pa.float64(), nullable=False),
-    ]
-)
-SCHEMAS[FINETUNE_HISTORY] = pa.schema([pa.field("id", pa.string(), nullable=False), *SCHEMAS[BASELINE_HISTORY]])
-SCHEMAS[RESULTS] = pa.schema(
-    [
-        pa.field("id", pa.string(), nullable=False),
-        pa.field("role", pa.string(), nullable=False),
-        pa.field("rank", pa.int64()),
-        pa.field("file", pa.string(), nullable=False),
-        pa.field("macs", pa.int64(), nullable=False),
-        pa.field("params", pa.int64(), nullable=False),
-        pa.field("best_epoch", pa.int64()),
-        pa.field("validation_accuracy", pa.float64(), nullable=False),
-        pa.field("test_accuracy", pa.float64(), nullable=False),
-        pa.field("test_loss", pa.float64(), nullable=False),
-        pa.field("test_images", pa.int64(), nullable=False),
-        pa.field("test_hits", pa.binary(), nullable=False),
-    ]
-)
-SCHEMAS[STUDIED] = pa.schema(
-    [
-        pa.field("id", pa.string(), nullable=False),
-        pa.field("origin", pa.string(), nullable=False),
-        pa.field("rank", pa.int64()),
-        pa.field("params", pa.int64(), nullable=False),
-        *(pa.field(name, pa.float64(), nullable=False) for name in COLUMNS),
-        pa.field("test_accuracy", pa.float64(), nullable=False),
-        pa.field("test_low", pa.float64(), nullable=False),
-        pa.field("test_high", pa.float64(), nullable=False),
-    ]
-)
-SCHEMAS[FITS] = pa.schema(
-    [
-        pa.field("id", pa.string(), nullable=False),
-        pa.field("seed", pa.int64(), nullable=False),
-        *(SCHEMAS[RESULTS].field(name) for name in ("best_epoch", "validation_accuracy", "test_accuracy", "test_loss")),
-    ]
-)
-SCHEMAS[FIT_HISTORY] = pa.schema([*list(SCHEMAS[FITS])[:2], *SCHEMAS[BASELINE_HISTORY]])
-SCHEMAS[COEFFICIENTS] = pa.schema(
-    [
-        pa.field("score", pa.string(), nullable=False),
-        pa.field("measure", pa.string(), nullable=False),
-        pa.field("value", pa.float64()),
-        pa.field("low", pa.float64()),
-        pa.field("high", pa.float64()),
-    ]
-)
-SCHEMAS[DISTANCES] = pa.schema(
-    [
-        pa.field("id", pa.string(), nullable=False),
-        pa.field("seed", pa.int64(), nullable=False),
-        pa.field("layer", pa.string(), nullable=False),
-        *(
-            pa.field(f"{kind}_{moment}", pa.float64(), nullable=False)
-            for kind in ("vanilla", "adaptive")
-            for moment in ("mean", "variance")
-        ),
-    ]
-)
-SCHEMAS[WEIGHTS] = pa.schema(
-    [
-        pa.field("id", pa.string(), nullable=False),
-        pa.field("seed", pa.int64(), nullable=False),
-        pa.field("layer", pa.string(), nullable=False),
-        pa.field("edges", pa.list_(pa.float64()), nullable=False),
-        pa.field("before", pa.list_(pa.int64()), nullable=False),
-        pa.field("after", pa.list_(pa.int64()), nullable=False),
-        pa.field("shift", pa.float64(), nullable=False),
-    ]
-)
+        ],
+        RANKING: [
+            _count("rank", nullable=True),
+            pa.field("ranked_by", pa.string(), nullable=False),
+            *strategies,
+            *scores,
+            _number("score_low"),
+            _number("score_high"),
+            _number("beats_next", nullable=True),
+        ],
+        BASELINE_HISTORY: history,
+        FINETUNE_HISTORY: [_ID, *history],
+        RESULTS: [
+            _ID,
+            pa.field("role", pa.string(), nullable=False),
+            _count("rank", nullable=True),
+            pa.field("file", pa.string(), nullable=False),
+            _count("macs"),
+            _count("params"),
+            _count("best_epoch", nullable=True),
+            *validated[:1],
+            *tested,
+            *map(_number, metrics),
+            _count("test_images"),
+            *hits,
+        ],
+        STUDIED: [
+            _ID,
+            pa.field("origin", pa.string(), nullable=False),
+            _count("rank", nullable=True),
+            _count("params"),
+            *map(_number, columns),
+            *tested[:1],
+            _number("test_low"),
+            _number("test_high"),
+        ],
+        FITS: [*fit, _count("best_epoch", nullable=True), *validated[:1], *tested],
+        FIT_HISTORY: [*fit, *history],
+        COEFFICIENTS: [
+            pa.field("score", pa.string(), nullable=False),
+            pa.field("measure", pa.string(), nullable=False),
+            *(_number(name, nullable=True) for name in ("value", "low", "high")),
+        ],
+        DISTANCES: [
+            *fit,
+            pa.field("layer", pa.string(), nullable=False),
+            *(_number(f"{kind}_{moment}") for kind in ("vanilla", "adaptive") for moment in ("mean", "variance")),
+        ],
+        WEIGHTS: [
+            *fit,
+            pa.field("layer", pa.string(), nullable=False),
+            pa.field("edges", pa.list_(pa.float64()), nullable=False),
+            pa.field("before", pa.list_(pa.int64()), nullable=False),
+            pa.field("after", pa.list_(pa.int64()), nullable=False),
+            _number("shift"),
+        ],
+    }
+    return {path: pa.schema(fields) for path, fields in found.items()}
 
 
-def write_table(path: Path, table: pd.DataFrame) -> None:
+def schema_of(path: Path, task: Task = CLASSIFICATION, metrics: Sequence[str] = ()) -> pa.Schema:
+    """The columns of one of the tables of docs/tables.md.
+
+    Args:
+        path: Which table.
+        task: What the network is for; of no matter for tables that are the same for every task.
+        metrics: Columns of metrics of the whole test set.
+    """
+    by = task.order()
+    return schemas(task.columns, (by.first.name, by.second.name), by.first.images, tuple(metrics))[path]
+
+
+TABLES = tuple(schemas((), (), "", ()))
+"""The tables of docs/tables.md."""
+
+
+def _fits(path: Path, schema: pa.Schema) -> bool:
+    """Whether a table has the columns that it has for every task, in their order, and beside them a task's scores."""
+    fixed = schemas((), (), "", ()).get(path)
+    if fixed is None:
+        return True
+    own = [field for field in schema if field.name not in fixed.names]
+    return pa.schema([field for field in schema if field.name in fixed.names]) == fixed and all(
+        field.type in (pa.float64(), pa.binary()) for field in own
+    )
+
+
+def write_table(path: Path, table: pd.DataFrame, task: Task = CLASSIFICATION) -> None:
     """Write one of the tables of docs/tables.md.
 
     Args:
-        path: Which table: a key of `SCHEMAS`.
-        table: Its rows, with exactly the columns of the schema.
+        path: Which table.
+        table: Its rows, with at least the columns of `schema_of`.
+        task: What the network is for; of no matter for tables that are the same for every task.
 
     Raises:
         ArtifactError: It cannot be written, for instance because the disk is full.
     """
-    schema = SCHEMAS[path]
+    known = schema_of(path, task).names
+    metrics = [name for name in table.columns if path == RESULTS and name.startswith("test_") and name not in known]
+    schema = schema_of(path, task, metrics)
     columns = pa.Table.from_pandas(table[schema.names], schema=schema, preserve_index=False)
     # pandas' own metadata names library versions: without it the same rows give the same bytes everywhere.
     with written_whole(path) as beside:
@@ -242,7 +267,7 @@ def read_table(path: Path) -> pd.DataFrame:
     except (OSError, ValueError, pa.ArrowException) as error:
         reason = "a folder" if path.is_dir() else " ".join(str(error).split())
         raise ArtifactError(f"{path} is damaged ({reason}): delete it and run `dvc repro`") from error
-    if path in SCHEMAS and table.schema != SCHEMAS[path]:
+    if not _fits(path, table.schema):
         raise ArtifactError(
             f"{path} is damaged (other columns than docs/tables.md says): delete it and run `dvc repro`"
         )
@@ -254,3 +279,23 @@ def read_table(path: Path) -> pd.DataFrame:
 def rows_of(table: pd.DataFrame) -> list[dict[str, Any]]:
     """A table's rows, each by the names of its columns."""
     return [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
+
+
+def column_of(metric: str) -> str:
+    """The column of a metric of the whole test set, e.g. `test_mIoU`."""
+    return f"test_{metric.replace(' ', '_')}"
+
+
+def metrics_of(row: Mapping[str, Any], by: Order) -> dict[str, float]:
+    """The metrics of the whole test set in a row of results, by their names.
+
+    Args:
+        row: Of results.parquet.
+        by: What is told of the test images beside them.
+    """
+    others = {f"test_{each.name}" for each in (by.first, by.second)} | {"test_images", f"test_{by.first.images}"}
+    return {
+        name.removeprefix("test_").replace("_", " "): float(value)
+        for name, value in row.items()
+        if name.startswith("test_") and name not in others
+    }

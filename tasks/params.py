@@ -4,21 +4,18 @@ Nothing has a default here: params.yaml (or a recipe) is the one place for value
 """
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
-from eagleeye.task.classification import SCORERS
+from eagleeye.errors import ConfigError
+from eagleeye.task.named import TASKS
+from tasks.task_rules import contradictions
 
 Count = Annotated[int, Field(ge=1)]
 Share = Annotated[int | float, Field(gt=0)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Device = Literal["auto", "cpu", "cuda"]
-# For Pydantic, the names there are; type checkers know no type that is made of them.
-if TYPE_CHECKING:
-    ScoreName = str
-else:
-    ScoreName = Literal[tuple(SCORERS)]
 Channels = Annotated[tuple[float, ...], Field(min_length=1)]
 
 
@@ -48,12 +45,13 @@ class Preprocess(Section):
 
 
 def _kind_of(value: object) -> str:
-    return Preprocess.__name__ if isinstance(value, Mapping | Preprocess) else "auto"
+    return Preprocess.__name__ if isinstance(value, Mapping | Preprocess) else "word"
 
 
 # By what a value is, so that a wrong one is told about once.
 Preparation = Annotated[
-    Annotated[Preprocess, Tag(Preprocess.__name__)] | Annotated[Literal["auto"], Tag("auto")], Discriminator(_kind_of)
+    Annotated[Preprocess, Tag(Preprocess.__name__)] | Annotated[Literal["auto", "none"], Tag("word")],
+    Discriminator(_kind_of),
 ]
 
 
@@ -62,7 +60,8 @@ class Data(Section):
 
     source: str = Field(
         min_length=1,
-        description="digits | scenes | parquet | imagefolder | torchvision:<data set> | package.module:function",
+        description="digits | scenes | parquet | imagefolder | images | masks | table |"
+        " torchvision:<data set> | package.module:function",
     )
     options: dict[str, Any] = Field(description="the source's own options, for instance train and test paths")
     watch: Literal["contents", "sizes", "nothing"] = Field(
@@ -70,7 +69,8 @@ class Data(Section):
     )
     preprocess: Preparation = Field(
         description="how an image becomes the network's input; auto: by the checkpoint's metadata, the configuration of"
-        " its network in timm or torchvision, or the training images, whichever tells first"
+        " its network in timm or torchvision, or the training images, whichever tells first; none: the source gives"
+        " tensors as the network takes them"
     )
     confirmed: bool = Field(description="whether a preprocess that seems not to fit images or network is meant")
 
@@ -236,8 +236,9 @@ class Evaluate(Section):
 class Rank(Section):
     """Which score decides, and how many candidates go on."""
 
-    by: ScoreName = Field(
-        description="score that decides the race and the ranking, and that later generations are bred by"
+    by: str | None = Field(
+        description="score that decides the race and the ranking, and that later generations are bred by, one of the"
+        " task's; null: its first"
     )
     top_k: Count = Field(description="best candidates to fine-tune")
 
@@ -285,6 +286,10 @@ class Tracking(Section):
 class Params(Section):
     """The whole of params.yaml."""
 
+    task: str = Field(
+        min_length=1,
+        description="what the network is for: " + " | ".join(TASKS) + " | package.module:function",
+    )
     data: Data
     model: Model
     subset: Subset
@@ -307,6 +312,12 @@ class Params(Section):
                 f"strategies.allocated is true, but importance.criterion is {self.importance.criterion}: widths are"
                 " allocated by the errors that obs measures; set the one to false or the other to obs"
             )
+        try:
+            problem = next(contradictions(self), None)
+        except ConfigError as error:
+            problem = str(error)
+        if problem:
+            raise ValueError(problem)
         if self.rank.top_k > self.strategies.count:
             raise ValueError(
                 f"rank.top_k is {self.rank.top_k}: must not exceed strategies.count, which is {self.strategies.count}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -12,20 +11,20 @@ from tempfile import TemporaryDirectory
 
 import pandas as pd
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from eagleeye.compression.division import Part
 from eagleeye.compression.progress import Bars
 from eagleeye.compression.record import Record
-from eagleeye.data import Batches, Preprocess
+from eagleeye.data import Batches
 from eagleeye.data.images import Labels
 from eagleeye.errors import ConfigError
 from eagleeye.forward.inputs import precision_of
-from eagleeye.forward.structures import mapped
-from eagleeye.given.collection import Collection, Pictures
+from eagleeye.given.collection import Pictures
 from eagleeye.task import CLASSIFICATION, Task
 from eagleeye.task.task import Loss
 from eagleeye.train import OwnTraining, Recipe, TrainData, Trainer, current_share, open_training, train, train_by
+from eagleeye.train.collected import CollectedData
 from eagleeye.train.data import Batch
 from eagleeye.train.objective import Aim
 
@@ -187,32 +186,3 @@ def open_data(part: Part, recipe: Recipe, device: torch.device, task: Task = CLA
     if isinstance(part.images, Pictures) and part.images.labels is not None:
         return open_training(part.images.images, part.rows, part.images.shape, recipe, device=device)
     return CollectedData(part.images, part.rows, device)
-
-
-class CollectedData(TrainData):
-    """Images of a collection, read batch by batch."""
-
-    def __init__(self, images: Collection, rows: Labels, device: torch.device) -> None:
-        """Remember which images to read.
-
-        Args:
-            images: The collection.
-            rows: Row numbers of the training images.
-            device: Where batches are wanted.
-        """
-        shape: Preprocess | None = images.preprocess
-        super().__init__(images.targets_of(rows), shape, device)
-        self._images = images
-        self._rows = rows
-
-    def _load(self, plan: list[Tensor], recipe: Recipe, epoch: int) -> Iterator[Batch]:
-        if recipe.augment == "resized_crop":
-            raise ConfigError("augment 'resized_crop' cuts from the original pictures: give a folder, or 'shift_flip'")
-        wanted = [self._rows[positions.numpy()] for positions in plan]
-        for pixels, targets in self._images.pairs(wanted):
-            if recipe.augment != "none" and pixels.dim() != 4:
-                raise ConfigError(f"augment '{recipe.augment}' moves pictures, and these are none: use 'none'")
-            yield pixels.to(self.device, non_blocking=True), mapped(targets, self._moved)
-
-    def _moved(self, targets: Tensor) -> Tensor:
-        return targets.to(self.device, non_blocking=True)

@@ -10,6 +10,7 @@ from torch import Tensor
 from eagleeye.data.images import Images, Preprocess, Targets
 from eagleeye.data.normalise import Normaliser, Unchanged
 from eagleeye.data.residence import resident, uploaded
+from eagleeye.data.targets import usable
 from eagleeye.errors import ConfigError, DataError
 from eagleeye.forward.structures import mapped
 
@@ -161,4 +162,4 @@ class Batches(Generic[Item]):
             The batch.
         """
         inputs = self.normalise(uploaded(self.pixels[start:stop], self.device))
-        return cast(Item, (inputs, self.labels[start:stop]) if self.labelled else inputs)
+        return cast(Item, (inputs, usable(self.labels[start:stop])) if self.labelled else inputs)

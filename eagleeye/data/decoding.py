@@ -7,9 +7,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
-from eagleeye.data.encodings import TOO_LARGE, Picture, opened, pixels_of, require_room, sides
+from eagleeye.data.encodings import TOO_LARGE, Picture, array, opened, pixels_of, require_room, sides
 from eagleeye.data.images import Images, ImageSet, Labels, Preprocess, read, where
+from eagleeye.data.targets import targets_of
 from eagleeye.errors import DataError
 from eagleeye.foreign import LOOKED_AT, recognised
 from eagleeye.references import described
@@ -18,44 +20,50 @@ _THREADS = 4
 _CHUNK = 32
 _SMALLER = "make it smaller, or raise PIL.Image.MAX_IMAGE_PIXELS in a data function of your own"
 
-Pixels = npt.NDArray[np.uint8]
+Pixels = npt.NDArray[np.uint8] | npt.NDArray[np.float32]
 Decoded = tuple[int, Pixels]
 
 
-def decode(images: ImageSet, rows: Sequence[int] | Labels | None, preprocess: Preprocess) -> Images:
+def decode(images: ImageSet, rows: Sequence[int] | Labels | None, preprocess: Preprocess | None) -> Images:
     """Decode images into one tensor in memory, in the order of `rows`.
 
     Args:
         images: Where the images come from.
         rows: Row numbers in `images`; None takes all.
-        preprocess: Size and crop; mean and std are left to `Batches`.
+        preprocess: Size and crop; mean and std are left to `Batches`. None: the set holds the network's inputs
+            themselves, as NumPy files of float32.
 
     Returns:
-        The images as uint8 pixels (n, channels, h, w) and their labels.
+        The images as uint8 pixels (n, channels, h, w), or inputs float32 (n, channels, …), and their targets.
 
     Raises:
         DataError: An image is corrupt, does not fit `preprocess` or differs in size from the others: names
             the row.
     """
     wanted = checked_rows(images, rows)
-    pixels = np.empty(0, dtype=np.uint8)
+    pixels: Pixels = np.empty(0, dtype=np.uint8)
     for place, picture in decoded(images, wanted, preprocess):
         if not pixels.size:
-            pixels = np.empty((len(wanted), *picture.shape), dtype=np.uint8)
+            pixels = np.empty((len(wanted), *picture.shape), dtype=picture.dtype)
         pixels[place] = picture
-    return Images(torch.from_numpy(pixels).permute(0, 3, 1, 2), labels_of(images, wanted))
+    return Images(channels_first(torch.from_numpy(pixels)), targets_of(images, wanted, preprocess))
 
 
-def decoded(images: ImageSet, rows: Labels, preprocess: Preprocess) -> Iterator[Decoded]:
+def channels_first(decoded: Tensor) -> Tensor:
+    """Pixels (n, h, w, channels) as (n, channels, h, w), channels last in memory; inputs as they are."""
+    return decoded.permute(0, 3, 1, 2) if decoded.dtype == torch.uint8 else decoded
+
+
+def decoded(images: ImageSet, rows: Labels, preprocess: Preprocess | None) -> Iterator[Decoded]:
     """Decode images one after another, a few hundred at most in memory.
 
     Args:
         images: Where the images come from.
         rows: Row numbers, from `checked_rows`.
-        preprocess: Size and crop.
+        preprocess: Size and crop; None as in `decode`.
 
     Yields:
-        Place in `rows`, in no particular order, and pixels uint8 (h, w, channels): one size for all.
+        Place in `rows`, in no particular order, and pixels uint8 (h, w, channels), or an input: one size for all.
 
     Raises:
         DataError: As in `decode`.
@@ -67,6 +75,8 @@ def decoded(images: ImageSet, rows: Labels, preprocess: Preprocess) -> Iterator[
             first = place, picture
         elif picture.shape != first[1].shape:
             one, other = (where(images, int(rows[number])) for number in (place, first[0]))
+            if preprocess is None:
+                raise DataError(f"{one} has shape {picture.shape}, but {other} {first[1].shape}: bring all to one size")
             raise DataError(
                 f"{one} is {_sides(picture)} pixels, but {other} is {_sides(first[1])}: set size (and resize) in the "
                 "preprocessing to bring all images to one size"
@@ -85,13 +95,8 @@ def checked_rows(images: ImageSet, rows: Sequence[int] | Labels | None) -> Label
     return wanted
 
 
-def labels_of(images: ImageSet, rows: Labels) -> torch.Tensor:
-    """The labels of rows, int64 (n,)."""
-    return torch.from_numpy(np.asarray(images.labels, dtype=np.int64)[rows])
-
-
 def _decoded(
-    images: ImageSet, wanted: Labels, order: npt.NDArray[np.intp], preprocess: Preprocess
+    images: ImageSet, wanted: Labels, order: npt.NDArray[np.intp], preprocess: Preprocess | None
 ) -> Iterator[Decoded]:
     chunks = (
         [(int(place), int(wanted[place]), read(images, int(wanted[place]))) for place in order[start : start + _CHUNK]]
@@ -116,12 +121,16 @@ def _decoded(
             pool.shutdown(cancel_futures=True)
 
 
-def _decode_chunk(images: ImageSet, chunk: list[tuple[int, int, bytes]], preprocess: Preprocess) -> list[Decoded]:
+def _decode_chunk(
+    images: ImageSet, chunk: list[tuple[int, int, bytes]], preprocess: Preprocess | None
+) -> list[Decoded]:
     return [(place, _decode_one(images, row, data, preprocess)) for place, row, data in chunk]
 
 
-def _decode_one(images: ImageSet, row: int, data: bytes, preprocess: Preprocess) -> Pixels:
+def _decode_one(images: ImageSet, row: int, data: bytes, preprocess: Preprocess | None) -> Pixels:
     try:
+        if preprocess is None:
+            return array(data)
         picture = opened(data, preprocess.channels)
     except TOO_LARGE as cause:
         raise DataError(f"{where(images, row)} is too large: {cause}; {_SMALLER}") from cause

@@ -52,6 +52,20 @@ def opened(data: bytes, channels: int) -> Picture:
             return file.convert(_MODES[channels])
 
 
+def array(data: bytes) -> npt.NDArray[np.float32]:
+    """A network's input from the bytes of a NumPy file.
+
+    Raises:
+        ValueError: It is another file, or its numbers are no float32.
+    """
+    if not data.startswith(_NUMPY):
+        raise ValueError("a picture, but without a preprocess inputs are NumPy files of float32")
+    found: npt.NDArray[np.float32] = np.load(io.BytesIO(data), allow_pickle=False)
+    if found.dtype != np.float32:
+        raise ValueError(f"an array of {found.dtype}; without a preprocess inputs are float32")
+    return found
+
+
 def require_room(width: int, height: int) -> None:
     """Raise an exception of `TOO_LARGE` for more pixels than Pillow's limit, which a few bytes may stand for."""
     if Image.MAX_IMAGE_PIXELS is not None and width * height > Image.MAX_IMAGE_PIXELS:

@@ -120,8 +120,9 @@ class Images:
     """Decoded images of one size.
 
     Attributes:
-        pixels: uint8 (n, channels, h, w), channels last in memory. Not to be written to: they may lie in a file.
-        labels: int64 (n,), or other targets.
+        pixels: uint8 (n, channels, h, w), channels last in memory, or a network's inputs, floating point. Not to be
+            written to: they may lie in a file.
+        labels: Classes, int64 (n,), or other targets, (n, …) or one for each: see `eagleeye.data.targets.targets_of`.
     """
 
     pixels: Tensor

@@ -154,7 +154,8 @@ def _expanded(shards: Shards) -> tuple[Path, ...]:
     return tuple(paths)
 
 
-def _opened(path: Path) -> pq.ParquetFile:
+def opened(path: Path) -> pq.ParquetFile:
+    """A Parquet file, or a DataError that says what it is instead."""
     try:
         return pq.ParquetFile(path, memory_map=True, page_checksum_verification=True)
     except (pa.ArrowException, OSError) as cause:
@@ -172,7 +173,7 @@ def _recognised(path: Path) -> str | None:
 
 
 def _checked_metadata(path: Path, image_column: str, label_column: str) -> pq.FileMetaData:
-    with _opened(path) as file:
+    with opened(path) as file:
         schema = file.schema_arrow
         for column, option in ((image_column, "image_column"), (label_column, "label_column")):
             if column not in schema.names:
@@ -209,15 +210,20 @@ def _agreed(names: dict[Path, tuple[str, ...]]) -> tuple[str, ...]:
     return classes
 
 
-def read_integers(path: Path, column: str) -> Labels:
-    """A column of whole numbers, int64 (N,)."""
-    with _opened(path) as file:
+def read_column(path: Path, column: str) -> pa.ChunkedArray:
+    """A column, or a DataError if it is missing or damaged."""
+    with opened(path) as file:
         if column not in file.schema_arrow.names:
             raise DataError(f"{path} has no column {column!r}, only {', '.join(file.schema_arrow.names)}")
         try:
-            values = file.read(columns=[column], use_threads=False).column(0)
+            return file.read(columns=[column], use_threads=False).column(0)
         except (pa.ArrowException, OSError) as cause:
             raise DataError(f"{path}: column {column!r} is damaged ({described(cause)}): fetch it again") from cause
+
+
+def read_integers(path: Path, column: str) -> Labels:
+    """A column of whole numbers, int64 (N,)."""
+    values = read_column(path, column)
     if values.null_count:
         row = values.is_null().to_pylist().index(True)
         raise DataError(f"{path}: row {row} has no label (null in column {column!r}); leave such rows out")
@@ -225,7 +231,7 @@ def read_integers(path: Path, column: str) -> Labels:
 
 
 def _image_bytes(path: Path, group: int, column: str) -> pa.ChunkedArray:
-    with _opened(path) as file:
+    with opened(path) as file:
         try:
             # Without Arrow's threads: they do not survive the fork of a data loader's workers.
             table = file.read_row_group(group, columns=[f"{column}.bytes"], use_threads=False)

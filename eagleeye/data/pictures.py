@@ -67,7 +67,7 @@ def open_pictures(train: Any, test: Any, name: str) -> tuple[ImageSet, ImageSet]
         DataError: Labels or items are not what they should be, or the two sets have different classes.
     """
     parts = (train, test)
-    labels = [_labels(part, f"{name}, {side} set") for part, side in zip(parts, ("training", "test"), strict=True)]
+    labels = [labels_of(part, f"{name}, {side} set") for part, side in zip(parts, ("training", "test"), strict=True)]
     names = [_class_names(part) for part in parts]
     if names[0] and names[1] and names[0] != names[1]:
         raise DataError(f"{name}: training and test set name different classes; needed is the same list for both")
@@ -87,7 +87,12 @@ def _image_set(dataset: Any, classes: tuple[str, ...], labels: Labels, name: str
     return PictureImages(dataset, classes, checked, name)
 
 
-def _labels(dataset: Any, name: str) -> Labels:
+def labels_of(dataset: Any, name: str) -> Labels:
+    """The label of every item, from a list of the set's own where that agrees with the items.
+
+    Raises:
+        DataError: There is none, or it is no whole number.
+    """
     if not hasattr(dataset, "__len__") or not (isinstance(dataset, ImageSet) or hasattr(dataset, "__getitem__")):
         raise DataError(f"{name} is a {_kind(dataset)}; needed is an ImageSet, or a data set with len() and items")
     if len(dataset) == 0:
@@ -130,11 +135,16 @@ def _label(dataset: Any, row: int, name: str) -> int:
     raise DataError(f"{name}: the label of row {row} is {label!r}; needed is one whole number per image")
 
 
-def _item(dataset: Any, row: int, name: str) -> Sequence[Any]:
+def item_of(dataset: Any, row: int, name: str) -> Any:
+    """An item of a data set, or a DataError that names the row, whatever the set itself raised."""
     try:
-        item = dataset[row]
+        return dataset[row]
     except Exception as cause:
         raise DataError(f"{name}: reading row {row} failed: {described(cause)}") from cause
+
+
+def _item(dataset: Any, row: int, name: str) -> Sequence[Any]:
+    item = item_of(dataset, row, name)
     if not isinstance(item, tuple | list) or len(item) != 2:
         raise DataError(f"{name}: row {row} is a {_kind(item)}; needed is a pair (image, label)")
     return item

@@ -7,10 +7,14 @@ from typing import Any
 from eagleeye.data.digits import open_digits
 from eagleeye.data.folder import open_folders
 from eagleeye.data.images import ImageSet
+from eagleeye.data.listed import open_listed
+from eagleeye.data.masks import open_masks
 from eagleeye.data.parquet import open_parquet
 from eagleeye.data.pictures import open_pictures
+from eagleeye.data.samples import holds_inputs, open_samples
 from eagleeye.data.scenes import open_scenes
 from eagleeye.data.torchvision_sets import open_torchvision
+from eagleeye.data.unlabelled import open_unlabelled
 from eagleeye.errors import ConfigError, DataError, EagleEyeError
 from eagleeye.references import described, resolve
 
@@ -19,6 +23,9 @@ _SOURCES: dict[str, Callable[..., tuple[ImageSet, ImageSet]]] = {
     "scenes": open_scenes,
     "parquet": open_parquet,
     "imagefolder": open_folders,
+    "images": open_unlabelled,
+    "masks": open_masks,
+    "table": open_listed,
 }
 
 
@@ -34,15 +41,22 @@ def open_source(name: str, **options: Any) -> tuple[ImageSet, ImageSet]:
             - `parquet`: files by the hub's convention; options `train`, `test` (path, glob or list of these),
               `image_column`, `label_column`.
             - `imagefolder`: one sub-folder per class; options `train`, `test` (folders).
+            - `images`: pictures without labels; options `train`, `test` (folders; without the latter a tenth is for
+              testing).
+            - `masks`: pictures with a class for every pixel; options `train_images`, `train_masks`, `test_images`,
+              `test_masks` (folders), `classes`, `values`.
+            - `table`: pictures with several labels or numbers; options `train`, `test` (CSV or Parquet files),
+              `target_columns`, `image_column`, `root`.
             - `torchvision:NAME`: a data set of torchvision; options `root`, `download`, `train_split`,
               `test_split` and those of the data set itself.
             - `package.module:function`: your own; it gets the options and returns (train, test), each an
               ImageSet or a data set with len() whose items are (PIL image or uint8 array (h, w, channels),
-              label).
+              label), or (float tensor as the network takes it, label, numbers or mask), or such a tensor alone.
         **options: See above.
 
     Returns:
-        Training set and test set, with the same classes.
+        Training set and test set, with the same classes. Where targets are no classes, they are
+        `eagleeye.data.targets.Targeted`; where there are none, an attribute `labelled` is False.
 
     Raises:
         ConfigError: The source or an option is unknown or missing.
@@ -84,4 +98,6 @@ def _open_own(name: str, options: dict[str, Any]) -> tuple[ImageSet, ImageSet]:
         raise DataError(f"{name} failed: {described(cause)}") from cause
     if not isinstance(result, tuple | list) or len(result) != 2:
         raise DataError(f"{name} returned a {type(result).__name__}; needed is a pair (training set, test set)")
+    if any(holds_inputs(part, name) for part in result):
+        return open_samples(result[0], result[1], name)
     return open_pictures(result[0], result[1], name)

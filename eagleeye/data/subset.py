@@ -5,9 +5,11 @@ images score it (EagleEye, section 3.3). Both come from the training set, so tha
 by the search.
 """
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +17,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from eagleeye.data.images import ImageSet, Labels, read
-from eagleeye.data.parquet import ParquetImages, hub_metadata, read_integers
+from eagleeye.data.parquet import ParquetImages, hub_metadata, opened, read_column, read_integers
+from eagleeye.data.targets import Targeted, read_target
 from eagleeye.errors import ConfigError, DataError
 from eagleeye.files import written_whole
 
@@ -28,6 +31,10 @@ _SCHEMA = pa.schema(
 )
 # Rows in memory at once: a thirtieth of ImageNet takes gigabytes.
 _GROUP = 1000
+_TARGET = "target"
+_METADATA = b"eagleeye"
+_KIND = "target_kind"
+_NO_METADATA: dict[str, Any] = {"labelled": True, _KIND: None}
 
 
 @dataclass(frozen=True)
@@ -48,6 +55,8 @@ class SubsetImages(ParquetImages):
 
     Attributes:
         rows: Row of every image in the training set, int64 (N,).
+        labelled: Whether they come with classes or other targets.
+        about: What else is known of them.
     """
 
     rows: Labels
@@ -55,10 +64,29 @@ class SubsetImages(ParquetImages):
     def __init__(self, path: str | Path) -> None:
         super().__init__(path)
         self.rows = read_integers(self.paths[0], "row")
+        self.about = _own_metadata(self.paths[0])
+        self.labelled = bool(self.about["labelled"])
+        # Without names there would be numbers; where nothing belongs to a class there are neither.
+        if not self.has_names and self.about != _NO_METADATA:
+            self.classes = ()
 
     def named(self, row: int) -> str:
         """A row as error messages name it: by its place in the training set, and here."""
         return f"row {self.rows[row]} of the training set ({self.origin(row)}, row {row})"
+
+
+class TargetedSubset(SubsetImages):
+    """A stored subset whose targets are no classes."""
+
+    def __init__(self, path: str | Path) -> None:
+        super().__init__(path)
+        self.target_kind = str(self.about[_KIND])
+        self._targets = read_column(self.paths[0], _TARGET)
+
+    def encoded_target(self, row: int) -> bytes:
+        """The bytes of the target in a row, as stored."""
+        found: bytes = self._targets[row].as_py()
+        return found
 
 
 def draw_subset(
@@ -114,7 +142,8 @@ def write_subset(path: str | Path, images: ImageSet, rows: Sequence[int] | Label
     """Store images with the row numbers they came from, as Parquet by the hub's convention.
 
     Columns: `row` int64, row number in the training set; `label` int64; `image` struct<bytes, path>, the
-    encoded image untouched. The same input gives the same file, byte for byte.
+    encoded image untouched; where targets are no classes, `target`, the encoded target. The same input gives the same
+    file, byte for byte.
 
     Args:
         path: The file to write.
@@ -127,7 +156,7 @@ def write_subset(path: str | Path, images: ImageSet, rows: Sequence[int] | Label
     """
     numbers = np.asarray(rows, dtype=np.int64)
     labels = np.asarray(images.labels, dtype=np.int64)[numbers]
-    schema = _SCHEMA.with_metadata(hub_metadata(images.classes))
+    schema = _schema(images)
     # Encoded images do not compress any further.
     settings = {"compression": "none", "use_dictionary": False, "write_page_checksum": True}
     with written_whole(path) as temporary, pq.ParquetWriter(temporary, schema, **settings) as writer:
@@ -135,6 +164,8 @@ def write_subset(path: str | Path, images: ImageSet, rows: Sequence[int] | Label
             part = slice(start, start + _GROUP)
             encoded = [{"bytes": read(images, int(row)), "path": None} for row in numbers[part]]
             columns = {"row": numbers[part], "label": labels[part], "image": encoded}
+            if isinstance(images, Targeted):
+                columns[_TARGET] = [read_target(images, int(row)) for row in numbers[part]]
             writer.write_table(pa.table(columns, schema=schema))
 
 
@@ -144,7 +175,26 @@ def read_subset(path: str | Path) -> SubsetImages:
     Raises:
         DataError: The file is missing or damaged.
     """
-    return SubsetImages(path)
+    found = SubsetImages(path)
+    return TargetedSubset(path) if found.about[_KIND] else found
+
+
+def _schema(images: ImageSet) -> pa.Schema:
+    metadata = hub_metadata(images.classes)
+    own = _NO_METADATA | {"labelled": getattr(images, "labelled", True)}
+    schema = _SCHEMA
+    if isinstance(images, Targeted):
+        own[_KIND] = images.target_kind
+        schema = schema.append(pa.field(_TARGET, pa.binary()))
+    # Classes are what the hub's convention is about: nothing is added there.
+    more = {} if own == _NO_METADATA else {_METADATA: json.dumps(own).encode()}
+    return schema.with_metadata(metadata | more)
+
+
+def _own_metadata(path: Path) -> dict[str, Any]:
+    with opened(path) as file:
+        stored = (file.schema_arrow.metadata or {}).get(_METADATA)
+    return _NO_METADATA | (json.loads(stored) if stored else {})
 
 
 def _class_sizes(labels: Labels, classes: Sequence[str]) -> npt.NDArray[np.int64]:

@@ -23,13 +23,13 @@ _PLAIN = {"aux_logits": False, "init_weights": False}
 _DEFAULTS: dict[str, dict[str, Any]] = {"googlenet": _PLAIN, "inception_v3": _PLAIN}
 
 
-def build(name: str, *, num_classes: int, **options: Any) -> nn.Module:
+def build(name: str, *, num_classes: int | None, **options: Any) -> nn.Module:
     """Build a network with fresh weights.
 
     Args:
         name: One of `names()`, or `package.module:factory` for your own, called as
             `factory(num_classes=num_classes, **options)`, without `num_classes` if it takes none.
-        num_classes: Outputs of the network.
+        num_classes: Outputs of the network; None where nothing tells, and a factory of your own knows.
         **options: Handed on to the network.
 
     Returns:
@@ -38,17 +38,24 @@ def build(name: str, *, num_classes: int, **options: Any) -> nn.Module:
     Raises:
         ModelError: The name is unknown, the options do not fit, or a factory failed.
     """
-    if isinstance(num_classes, bool) or not isinstance(num_classes, int) or num_classes < 1:
-        raise ModelError(f"num_classes must be a whole number from 1; got {num_classes!r}")
-    if ":" in name:
+    own = ":" in name
+    if not (own and num_classes is None) and (
+        isinstance(num_classes, bool) or not isinstance(num_classes, int) or num_classes < 1
+    ):
+        raise ModelError(
+            f"num_classes must be a whole number from 1; got {num_classes!r}: where the data have no classes, give it"
+            " among the model's options"
+        )
+    if own:
         factory = resolve(name, ModelError)
-        if not takes_classes(factory):
+        if num_classes is None or not takes_classes(factory):
             return _made(name, factory, options)
     elif name in _OWN:
         factory = _OWN[name]
     elif name in _from_torchvision():
         factory = partial(_torchvision().get_model, name, weights=None)
-        options = {**_DEFAULTS.get(name, {}), **options}
+        more = {"weights_backbone": None} if name in _segmenting() else {}
+        options = {**_DEFAULTS.get(name, {}), **more, **options}
     else:
         close = close_names(name, names(), list(_OWN))
         raise ModelError(f"unknown model {name!r}; {close}; or name your own as package.module:factory")
@@ -107,8 +114,12 @@ def published_weights(name: str, file: str) -> Any:
 
 
 def _from_torchvision() -> list[str]:
-    # Those of the module itself; its submodules hold networks for other tasks.
-    return list(_torchvision().list_models(module=_torchvision()))
+    # Those of the module itself; its other submodules hold networks that cannot be traced as a whole, or take videos.
+    return [*_torchvision().list_models(module=_torchvision()), *_segmenting()]
+
+
+def _segmenting() -> list[str]:
+    return list(_torchvision().list_models(module=_torchvision().segmentation))
 
 
 def _torchvision() -> Any:

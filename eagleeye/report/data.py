@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from eagleeye.latency.parts import PART_COLUMNS
 from eagleeye.report.loading import SavedFile
-from eagleeye.task.confidence import Hits
+from eagleeye.task import CLASSIFICATION, Evidence, Order, Scorer, Task
+from eagleeye.task.scores import VANILLA
 
 EVEN = "even"
 
@@ -20,29 +20,37 @@ class Network:
 
     Attributes:
         name: ``baseline``, a candidate's id, or ``even`` for the evenly pruned reference.
-        hits: On which test images it is right, (n,), all networks' in the same order.
-        loss: Mean cross-entropy on the test set.
+        evidence: The task's first score on every test image, all networks' in the same order; in classification,
+            whether it is right.
+        second: The mean of the score that decides between equals; in classification, cross-entropy.
         macs: Multiply-accumulates of one image.
         params: Parameters.
         bytes: Size of its safetensors file.
+        metrics: Of the whole test set, by what people call them.
     """
 
     name: str
-    hits: npt.NDArray[np.bool_]
-    loss: float
+    evidence: Evidence
+    second: float
     macs: int
     params: int
     bytes: int
+    metrics: Mapping[str, float] = field(default_factory=dict)
 
     @property
-    def accuracy(self) -> float:
-        """Top-1 on the test set, in [0, 1]."""
-        return float(self.hits.mean())
+    def score(self) -> float:
+        """The first score's mean; in classification top-1 accuracy, in [0, 1]."""
+        return float(self.evidence.values.astype(np.float64).mean())
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Where the accuracy is to be expected on ever more such images, level 95 %."""
-        return Hits(self.hits).interval()
+        """Where the score is to be expected on ever more such images, level 95 %."""
+        return self.evidence.interval()
+
+    @property
+    def images(self) -> int:
+        """How many test images there are."""
+        return len(self.evidence.values)
 
 
 @dataclass(frozen=True)
@@ -56,13 +64,14 @@ class ReportData:
         others: Further fine-tuned networks: the evenly pruned reference, the other ones of the top k.
         ranking: All candidates and references: rank Int64 (null for references), id, origin, macs, params,
             macs_fraction, params_fraction, rates, widths, ranked_by (the score that ranks), score_low, score_high (the
-            interval of that score), beats_next, accuracy, loss, and, where scored, vanilla_accuracy and vanilla_loss.
+            interval of that score), beats_next, the task's scores, and, where scored, these with `vanilla_` in front.
         groups: Prunable groups in order of execution: group, name, channels, members.
-        history: Fine-tuning, one row per network and epoch: id, epoch, lr, train_loss, validation_accuracy,
-            validation_loss, images_per_second.
+        history: Fine-tuning, one row per network and epoch: id, epoch, lr, train_loss, the two scores that choose the
+            epoch with `validation_` in front, images_per_second.
         latency: As `eagleeye.latency.measure.compare_latency` gives it, for ``baseline``, ``pruned`` and perhaps
             `eagleeye.report.speed.FLOOR`, the network with a single channel in every group.
-        classes: Number of classes.
+        classes: Number of classes; 0 where there are none.
+        task: What the networks are for.
         parts: Where the time goes, as `eagleeye.latency.parts.time_parts` gives it.
         files: The pruned network's files.
         warnings: Sentences a reader must see first.
@@ -78,10 +87,21 @@ class ReportData:
     latency: pd.DataFrame
     classes: int
     others: tuple[Network, ...] = ()
+    task: Task = CLASSIFICATION
     parts: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=PART_COLUMNS))
     files: tuple[SavedFile, ...] = ()
     warnings: tuple[str, ...] = ()
     settings: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def ranked_by(self) -> Scorer:
+        """The score that ranks."""
+        return self.task.scorers[str(self.ranking["ranked_by"].iloc[0])]
+
+    @property
+    def by(self) -> Order:
+        """What chooses an epoch and is told of the test images; its first score is drawn of candidates, too."""
+        return self.task.order()
 
     @property
     def candidates(self) -> pd.DataFrame:
@@ -101,4 +121,5 @@ class ReportData:
     @property
     def has_vanilla(self) -> bool:
         """Whether candidates were scored without recalibration too."""
-        return "vanilla_accuracy" in self.ranking and bool(self.candidates["vanilla_accuracy"].notna().any())
+        vanilla = VANILLA + self.by.name
+        return vanilla in self.ranking and bool(self.candidates[vanilla].notna().any())

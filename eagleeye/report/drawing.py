@@ -14,7 +14,7 @@ from eagleeye.files import written_whole
 from eagleeye.report import units
 from eagleeye.report.theme import DARK, LIGHT, Theme
 
-UNITS = ("percent", "points", "quantity", "milliseconds", "level", "nats", "times")
+UNITS = ("percent", "quantity", "milliseconds", "level", "nats", "times", "of_score", "change_of", "named")
 
 
 @dataclass(frozen=True)

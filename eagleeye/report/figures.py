@@ -12,9 +12,10 @@ from matplotlib.ticker import MaxNLocator
 from eagleeye.report.data import EVEN, ReportData
 from eagleeye.report.drawing import Picture
 from eagleeye.report.theme import Theme, label, legend, new_figure, shortened
-from eagleeye.report.units import percent
+from eagleeye.report.units import named, of_score, percent
+from eagleeye.task import CLASSIFICATION
+from eagleeye.task.scores import VANILLA
 
-SCORE = "Top-1 on the sub-validation images (%)"
 ROWS_PER_COLUMN = 30
 
 
@@ -27,17 +28,20 @@ def pictures(data: ReportData) -> list[Picture]:
     Returns:
         The figures, not drawn yet.
     """
-    scores = 100 * data.candidates["accuracy"]
-    spread = f"{len(scores)} candidates score between {scores.min():.1f} and {scores.max():.1f} %"
+    by = data.by.first
+    scores = data.candidates[by.name]
+    spread = (
+        f"{len(scores)} candidates score between {of_score(scores.min(), by, 1)} and {of_score(scores.max(), by, 1)}"
+    )
     kept = f"{percent(data.pruned.macs / data.baseline.macs, 1)} of the MACs"
     compared = " and without recalibration (vanilla)" if data.has_vanilla else ""
     return [
         Picture(
             "scores",
             "Scores before fine-tuning",
-            f"How many candidates reached which accuracy, with recalibrated batch norm (adaptive){compared}.",
+            f"How many candidates reached which {by.label}, with recalibrated batch norm (adaptive){compared}.",
             f"Histogram: {spread} with adaptive batch norm; the winner {data.pruned.name} has "
-            f"{percent(float(data.winner['accuracy']), 1)}.",
+            f"{of_score(float(data.winner[by.name]), by, 1)}.",
             lambda theme: score_distribution(data, theme),
         ),
         Picture(
@@ -57,9 +61,9 @@ def pictures(data: ReportData) -> list[Picture]:
         Picture(
             "fine_tuning",
             "Fine-tuning",
-            "Accuracy on the sub-validation images and training loss after each epoch. "
+            f"{named(by)} on the sub-validation images and training loss after each epoch. "
             "The ringed epoch was kept; the test set was not looked at.",
-            f"Line charts of accuracy and loss over the epochs of the network with {kept}.",
+            f"Line charts of {by.label} and loss over the epochs of the network with {kept}.",
             lambda theme: fine_tuning(data, theme),
         ),
     ]
@@ -76,20 +80,23 @@ def score_distribution(data: ReportData, theme: Theme) -> Figure:
         The figure.
     """
     figure, (axes,) = new_figure(theme, 9.2, 3.6)
-    series = {"adaptive": (100 * data.candidates["accuracy"], theme.first)}
+    name = data.by.name
+    factor = data.by.first.evidence.factor
+    series = {"adaptive": (factor * data.candidates[name], theme.first)}
     if data.has_vanilla:
-        series["vanilla"] = (100 * data.candidates["vanilla_accuracy"].dropna(), theme.second)
+        series["vanilla"] = (factor * data.candidates[VANILLA + name].dropna(), theme.second)
     values = np.concatenate([scores.to_numpy(dtype=float) for scores, _ in series.values()])
-    edges = _edges(values)
-    for name, (scores, colour) in series.items():
-        hatch = "////" if name == "vanilla" else None
-        axes.hist(scores, edges.tolist(), label=name, color=colour, alpha=0.8, hatch=hatch, edgecolor=theme.paper)
-    label(axes, theme, SCORE, "Candidates")
+    # Half a point; of scores that are no shares, a fiftieth of their size.
+    edges = _edges(values, 0.5 if data.by.first.evidence.unit == "%" else max(0.02 * float(np.abs(values).max()), 1e-9))
+    for kind, (scores, colour) in series.items():
+        hatch = "////" if kind == "vanilla" else None
+        axes.hist(scores, edges.tolist(), label=kind, color=colour, alpha=0.8, hatch=hatch, edgecolor=theme.paper)
+    label(axes, theme, _axis(data), "Candidates")
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(axis="x", visible=False)
     axes.margins(y=0.25)
-    _mark(axes, theme, 100 * float(data.winner["accuracy"]), f"winner {data.pruned.name}", theme.third)
-    chance = 100 / data.classes
+    _mark(axes, theme, factor * float(data.winner[name]), f"winner {data.pruned.name}", theme.third)
+    chance = 100 / data.classes if data.task is CLASSIFICATION else -math.inf
     if edges[0] - (edges[-1] - edges[0]) / 2 <= chance:
         _mark(axes, theme, chance, "chance", theme.muted)
     if len(series) > 1:
@@ -112,10 +119,10 @@ def score_against_cost(data: ReportData, theme: Theme) -> Figure:
     for axes, cost, name in zip(both, ("macs_fraction", "params_fraction"), ("MACs", "Parameters"), strict=True):
         rest = data.candidates[data.candidates["id"] != data.pruned.name]
         winner = data.ranking[data.ranking["id"] == data.pruned.name]
-        _dots(axes, rest, cost, "candidate", marker="o", s=22, color=theme.first, alpha=0.6, linewidths=0)
-        _dots(axes, even, cost, "evenly pruned", marker="D", s=48, color=theme.second)
-        _dots(axes, winner, cost, f"winner {data.pruned.name}", marker="*", s=190, color=theme.third)
-        label(axes, theme, f"{name} (% of the full network)", SCORE if cost == "macs_fraction" else "", name)
+        _dots(axes, data, rest, cost, "candidate", marker="o", s=22, color=theme.first, alpha=0.6, linewidths=0)
+        _dots(axes, data, even, cost, "evenly pruned", marker="D", s=48, color=theme.second)
+        _dots(axes, data, winner, cost, f"winner {data.pruned.name}", marker="*", s=190, color=theme.third)
+        label(axes, theme, f"{name} (% of the full network)", _axis(data) if cost == "macs_fraction" else "", name)
         axes.margins(0.08)
     both[1].sharey(both[0])
     legend(figure, both[0], theme)
@@ -149,7 +156,7 @@ def widths(data: ReportData, theme: Theme) -> Figure:
 
 
 def fine_tuning(data: ReportData, theme: Theme) -> Figure:
-    """Validation accuracy and training loss over the epochs of every fine-tuned network.
+    """Validation score and training loss over the epochs of every fine-tuned network.
 
     Args:
         data: The report.
@@ -159,22 +166,25 @@ def fine_tuning(data: ReportData, theme: Theme) -> Figure:
         The figure.
     """
     figure, (left, right) = new_figure(theme, 9.2, 3.6, columns=2)
+    deciding = [data.by.first, data.by.second]
+    columns = [f"validation_{scorer.name}" for scorer in deciding]
+    factor = data.by.first.evidence.factor
     for name, rows in data.history.groupby("id", sort=False):
         colour, line = _series_style(str(name), data, theme)
-        left.plot(rows["epoch"], 100 * rows["validation_accuracy"], line, color=colour, label=_label_of(name, data))
+        left.plot(rows["epoch"], factor * rows[columns[0]], line, color=colour, label=_label_of(name, data))
         right.plot(rows["epoch"], rows["train_loss"], line, color=colour)
-        best = rows.sort_values(["validation_accuracy", "validation_loss"], ascending=[False, True]).iloc[0]
+        best = rows.sort_values(columns, ascending=[scorer.sign < 0 for scorer in deciding]).iloc[0]
         left.plot(
             best["epoch"],
-            100 * best["validation_accuracy"],
+            factor * best[columns[0]],
             "o",
             color=colour,
             markersize=9,
             markerfacecolor="none",
             markeredgewidth=1.8,
         )
-    label(left, theme, "Epoch", SCORE, "Accuracy")
-    label(right, theme, "Epoch", "Loss (nats)", "Training loss")
+    label(left, theme, "Epoch", _axis(data), named(data.by.first))
+    label(right, theme, "Epoch", "Loss", "Training loss")
     for axes in (left, right):
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.margins(x=0.04, y=0.12)
@@ -182,13 +192,13 @@ def fine_tuning(data: ReportData, theme: Theme) -> Figure:
     return figure
 
 
-def _edges(values: np.ndarray) -> np.ndarray:
+def _edges(values: np.ndarray, least: float) -> np.ndarray:
     """Bin edges that suit all series together: between 12 and 40 bins, however few or equal the scores are."""
     low = float(values.min())
     high = float(values.max())
-    if high - low < 0.5:
-        low = low - 0.25
-        high = high + 0.25
+    if high - low < least:
+        low = low - least / 2
+        high = high + least / 2
     count = int(np.clip(2 * math.sqrt(len(values)), 12, 40))
     return np.linspace(low, high, count + 1)
 
@@ -208,9 +218,14 @@ def _mark(axes: Axes, theme: Theme, x: float, text: str, colour: str) -> None:
     )
 
 
-def _dots(axes: Axes, table: pd.DataFrame, cost: str, name: str, **style: Any) -> None:
+def _dots(axes: Axes, data: ReportData, table: pd.DataFrame, cost: str, name: str, **style: Any) -> None:
     if len(table):
-        axes.scatter(100 * table[cost], 100 * table["accuracy"], label=name, **style)
+        axes.scatter(100 * table[cost], data.by.first.evidence.factor * table[data.by.name], label=name, **style)
+
+
+def _axis(data: ReportData) -> str:
+    by = data.by.first
+    return f"{named(by)}, sub-validation images ({by.evidence.unit})"
 
 
 def _bars(axes: Axes, theme: Theme, names: np.ndarray, before: np.ndarray, after: np.ndarray) -> None:

@@ -4,6 +4,7 @@ import pandas as pd
 
 from eagleeye.report.data import EVEN, ReportData
 from eagleeye.scoring.paired import Paired, compare
+from eagleeye.task.scores import VANILLA
 
 
 def metrics(data: ReportData) -> dict[str, float]:
@@ -13,36 +14,41 @@ def metrics(data: ReportData) -> dict[str, float]:
         data: The report.
 
     Returns:
-        ``baseline_X`` and ``pruned_X`` for accuracy (in [0, 1]), loss, macs, params, bytes, and latency_ms (median at
+        ``baseline_X`` and ``pruned_X`` for the two scores that are told of the test images, in classification accuracy
+        (in [0, 1]) and loss, for metrics of the whole test set, macs, params, bytes, and latency_ms (median at
         the smallest batch size; ``latency_ms_batch_N`` for larger ones); macs_fraction, params_fraction and
         bytes_fraction of the baseline's; speedup (and ``speedup_batch_N``); accuracy_change and
         ahead_of_even, of the winner, on the test_images, and with ``_low`` and ``_high`` the ends of their intervals
-        (level 95 %), as for both accuracies; best_score, the
-        winner's accuracy before fine-tuning (and best_score_vanilla); candidates; ``NAME_accuracy`` of every other
-        network, and even_accuracy also where the evenly pruned network is the winner.
+        (level 95 %), as for the first score of both; best_score, the
+        winner's before fine-tuning (and best_score_vanilla); candidates; ``NAME_accuracy``, or what else the first
+        score is called, of every other network, and even_accuracy also where the evenly pruned network is the winner.
     """
     flat: dict[str, float] = {"candidates": len(data.candidates)}
+    first = data.by.name
     for role, network in (("baseline", data.baseline), ("pruned", data.pruned)):
-        for fact in ("accuracy", "loss", "macs", "params", "bytes"):
-            flat[f"{role}_{fact}"] = getattr(network, fact)
-        flat[f"{role}_accuracy_low"], flat[f"{role}_accuracy_high"] = network.interval
+        facts = {first: network.score, data.by.second.name: network.second, **network.metrics}
+        facts |= {name: getattr(network, name) for name in ("macs", "params", "bytes")}
+        flat |= {f"{role}_{name.replace(' ', '_')}": value for name, value in facts.items()}
+        flat[f"{role}_{first}_low"], flat[f"{role}_{first}_high"] = network.interval
     for fact in ("macs", "params", "bytes"):
         flat[f"{fact}_fraction"] = flat[f"pruned_{fact}"] / flat[f"baseline_{fact}"]
-    flat |= _difference("accuracy_change", compare(data.pruned.hits, data.baseline.hits))
+    flat |= _difference(f"{first}_change", compare(data.pruned.evidence, data.baseline.evidence), data.by.first.sign)
     if data.even is not None:
-        flat |= _difference("ahead_of_even", compare(data.pruned.hits, data.even.hits))
-    flat["test_images"] = len(data.pruned.hits)
-    flat["best_score"] = float(data.winner["accuracy"])
+        flat |= _difference("ahead_of_even", compare(data.pruned.evidence, data.even.evidence))
+    flat["test_images"] = data.pruned.images
+    flat["best_score"] = float(data.winner[first])
     if data.has_vanilla:
-        flat["best_score_vanilla"] = float(data.winner["vanilla_accuracy"])
-    flat |= {f"{network.name}_accuracy": network.accuracy for network in data.others}
+        flat["best_score_vanilla"] = float(data.winner[VANILLA + first])
+    flat |= {f"{network.name}_{first}": network.score for network in data.others}
     if data.pruned.name == EVEN:  # so that searches can be compared whoever won
-        flat[f"{EVEN}_accuracy"] = data.pruned.accuracy
+        flat[f"{EVEN}_{first}"] = data.pruned.score
     return flat | _latency(data.latency)
 
 
-def _difference(name: str, found: Paired) -> dict[str, float]:
-    return {name: found.difference, f"{name}_low": found.low, f"{name}_high": found.high}
+def _difference(name: str, found: Paired, sign: int = 1) -> dict[str, float]:
+    """A comparison, or the change that it stands for where less is better."""
+    low, high = sorted((sign * found.low, sign * found.high))
+    return {name: sign * found.difference, f"{name}_low": low, f"{name}_high": high}
 
 
 def _latency(table: pd.DataFrame) -> dict[str, float]:

@@ -15,7 +15,8 @@ from eagleeye.report.metrics import metrics
 from eagleeye.report.speed import FLOOR, NAMES, reasons
 from eagleeye.report.verdicts import verdicts
 from eagleeye.scoring.paired import compare
-from eagleeye.task.classification import SCORERS
+from eagleeye.task import Scorer
+from eagleeye.task.scores import VANILLA
 
 LEADERS = 10
 DISTURBED = 2.0
@@ -64,9 +65,11 @@ def render(data: ReportData, figures: list[dict[str, Any]]) -> str:
         figures=figures,
         metrics=metrics(data),
         warnings=[*data.warnings, *_observations(data)],
-        leaders=_rows(data.candidates.head(LEADERS)),
-        references=_rows(data.ranking[data.ranking["rank"].isna()]),
-        ranked_by=SCORERS[data.candidates["ranked_by"].iloc[0]].label,
+        leaders=_rows(data.candidates.head(LEADERS), data.ranked_by),
+        references=_rows(data.ranking[data.ranking["rank"].isna()], data.ranked_by),
+        ranked_by=data.ranked_by.label,
+        by=data.by,
+        vanilla=VANILLA + data.by.name,
         networks=_networks(data),
         verdicts=_verdicts(data),
         latency=data.latency.to_dict("records"),
@@ -84,19 +87,19 @@ def _networks(data: ReportData) -> list[tuple[str, Network]]:
     return [("full", data.baseline), (f"pruned ({data.pruned.name})", data.pruned), *others]
 
 
-def _rows(ranking: pd.DataFrame) -> list[dict[str, Any]]:
+def _rows(ranking: pd.DataFrame, by: Scorer) -> list[dict[str, Any]]:
     """Rows of the ranking, with the interval of the score that ranks as text."""
     rows = [{str(name): value for name, value in row.items()} for row in ranking.to_dict("records")]
     for row in rows:
-        text = SCORERS[row["ranked_by"]].evidence.text
+        text = by.evidence.text
         row["interval"] = f"{text(row['score_low'], exact=False)} to {text(row['score_high'], exact=False)}"
         row["beats_next"] = "" if pd.isna(row["beats_next"]) else units.percent(row["beats_next"], 0)
     return rows
 
 
 def _verdicts(data: ReportData) -> list[str]:
-    even = None if data.even is None else data.even.hits
-    return verdicts(data.pruned.name, data.pruned.hits, data.baseline.hits, even)
+    even = None if data.even is None else data.even.evidence
+    return verdicts(data.pruned.name, data.pruned.evidence, data.baseline.evidence, even)
 
 
 def _observations(data: ReportData) -> list[str]:
@@ -108,11 +111,11 @@ def _observations(data: ReportData) -> list[str]:
             "sub-validation images. To look for one, draw more candidates or score them on more images."
         )
     even = data.even
-    if even is not None and even.accuracy > data.pruned.accuracy:
-        ahead = compare(even.hits, data.pruned.hits)
+    if even is not None and (ahead := compare(even.evidence, data.pruned.evidence)).difference > 0:
         sure = "" if ahead.decided else ", which may be chance"
         found.append(
-            f"The evenly pruned network is ahead of the winner after fine-tuning, by {units.points(ahead.difference)}"
+            f"The evenly pruned network is ahead of the winner after fine-tuning, by"
+            f" {units.change_of(ahead.difference, data.by.first)}"
             f"{sure}: draw more candidates, score them on more images, or fine-tune longer."
         )
     speedups = data.latency[data.latency["model"] == "pruned"]["speedup"]

@@ -10,13 +10,12 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from eagleeye.report.drawing import Picture
-from eagleeye.report.study_data import NAMES, StudyData
+from eagleeye.report.study_data import StudyData
 from eagleeye.report.theme import Theme, label, legend, new_figure, shortened
-from eagleeye.report.units import interval, level, percent
+from eagleeye.report.units import interval, level, named, percent
 from eagleeye.study.correlation import CEILING
 from eagleeye.task.scores import VANILLA
 
-AFTER = "Top-1 on the test set after fine-tuning (%)"
 MEASURES = {"pearson": "Pearson", "spearman": "Spearman", "kendall": "Kendall"}
 
 
@@ -29,29 +28,29 @@ def study_pictures(data: StudyData) -> list[Picture]:
     Returns:
         The figures, not drawn yet.
     """
-    vanilla, adaptive = (data.estimate(name, "spearman").value for name in ("vanilla_accuracy", "accuracy"))
+    vanilla, adaptive = (data.estimate(kind + data.by.name, "spearman").value for kind in (VANILLA, ""))
     found = [
         Picture(
             "scores_and_accuracies",
-            "Scores before, accuracies after",
-            "How many candidates have which top-1: scored without recalibration (vanilla), with recalibrated batch "
-            "norm (adaptive), and after fine-tuning.",
-            "Three histograms over one axis: vanilla scores, adaptive scores, accuracies after fine-tuning.",
+            "Scores before and after",
+            f"How many candidates have which {data.by.label}: scored without recalibration (vanilla), with recalibrated"
+            " batch norm (adaptive), and after fine-tuning.",
+            "Three histograms over one axis: vanilla scores, adaptive scores, scores after fine-tuning.",
             lambda theme: histograms(data, theme),
         ),
         Picture(
             "correlation",
-            "Does the score tell the accuracy after fine-tuning?",
+            "Does the score tell the score after fine-tuning?",
             "Every dot is a candidate; its line spans the fine-tunings with other seeds. "
             f"Brackets: {level(data.level)} intervals, over candidates.",
-            f"Two scatter plots against the accuracy after fine-tuning: Spearman {vanilla:.2f} for the vanilla score, "
+            f"Two scatter plots against the score after fine-tuning: Spearman {vanilla:.2f} for the vanilla score, "
             f"{adaptive:.2f} for the adaptive one.",
             lambda theme: scatters(data, theme),
         ),
         Picture(
             "coefficients",
             "All scores compared",
-            "Rank correlation with the accuracy after fine-tuning, and the points lost by fine-tuning the score's "
+            "Rank correlation with the score after fine-tuning, and what is lost by fine-tuning the score's "
             f"favourite instead of the best; lines are {level(data.level)} intervals.",
             "Dots with intervals, one row per score; the numbers are in the table.",
             lambda theme: forest(data, theme),
@@ -85,18 +84,19 @@ def histograms(data: StudyData, theme: Theme) -> Figure:
     """Vanilla scores, adaptive scores and accuracies after fine-tuning, one below the other over one axis."""
     figure, axes = new_figure(theme, 9.2, 4.6, rows=3)
     series = [
-        ("vanilla_accuracy", "Score, vanilla", theme.second),
-        ("accuracy", "Score, adaptive BN", theme.first),
-        ("test_accuracy", "After fine-tuning", theme.third),
+        (VANILLA + data.by.name, "Score, vanilla", theme.second),
+        (data.by.name, "Score, adaptive BN", theme.first),
+        (data.after, "After fine-tuning", theme.third),
     ]
-    values = 100 * data.drawn[[name for name, _, _ in series]].to_numpy(dtype=float)
+    factor = data.by.evidence.factor
+    values = factor * data.drawn[[name for name, _, _ in series]].to_numpy(dtype=float)
     low = float(values.min())
     high = float(values.max())
-    margin = max(0.02 * (high - low), 0.5)
+    margin = max(0.02 * (high - low), 0.5 if factor > 1 else 0.0) or 1e-6
     edges = np.linspace(low - margin, high + margin, 51).tolist()
     for each, (name, title, colour) in zip(axes, series, strict=True):
-        each.hist(100 * data.drawn[name], edges, color=colour, edgecolor=theme.paper)
-        label(each, theme, "Top-1 (%)" if each is axes[-1] else "", "Candidates", title)
+        each.hist(factor * data.drawn[name], edges, color=colour, edgecolor=theme.paper)
+        label(each, theme, _axis(data) if each is axes[-1] else "", "Candidates", title)
         each.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=4))
         each.grid(axis="x", visible=False)
         each.sharex(axes[-1])
@@ -108,11 +108,12 @@ def histograms(data: StudyData, theme: Theme) -> Figure:
 def scatters(data: StudyData, theme: Theme) -> Figure:
     """Vanilla and adaptive score against the accuracy after fine-tuning, with the coefficients (paper, figure 4)."""
     figure, both = new_figure(theme, 9.2, 4.6, columns=2)
-    for axes, score, colour in zip(both, ("vanilla_accuracy", "accuracy"), (theme.second, theme.first), strict=True):
-        _points(axes, data.drawn, score, "candidate", marker="o", markersize=5, color=colour, alpha=0.75)
-        _points(axes, data.references, score, "evenly pruned", marker="D", markersize=7, color=theme.ink)
+    scores = (VANILLA + data.by.name, data.by.name)
+    for axes, score, colour in zip(both, scores, (theme.second, theme.first), strict=True):
+        _points(axes, data, data.drawn, score, "candidate", marker="o", markersize=5, color=colour, alpha=0.75)
+        _points(axes, data, data.references, score, "evenly pruned", marker="D", markersize=7, color=theme.ink)
         kind = "vanilla" if score.startswith(VANILLA) else "adaptive BN"
-        label(axes, theme, f"Score: top-1 before fine-tuning, {kind} (%)", AFTER)
+        label(axes, theme, f"Before fine-tuning, {kind}: {_axis(data)}", f"After fine-tuning: {_axis(data)}")
         found = (f"{name} {interval(*data.estimate(score, measure))}" for measure, name in MEASURES.items())
         axes.set_title("\n".join(found), color=theme.ink, fontsize=9, loc="left", linespacing=1.4)
         axes.margins(0.08)
@@ -125,7 +126,7 @@ def scatters(data: StudyData, theme: Theme) -> Figure:
 def forest(data: StudyData, theme: Theme) -> Figure:
     """Spearman's coefficient and regret of every score, with intervals."""
     figure, (left, right) = new_figure(theme, 9.2, 1.1 + 0.3 * len(data.scores), columns=2)
-    names = [NAMES[score] for score in data.scores]
+    names = [data.names[score] for score in data.scores]
     for axes, measure in ((left, "spearman"), (right, "regret")):
         for row, score in enumerate(data.scores):
             if measure == "regret" and score == CEILING:
@@ -139,7 +140,7 @@ def forest(data: StudyData, theme: Theme) -> Figure:
         axes.set_yticks(range(len(names)), names if axes is left else [], fontsize=8.5, color=theme.ink)
     left.axvline(0, color=theme.muted, linewidth=1)
     label(left, theme, "Spearman's rank correlation", "", "Correlation")
-    label(right, theme, "Points lost by its choice", "", "Regret")
+    label(right, theme, f"{'Points lost' if data.by.evidence.unit == '%' else 'Lost'} by its choice", "", "Regret")
     right.set_xlim(left=min(0.0, right.get_xlim()[0]))
     return figure
 
@@ -181,12 +182,17 @@ def statistics(data: StudyData, theme: Theme) -> Figure:
     return figure
 
 
-def _points(axes: Axes, table: pd.DataFrame, score: str, name: str, **style: Any) -> None:
+def _points(axes: Axes, data: StudyData, table: pd.DataFrame, score: str, name: str, **style: Any) -> None:
     if not len(table):
         return
-    y = 100 * table["test_accuracy"]
-    spread = [y - 100 * table["test_low"], 100 * table["test_high"] - y]
-    axes.errorbar(100 * table[score], y, yerr=spread, label=name, linestyle="none", elinewidth=1, **style)
+    factor = data.by.evidence.factor
+    y = factor * table[data.after]
+    spread = [y - factor * table["test_low"], factor * table["test_high"] - y]
+    axes.errorbar(factor * table[score], y, yerr=spread, label=name, linestyle="none", elinewidth=1, **style)
+
+
+def _axis(data: StudyData) -> str:
+    return f"{named(data.by)} ({data.by.evidence.unit})"
 
 
 def _colour(score: str, theme: Theme) -> str:

@@ -2,6 +2,8 @@
 
 import math
 
+from eagleeye.task import Scorer
+
 # A unit must not end up on the line after its number.
 SPACE = "\N{NO-BREAK SPACE}"
 
@@ -29,6 +31,38 @@ def points(change: float) -> str:
         The text, with a true minus sign.
     """
     return minus(f"{100 * change:+.2f}{SPACE}points")
+
+
+def of_score(value: float, scorer: Scorer, digits: int = 2) -> str:
+    """A score in its unit, e.g. ``88.08 %``.
+
+    Args:
+        value: Its value.
+        scorer: The score.
+        digits: After the point, of per cent.
+
+    Returns:
+        The text.
+    """
+    return percent(value, digits) if scorer.evidence.unit == "%" else f"{value:.4f}"
+
+
+def change_of(change: float, scorer: Scorer) -> str:
+    """A change of a score with its sign, e.g. ``+1.13 points``.
+
+    Args:
+        change: Difference of two values.
+        scorer: The score.
+
+    Returns:
+        The text, with a true minus sign.
+    """
+    return points(change) if scorer.evidence.unit == "%" else minus(f"{change:+.4f}")
+
+
+def named(scorer: Scorer) -> str:
+    """What a score is called where a sentence or a cell begins, e.g. ``Top-1 accuracy``."""
+    return f"{scorer.label[:1].upper()}{scorer.label[1:]}"
 
 
 def interval(value: float, low: float, high: float) -> str:

@@ -15,6 +15,11 @@ from eagleeye.given import streamed
 from eagleeye.task import Task
 
 
+def has_metrics(task: Task) -> bool:
+    """Whether a task has metrics of a whole set beside its scores."""
+    return type(task).metrics is not Task.metrics
+
+
 def measure(model: nn.Module, labelled_batches: Any, task: Task) -> dict[str, float]:
     """The task's metrics in evaluation mode, over all images together.
 

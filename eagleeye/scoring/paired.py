@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy import special
+
+from eagleeye.task.confidence import Evidence, Hits
 
 LEVEL = 0.95
 _NORMAL = 1.959963984540054  # standard deviations on either side that hold LEVEL
@@ -14,14 +17,16 @@ _NORMAL = 1.959963984540054  # standard deviations on either side that hold LEVE
 
 @dataclass(frozen=True)
 class Paired:
-    """What one network's accuracy is above another's.
+    """By how much one network is better than another.
 
     Attributes:
-        difference: Share of the images, in [-1, 1]; above 0: the first network is better.
+        difference: In the score's unit, a share of the images for accuracy; above 0: the first network is better.
         low: Lower end of its interval, level 95 %.
         high: Upper end.
         images: How many both networks saw.
-        apart: On how many exactly one of both was right: the others say nothing about which is better.
+        apart: On how many both differ, for accuracy those where exactly one of both was right: the others say nothing
+            about which is better.
+        variance: Of the difference, image by image.
     """
 
     difference: float
@@ -29,6 +34,7 @@ class Paired:
     high: float
     images: int
     apart: int
+    variance: float
 
     @property
     def decided(self) -> bool:
@@ -40,38 +46,50 @@ class Paired:
         """How many images would decide a difference of this size; None where there is none, or too small a one."""
         if self.difference == 0:
             return None
-        variance = self.apart / self.images - self.difference**2
-        needed = math.ceil(variance * (_NORMAL / self.difference) ** 2)
+        needed = math.ceil(self.variance * (_NORMAL / self.difference) ** 2)
         return needed if needed < 1_000 * self.images else None
 
 
-def compare(mine: npt.NDArray[np.bool_], theirs: npt.NDArray[np.bool_]) -> Paired:
+def compare(mine: Evidence, theirs: Evidence) -> Paired:
     """Compare two networks image by image.
 
-    The interval is that of Agresti and Min (2005, Statistics in Medicine 24, "Simple improved confidence intervals for
-    comparing matched proportions"): Wald's, after half an image is added to each of the four cells of right and wrong.
-    It says how far the accuracies on ever more images like these may lie apart; that another seed of the training
-    gives other networks is not in it.
-
     Args:
-        mine: Whether the first network was right, (n,).
-        theirs: Whether the second one was, on the same images in the same order.
+        mine: The first network's score on every image.
+        theirs: The second one's of the same score, on the same images in the same order.
 
     Returns:
-        The comparison.
+        The comparison. The interval says how far the scores on ever more images like these may lie apart; that another
+        seed of the training gives other networks is not in it.
 
     Raises:
         ValueError: There are no images, or not the same number of them.
-
-    Example:
-        >>> compare(np.array([True] * 90 + [False] * 10), np.array([True] * 80 + [False] * 20)).difference
-        0.1
     """
-    if mine.shape != theirs.shape or not len(mine):
-        raise ValueError(f"{mine.shape} and {theirs.shape} images cannot be compared")
+    if mine.values.shape != theirs.values.shape or not len(mine.values):
+        raise ValueError(f"{mine.values.shape} and {theirs.values.shape} images cannot be compared")
+    if isinstance(mine, Hits):
+        return _compare_hits(mine.values, theirs.values)
+    won = mine.sign * (mine.values.astype(np.float64) - theirs.values.astype(np.float64))
+    middle = float(won.mean())
+    variance = float(won.var())
+    # Student's, of one image infinite.
+    half = float("inf")
+    if len(won) > 1:
+        half = -float(special.stdtrit(len(won) - 1, (1 - LEVEL) / 2)) * math.sqrt(variance / (len(won) - 1))
+    return Paired(middle, middle - half, middle + half, len(won), int((won != 0).sum()), variance)
+
+
+def _compare_hits(mine: npt.NDArray[np.bool_], theirs: npt.NDArray[np.bool_]) -> Paired:
+    """Compare two classifiers by on which images each is right.
+
+    The interval is that of Agresti and Min (2005, Statistics in Medicine 24, "Simple improved confidence intervals for
+    comparing matched proportions"): Wald's, after half an image is added to each of the four cells of right and wrong.
+    """
     won = int((mine & ~theirs).sum())
     lost = int((theirs & ~mine).sum())
     count = len(mine) + 2
     middle = (won - lost) / count
     half = _NORMAL * math.sqrt(won + lost + 1 - (won - lost) ** 2 / count) / count
-    return Paired((won - lost) / len(mine), max(-1.0, middle - half), min(1.0, middle + half), len(mine), won + lost)
+    difference = (won - lost) / len(mine)
+    apart = won + lost
+    variance = apart / len(mine) - difference**2
+    return Paired(difference, max(-1.0, middle - half), min(1.0, middle + half), len(mine), apart, variance)

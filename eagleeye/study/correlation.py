@@ -17,7 +17,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from eagleeye.errors import EvaluationError
-from eagleeye.task.classification import SCORERS
+from eagleeye.task import CLASSIFICATION, Task
 from eagleeye.task.scores import VANILLA
 
 Array = npt.NDArray[np.float64]
@@ -148,26 +148,29 @@ def mean_rank(scores: Sequence[Array]) -> Array:
     return np.asarray(np.mean([stats.rankdata(score) for score in scores], axis=0))
 
 
-def oriented(table: pd.DataFrame) -> dict[str, Array]:
+def oriented(table: pd.DataFrame, task: Task = CLASSIFICATION) -> dict[str, Array]:
     """All scores of a table so that larger is better, and combinations of them.
 
     Args:
-        table: One row per candidate; columns named as in `eagleeye.task.classification.COLUMNS`, and `params`, the
+        table: One row per candidate; columns named as in `eagleeye.task.Task.columns`, and `params`, the
             parameters kept: a yardstick that takes no image. Others are left aside.
+        task: What the network is for.
 
     Returns:
-        By column. `mean_rank` joins the scores with recalibration, if there are several, `accuracy_params` top-1 and
-        the parameters.
+        By column. `mean_rank` joins the scores with recalibration, if there are several, `accuracy_params`, or what
+        else the task's first score is called, that score and the parameters.
     """
-    signs = {kind + name: scorer.sign for kind in ("", VANILLA) for name, scorer in SCORERS.items()}
+    scorers = task.scorers
+    first = next(iter(scorers))
+    signs = {kind + name: scorer.sign for kind in ("", VANILLA) for name, scorer in scorers.items()}
     found = {name: sign * table[name].to_numpy(np.float64) for name, sign in signs.items() if name in table}
-    adaptive = [found[name] for name in SCORERS if name in found]
+    adaptive = [found[name] for name in scorers if name in found]
     if len(adaptive) > 1:
         found["mean_rank"] = mean_rank(adaptive)
     if "params" in table:
         found["params"] = table["params"].to_numpy(np.float64)
-    if "params" in found and "accuracy" in found:
-        found["accuracy_params"] = mean_rank([found["accuracy"], found["params"]])
+    if "params" in found and first in found:
+        found[f"{first}_params"] = mean_rank([found[first], found["params"]])
     return found
 
 

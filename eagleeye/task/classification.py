@@ -75,7 +75,7 @@ class Classification(Task):
     targets_move = False
     scorers = by_name(
         [
-            Scorer("accuracy", correct, False, Hits, second="loss", images="correct", label="top-1 accuracy"),
+            Scorer("accuracy", correct, False, Hits, second="loss", images="hits", label="top-1 accuracy"),
             Scorer("loss", cross_entropy, False, Losses, second="accuracy", images="losses", label="cross-entropy"),
             Scorer("agreement", agreement, True, Hits, second="divergence", images="agrees", label="agreement"),
             Scorer(

@@ -13,6 +13,7 @@ from eagleeye.data import Images, Preprocess
 from eagleeye.data.images import Targets
 from eagleeye.data.normalise import Normaliser, Unchanged
 from eagleeye.data.residence import resident, uploaded
+from eagleeye.data.targets import usable
 from eagleeye.errors import ConfigError
 from eagleeye.train import augment
 from eagleeye.train.distributed import Share
@@ -101,4 +102,4 @@ class DecodedData(TrainData):
         pictures = self.pixels.permute(0, 2, 3, 1)
         for positions in plan:
             chosen = pictures.index_select(0, positions.to(pictures.device, non_blocking=True)).permute(0, 3, 1, 2)
-            yield uploaded(chosen, self.device), self.labels[positions.to(self.device, non_blocking=True)]
+            yield uploaded(chosen, self.device), usable(self.labels[positions.to(self.device, non_blocking=True)])

@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from eagleeye.data import ImageSet, Preprocess, decode
 from eagleeye.data.images import Labels
+from eagleeye.data.targets import targets_of, usable
 from eagleeye.errors import ConfigError, DataError
 from eagleeye.forward.cores import usable_cores
 from eagleeye.train import augment
@@ -64,7 +65,7 @@ class StreamedData(TrainData):
             if isinstance(loaded, DataError):
                 raise loaded
             pixels, labels = loaded
-            yield pixels.to(self.device, non_blocking=True), labels.to(self.device, non_blocking=True)
+            yield pixels.to(self.device, non_blocking=True), usable(labels.to(self.device, non_blocking=True))
 
 
 def _own_processes() -> BaseContext:
@@ -104,15 +105,13 @@ class _Decoder(Dataset[Batch | DataError]):
     def __getitem__(self, positions: list[int]) -> Batch | DataError:
         try:
             if self.recipe.augment == "resized_crop":
-                return torch.stack([self._crop(position) for position in positions]), self._labels(positions)
+                targets = targets_of(self.images, self.rows[positions], self.preprocess)
+                return torch.stack([self._crop(position) for position in positions]), targets
             decoded = decode(self.images, self.rows[positions].tolist(), self.preprocess)
             return decoded.pixels, decoded.labels
         except DataError as error:
             # Raised in a worker it would reach the user wrapped in the worker's traceback.
             return error
-
-    def _labels(self, positions: list[int]) -> torch.Tensor:
-        return torch.from_numpy(np.asarray(self.images.labels)[self.rows[positions]])
 
     def _crop(self, position: int) -> torch.Tensor:
         """Cut, resize and mirror one picture, seeded by its position: workers then do not matter."""

@@ -17,7 +17,7 @@ from eagleeye.latency.measure import compare_latency
 from eagleeye.onnx_export import export_onnx
 from eagleeye.program_export import export_program
 from eagleeye.strategies import Shell, Strategy, even, sampler, starters
-from eagleeye.train import open_training, train
+from eagleeye.train import train
 from tasks.ahead.trial import Trial, timed
 from tasks.artifacts import CALIBRATION, SUB_VALIDATION
 from tasks.inputs.evaluator import Evaluator, open_evaluator, scoring_key
@@ -26,7 +26,8 @@ from tasks.inputs.importance import measure_activations
 from tasks.inputs.network import load_network
 from tasks.inputs.space import example_input, generation_sizes
 from tasks.params import Params, Training
-from tasks.work.training import distils, recipe_of
+from tasks.task_rules import task_for
+from tasks.work.training import distils, open_data, recipe_of
 
 DRAWN = 10
 STEPS = 4
@@ -210,10 +211,9 @@ def _score(engine: Engine, drawn: list[Strategy], size: tuple[int, int], vanilla
 def _step(params: Params, settings: Training, trial: Trial, network: nn.Module) -> float:
     """Seconds of a step of a training run."""
     device = choose_device(settings.device)
-    shape = preprocess(params)
     recipe = replace(recipe_of(settings), epochs=1, warmup_epochs=0)
     rows = training_rows(len(trial.train), trial.subset.sub_validation)[: STEPS * recipe.batch_size]
-    data = open_training(trial.train, rows, shape, recipe, device=device)
+    data = open_data(params, settings, trial.train, rows, device)
     teacher = load_network(params) if distils(settings) else None
     times: list[float] = []
     train(
@@ -223,6 +223,7 @@ def _step(params: Params, settings: Training, trial: Trial, network: nn.Module) 
         recipe,
         device=device,
         teacher=teacher,
+        task=task_for(params),
         on_step=lambda *_: times.append(perf_counter()),
     )
     return (times[-1] - times[0]) / (len(times) - 1) if len(times) > 1 else 0.0

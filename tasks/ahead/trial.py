@@ -12,14 +12,16 @@ from torch import nn
 from eagleeye.channels import Cost, Space
 from eagleeye.data import Batches, ImageSet, Subset, decode, write_subset
 from eagleeye.models import load_checkpoint, save_checkpoint
-from eagleeye.scoring.evaluate import evaluate
+from eagleeye.scoring.evaluate import outputs_of, predict
 from eagleeye.strategies import Shell
 from tasks.artifacts import BASELINE, CALIBRATION, SUB_VALIDATION
 from tasks.inputs.images import choose_device, drawn, open_images, open_subset, preprocess
 from tasks.inputs.network import build_network, check_images
 from tasks.inputs.preparation import Taken, take
 from tasks.inputs.space import open_shell, trace_network
+from tasks.inputs.task import check_targets
 from tasks.params import Params
+from tasks.task_rules import task_for
 
 FEWEST = 32
 """Images of either set that are looked at in any case."""
@@ -84,6 +86,7 @@ def open_trial(params: Params) -> Trial:
         EagleEyeError: Whatever the first stages would refuse.
     """
     (train, test), opened = timed(lambda: open_images(params))
+    check_targets(params, train)
     subset = drawn(params, train)
     _write(train, subset, FEWEST, FEWEST)
     prepared = take(params, train, np.concatenate([subset.sub_validation, subset.calibration]))
@@ -141,7 +144,9 @@ def _per_image(params: Params, network: nn.Module) -> tuple[float, float, int]:
     images, decoding = timed(lambda: decode(open_subset(SUB_VALIDATION), None, shape))
     batches = Batches(images, shape, batch_size=FEWEST, device=device, labelled=True)
     network = network.to(device).eval()
-    evaluate(network, batches)
-    _, seconds = timed(lambda: evaluate(network, batches))
+    task = task_for(params)
+    full = outputs_of(network) if task.order().first.compares else None
+    predict(network, batches, full=full, task=task)
+    _, seconds = timed(lambda: predict(network, batches, full=full, task=task))
     count = len(images)
     return decoding / count, seconds / count, images.pixels.numel() // count

@@ -4,7 +4,7 @@ import functools
 import logging
 import socket
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -20,13 +20,14 @@ from eagleeye.scoring.batchnorm import adapt_batch_norm, batch_norm_layers
 from eagleeye.scoring.racing import Rung, plan
 from eagleeye.strategies import Strategy
 from tasks.artifacts import BASELINE, CALIBRATION, DECODED, SUB_VALIDATION, require
-from tasks.inputs.images import choose_device, open_subset, preprocess
+from tasks.inputs.images import choose_device, facts_of, open_subset, preprocess
 from tasks.inputs.importance import batch_in_turn, measure_activations, open_criterion
 from tasks.inputs.network import load_network
 from tasks.inputs.space import trace_network
 from tasks.params import Params
 from tasks.state.content_key import content_key
 from tasks.state.sources import own_sources, sources_of
+from tasks.task_rules import task_for
 
 # The library's part in a score: an edit of what these are made of makes scores on record another's.
 _MADE_OF = ("eagleeye.data", "eagleeye.engine", "eagleeye.models", "eagleeye.scoring.entry")
@@ -118,7 +119,7 @@ def scoring_key(params: Params) -> str:
             "baseline": BASELINE,
             "calibration": CALIBRATION,
             "sub_validation": SUB_VALIDATION,
-            "preprocess": asdict(preprocess(params)),
+            "preprocess": facts_of(preprocess(params)),
             "model": {key: settings["model"][key] for key in ("name", "options")},
             "exclude": settings["strategies"]["exclude"],
             "importance": settings["importance"],
@@ -127,7 +128,8 @@ def scoring_key(params: Params) -> str:
             "arithmetic": [device.type, str(choose_precision(_precision(params), device))],
             "evaluator": Path(__file__),
             **sources_of(*_MADE_OF),
-            **own_sources(params.data.source, params.model.name, params.importance.criterion),
+            "task": params.task,
+            **own_sources(params.task, params.data.source, params.model.name, params.importance.criterion),
         }
     )
 
@@ -166,6 +168,7 @@ def _open(settings: str, key: str) -> Evaluator:
             Batches(calibration, shape, batch_size=size, device=device, labelled=False),
             Batches(sub_validation, shape, batch_size=size, device=device, labelled=True),
             method=Method(wanted.mode, wanted.iterations, _precision(params), importance, refit),
+            task=task_for(params),
             lanes=lanes,
             say=logging.getLogger(__name__).warning,
         )
@@ -184,6 +187,6 @@ def _precision(params: Params) -> str:
 
 def _decoded_file(params: Params, path: Path) -> Path:
     shape = preprocess(params)
-    settings = {"size": shape.size, "resize": shape.resize, "channels": shape.channels}
+    settings = None if shape is None else {"size": shape.size, "resize": shape.resize, "channels": shape.channels}
     key = content_key({"images": path, "preprocess": settings, **sources_of("eagleeye.data")})
     return DECODED / f"{key[:16]}.npy"

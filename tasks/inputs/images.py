@@ -2,13 +2,16 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from eagleeye.data import Images, ImageSet, Preprocess, Subset, decode, draw_subset, open_source, read_subset
 from eagleeye.data.subset import SubsetImages
+from eagleeye.data.targets import Targeted
 from eagleeye.errors import ArtifactError, ConfigError
 from tasks.artifacts import PREPROCESS, require
 from tasks.params import Params
@@ -40,23 +43,37 @@ def drawn(params: Params, train: ImageSet) -> Subset:
         calibration=wanted.calibration,
         sub_validation=wanted.sub_validation,
         seed=wanted.seed,
-        classes=train.classes,
+        classes=() if isinstance(train, Targeted) else train.classes,
     )
 
 
 def settled(params: Params) -> Preprocess | None:
-    """How an image becomes the network's input, by the settings alone; None where they leave it open."""
+    """How an image becomes the network's input, by the settings alone; None where they leave it open, or nothing does.
+
+    Raises:
+        ConfigError: A value is out of range.
+    """
     given = params.data.preprocess
-    return None if given == "auto" else Preprocess(size=given.size, resize=given.resize, mean=given.mean, std=given.std)
+    if isinstance(given, str):
+        return None
+    return Preprocess(size=given.size, resize=given.resize, mean=given.mean, std=given.std)
 
 
-def preprocess(params: Params) -> Preprocess:
+def prepared(params: Params) -> bool:
+    """Whether the source gives tensors as the network takes them."""
+    return params.data.preprocess == "none"
+
+
+def preprocess(params: Params) -> Preprocess | None:
     """How an image becomes the network's input: by the settings, or as the subset stage has taken it.
+
+    Returns:
+        None where the source gives inputs.
 
     Raises:
         ArtifactError: The settings leave it open and the subset stage has not run, or its record is damaged.
     """
-    if (given := settled(params)) is not None:
+    if (given := settled(params)) is not None or prepared(params):
         return given
     require(PREPROCESS)
     try:
@@ -64,6 +81,11 @@ def preprocess(params: Params) -> Preprocess:
         return Preprocess(**{name: told[name] for name in ("size", "resize", "mean", "std")})
     except (OSError, ValueError, TypeError, LookupError, ConfigError) as error:
         raise ArtifactError(f"{PREPROCESS} is damaged ({error}): delete it and run `dvc repro`") from error
+
+
+def facts_of(shape: Preprocess | None) -> dict[str, Any]:
+    """Size and constants by name; nothing where images are inputs already."""
+    return {} if shape is None else asdict(shape)
 
 
 def open_subset(path: Path) -> SubsetImages:

@@ -9,12 +9,14 @@ from tasks.params import Params
 from tasks.run.context import Context
 
 
-def check_input_size(params: Params, shape: Preprocess, images: ImageSet, rows: np.ndarray, context: Context) -> None:
+def check_input_size(
+    params: Params, shape: Preprocess | None, images: ImageSet, rows: np.ndarray, context: Context
+) -> None:
     """Compare the network's input with the images.
 
     Args:
         params: The settings.
-        shape: How images become inputs.
+        shape: How images become inputs; None: they are.
         images: The training images.
         rows: Some of their rows.
         context: Warned of an input that is smaller than the images.
@@ -22,9 +24,9 @@ def check_input_size(params: Params, shape: Preprocess, images: ImageSet, rows: 
     Raises:
         ConfigError: It is far smaller, and the settings do not say that this is meant.
     """
-    side = shape.resize or shape.size
-    if params.data.confirmed:
+    if params.data.confirmed or shape is None:
         return
+    side = shape.resize or shape.size
     median, times = times_smaller(images, rows, side)
     if times >= SMALLER:
         line = (

@@ -1,8 +1,12 @@
 """The unpruned network that the settings describe."""
 
+from typing import Any
+
+import numpy as np
 import torch
 from torch import nn
 
+from eagleeye.data.targets import targets_of, usable
 from eagleeye.errors import ConfigError, EvaluationError, ModelError
 from eagleeye.forward.inputs import precision_of
 from eagleeye.forward.modes import evaluating
@@ -10,15 +14,18 @@ from eagleeye.forward.running import run
 from eagleeye.models import build, load_checkpoint
 from eagleeye.models.build import takes_classes
 from eagleeye.references import resolve
-from eagleeye.task import CLASSIFICATION
+from eagleeye.task import Task
 from tasks.artifacts import BASELINE, SUB_VALIDATION, require
-from tasks.inputs.images import open_subset
+from tasks.inputs.images import open_subset, preprocess
 from tasks.inputs.space import example_input
 from tasks.params import Params
+from tasks.task_rules import task_for
 
 
 def build_network(params: Params) -> nn.Module:
     """The network with fresh weights, one output per class of the data unless model.options has num_classes.
+
+    Several labels or numbers for each image count as so many classes. Data without either leave it to model.options.
 
     A factory of one's own need not take num_classes; how many outputs its network has is seen by `check_images`.
 
@@ -27,7 +34,7 @@ def build_network(params: Params) -> nn.Module:
         ModelError: It cannot be built, or is not float32.
     """
     classes = len(open_subset(SUB_VALIDATION).classes)
-    options = {"num_classes": classes} | params.model.options
+    options = {"num_classes": classes or None} | params.model.options
     # What is no number is refused by `build`.
     if isinstance(options["num_classes"], int) and options["num_classes"] < classes:
         raise ConfigError(
@@ -50,13 +57,12 @@ def build_network(params: Params) -> nn.Module:
 
 
 def check_images(params: Params, network: nn.Module) -> None:
-    """Check that a network takes the images as they are prepared, and gives class scores.
+    """Check that a network takes the images as they are prepared, and gives what the task wants.
 
     Raises:
         ModelError: It does not.
     """
     image = example_input(params)
-    labels = torch.from_numpy(open_subset(SUB_VALIDATION).labels)
     try:
         with evaluating(network), torch.inference_mode():
             outputs = run(network, image)
@@ -65,10 +71,21 @@ def check_images(params: Params, network: nn.Module) -> None:
             f"{error}: set data.preprocess to what the network was trained with (images have {image.shape[1]} channels,"
             " one for each value of mean and std)"
         ) from error
+    task = task_for(params)
     try:
-        CLASSIFICATION.check(outputs, labels)
+        task.check(outputs, _targets(params, task, outputs))
     except EvaluationError as error:
         raise ModelError(f"model {params.model.name}: {error}") from error
+
+
+def _targets(params: Params, task: Task, outputs: Any) -> Any:
+    """What the outputs for the first image are to fit: of classes, those of all images."""
+    images = open_subset(SUB_VALIDATION)
+    if task.targets == "class":
+        return torch.from_numpy(images.labels)
+    if task.targets == "none":
+        return task.answers(outputs)
+    return usable(targets_of(images, np.zeros(1, np.int64), preprocess(params)))
 
 
 def load_network(params: Params) -> nn.Module:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 from torch import nn
 
 from eagleeye.data import ImageSet, Preprocess, decode
+from eagleeye.data.samples import Samples
 from eagleeye.data.sizes import LOOKED_AT, short_sides
 from eagleeye.errors import ConfigError
 from eagleeye.given.preparation import own_preprocess, preprocess_of
@@ -17,7 +18,7 @@ from eagleeye.models import build
 from eagleeye.models.build import published_weights
 from eagleeye.models.metadata import preprocess_told, read_texts
 from tasks.artifacts import PREPROCESS, write_text
-from tasks.inputs.images import settled
+from tasks.inputs.images import facts_of, prepared, settled
 from tasks.params import Params
 
 # Larger images are scaled down to what most networks are trained with.
@@ -31,17 +32,18 @@ DIGITS = 4  # of mean and std; finer than any effect on a network
 class Taken:
     """How images become inputs, and who says so."""
 
-    shape: Preprocess
+    shape: Preprocess | None
+    """None: the source gives inputs."""
     source: str
     measured: bool = False
 
     def write(self) -> None:
         """Keep it for the later stages."""
-        write_text(PREPROCESS, json.dumps({**asdict(self.shape), "taken_from": self.source}, indent=2) + "\n")
+        write_text(PREPROCESS, json.dumps({**facts_of(self.shape), "taken_from": self.source}, indent=2) + "\n")
 
     def __str__(self) -> str:
         """One line."""
-        return f"{', '.join(f'{name} {_shown(value)}' for name, value in asdict(self.shape).items())} ({self.source})"
+        return f"{', '.join(f'{name} {_shown(value)}' for name, value in facts_of(self.shape).items())} ({self.source})"
 
 
 def take(params: Params, images: ImageSet, rows: Sequence[int] | np.ndarray) -> Taken:
@@ -57,13 +59,15 @@ def take(params: Params, images: ImageSet, rows: Sequence[int] | np.ndarray) -> 
 
     Raises:
         CheckpointError: The checkpoint is missing, or its metadata cannot be.
-        ConfigError: The images cannot be prepared as a configuration says.
+        ConfigError: The images cannot be prepared as a configuration says, or are inputs that need no preparation.
         DataError: An image cannot be decoded.
         ModelError: The network cannot be built.
     """
-    if (given := settled(params)) is not None:
+    if isinstance(images, Samples) is not prepared(params):
+        raise ConfigError(_mismatch(params, isinstance(images, Samples)))
+    if (given := settled(params)) is not None or prepared(params):
         return Taken(given, "params.yaml")
-    network = build(params.model.name, **{"num_classes": len(images.classes)} | params.model.options)
+    network = build(params.model.name, **{"num_classes": len(images.classes) or None} | params.model.options)
     if params.model.checkpoint is None:
         return _measured(images, rows[:LOOKED_AT], _channels(network))
     path = Path(params.model.checkpoint)
@@ -74,6 +78,18 @@ def take(params: Params, images: ImageSet, rows: Sequence[int] | np.ndarray) -> 
     if weights := published_weights(params.model.name, path.name):
         return Taken(preprocess_of(weights.transforms()), f"torchvision's {weights}")
     return _measured(images, rows[:LOOKED_AT], _channels(network))
+
+
+def _mismatch(params: Params, inputs: bool) -> str:
+    if inputs:
+        return (
+            f"data.source {params.data.source} gives tensors as the network takes them, which are not prepared again:"
+            " set data.preprocess to none"
+        )
+    return (
+        f"data.preprocess is none, but data.source {params.data.source} gives pictures: set it to auto, or to size,"
+        " resize, mean and std"
+    )
 
 
 def _channels(network: nn.Module) -> int:

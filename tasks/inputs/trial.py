@@ -38,6 +38,8 @@ def check_checkpoint(params: Params, network: nn.Module) -> None:
     network = network.to(choose_device(params.baseline.device)).eval()
     trial = _Trial(params, network, images)
     given = preprocess(params)
+    if given is None:  # inputs, which can be prepared in no other way
+        return
     right = trial.accuracy(given)
     if right <= 1 - BETTER and not params.data.confirmed:
         best, better = trial.best(given)

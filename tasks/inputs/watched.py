@@ -10,7 +10,16 @@ from tasks.state.sources import own_sources
 
 # Its data sets are published, and checked by itself; what else lies in their folder is nobody's input.
 PUBLISHED = "torchvision:"
-OPTIONS = {"digits": (), "scenes": (), "imagefolder": ("train", "test"), "parquet": ("train", "test")}
+_BOTH = ("train", "test")
+OPTIONS = {
+    "digits": (),
+    "imagefolder": _BOTH,
+    "images": _BOTH,
+    "masks": ("train_images", "train_masks", "test_images", "test_masks"),
+    "parquet": _BOTH,
+    "scenes": (),
+    "table": (*_BOTH, "root"),
+}
 # What archives made on a Mac leave beside the folders that they hold.
 LEFTOVERS = "__MACOSX"
 
@@ -36,8 +45,8 @@ def data_files(params: Params) -> dict[str, dict[str, Path]]:
 
 def code_files(params: Params) -> dict[str, Path]:
     """The user's own Python files behind the functions that settings name, and behind what these import."""
-    functions = (params.data.source, params.model.name, params.strategies.sampler, params.importance.criterion)
-    return own_sources(*functions)
+    model = params.model.name
+    return own_sources(params.task, params.data.source, model, params.strategies.sampler, params.importance.criterion)
 
 
 def _files(value: object) -> Iterator[tuple[str, Path]]:

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from statistics import fmean
 
-from eagleeye.task.classification import SCORERS
 from tasks.record.api import Run
 from tasks.record.store import Store
+from tasks.record.texts import Terms
 
 EACH = "candidates/{}"
 BEST = "candidates/best_{}"  # of the score that ranks: a section of charts, and the first
@@ -21,21 +21,21 @@ SECONDS_BETWEEN = 1.0
 class Curves:
     """Brought up to date now and then; a generation is drawn when all of it is scored."""
 
-    def __init__(self, store: Store, run: Run, ranked_by: str, scores: Sequence[tuple[str, float]]) -> None:
+    def __init__(self, store: Store, run: Run, terms: Terms, scores: Sequence[tuple[str, float]]) -> None:
         """Draw what is scored already.
 
         Args:
             store: Where the run is.
             run: The search's.
-            ranked_by: The score that ranks.
+            terms: Which score ranks.
             scores: Ids and scores in the order of scoring, references left out.
         """
         self._store = store
         self._run = run
-        self._by = ranked_by
+        self._by = terms.ranked_by
         self._scores = list(scores)
-        self._better = max if SCORERS[ranked_by].sign > 0 else min
-        self._drawn = store.steps(run.info.run_id, BEST.format(ranked_by))
+        self._better = max if terms.scores[self._by] > 0 else min
+        self._drawn = store.steps(run.info.run_id, BEST.format(self._by))
         self._bred: int | None = None  # generations that are drawn, once it has been looked up
         self._drawn_at = 0.0
         self.draw()

@@ -8,7 +8,7 @@ import json
 import math
 from collections.abc import Mapping
 
-from tasks.record.texts import CHANGED, WINNER
+from tasks.record.texts import CHANGED, WINNER, Terms, final
 
 NETWORKS = ("full", "even", "pruned")
 """Whose figures a search's run has, as steps 0, 1 and 2 of its metrics: the curves lead from the full to the pruned."""
@@ -17,33 +17,42 @@ SPACE = "\N{EM SPACE}"
 LAST = "Last search: "  # what the experiment's description begins with; any other is somebody's own
 
 
-def title(name: str, networks: Networks) -> str:
+def title(name: str, networks: Networks, terms: Terms) -> str:
     """The search's name, with what came of it once that is known: ``… · 99.72% → 98.89%``.
 
     Args:
         name: What was searched for.
         networks: Figures by one of `NETWORKS`.
+        terms: What is told of the test images.
     """
-    full, pruned = (networks.get(which, {}).get("final_accuracy") for which in ("full", "pruned"))
-    return name if full is None or pruned is None else f"{name} · {full:.2%} → {pruned:.2%}"
+    full, pruned = (networks.get(which, {}).get(terms.final) for which in ("full", "pruned"))
+    return name if full is None or pruned is None else f"{name} · {terms.text(full)} → {terms.text(pruned)}"
 
 
-def describe(params: Mapping[str, str], networks: Networks, tags: Mapping[str, str], links: Mapping[str, str]) -> str:
+def describe(
+    params: Mapping[str, str],
+    networks: Networks,
+    tags: Mapping[str, str],
+    links: Mapping[str, str],
+    terms: Terms,
+) -> str:
     """The description of a search, in Markdown.
 
     Args:
         params: The parent's params.
-        networks: Figures by one of `NETWORKS`; the table is of those with a `final_accuracy`.
+        networks: Figures by one of `NETWORKS`; the table is of those with a final score.
         tags: The parent's tags.
         links: Address by text.
+        terms: What is told of the test images.
     """
     linked = " · ".join(f"[{words}]({address})" for words, address in links.items())
-    if tested := {which: networks[which] for which in NETWORKS if "final_accuracy" in networks.get(which, {})}:
+    if tested := {which: networks[which] for which in NETWORKS if terms.final in networks.get(which, {})}:
         names = {"full": "full network", "even": "evenly pruned", "pruned": f"**winner {tags.get(WINNER, '')}**"}
-        head = [f"| {linked} | test accuracy | MACs | parameters | forward pass |", "|---|---:|---:|---:|---:|"]
-        lines = [
-            "\n".join([*head, *(_row(names[which], one, networks.get("full", {})) for which, one in tested.items())])
-        ]
+        told = [f"test {name}" for name in (terms.first, *terms.metrics)]
+        columns = [*told, "MACs", "parameters", "forward pass"]
+        head = [f"| {linked} | {' | '.join(columns)} |", "|---|" + "---:|" * len(columns)]
+        rows = [_row(names[which], one, networks.get("full", {}), terms) for which, one in tested.items()]
+        lines = ["\n".join([*head, *rows])]
     else:
         # One paragraph, because the fold's shade catches clicks on a second one.
         lines = [f"{_so_far(params, networks.get('pruned', {}), tags)}.  \n{linked}"]
@@ -78,8 +87,9 @@ def _so_far(params: Mapping[str, str], pruned: Mapping[str, float], tags: Mappin
     return head
 
 
-def _row(name: str, one: Mapping[str, float], full: Mapping[str, float]) -> str:
-    cells = [name, f"{one['final_accuracy']:.2%}", *(_cost(one, full, cost) for cost in ("macs", "params"))]
+def _row(name: str, one: Mapping[str, float], full: Mapping[str, float], terms: Terms) -> str:
+    metrics = [f"{one[final(metric)]:.4f}" for metric in terms.metrics]
+    cells = [name, terms.text(one[terms.final]), *metrics, *(_cost(one, full, cost) for cost in ("macs", "params"))]
     latency = one.get("latency_ms")
     cells.append("" if latency is None else f"{latency:.3g} ms")
     # The page puts the cells one right beside the other.

@@ -6,7 +6,7 @@ from tasks.params import Tracking
 from tasks.record import description
 from tasks.record.saved_views import candidates_view, searches_view, tunings_view
 from tasks.record.store import Store, now
-from tasks.record.texts import WINNER, Candidate
+from tasks.record.texts import WINNER, Candidate, Terms
 
 NOTE = "mlflow.note.content"
 VIEW = "mlflow.sharedViewState."  # before a view's key, in the tags of the experiment
@@ -39,38 +39,38 @@ def address(tracking: Tracking, page: str) -> str:
 class Entrance:
     """What the experiment has that leads to one search."""
 
-    def __init__(self, store: Store, run_id: str, name: str) -> None:
+    def __init__(self, store: Store, run_id: str, name: str, terms: Terms) -> None:
         """From now on this search is the last one.
 
         Args:
             store: Where it is.
             run_id: Its run.
             name: Its name, for people.
+            terms: What its task calls its scores.
         """
         self._store = store
         self._run_id = run_id
         self._name = name
         self._complete = False
-        self._tag(
-            {LAST: run_id, **({} if VIEW + SEARCHES in self._tags() else {VIEW + SEARCHES: searches_view(now())})}
-        )
+        self._terms = terms
+        missing = {} if VIEW + SEARCHES in self._tags() else {VIEW + SEARCHES: searches_view(now(), terms)}
+        self._tag({LAST: run_id, **missing})
 
-    def offer_views(self, candidate: Candidate, ranked_by: str) -> None:
+    def offer_views(self, candidate: Candidate) -> None:
         """Save the views of the search's candidates and fine-tunings, unless they are there.
 
         Args:
             candidate: One of them, for the names of the groups and what is measured.
-            ranked_by: The score that ranks.
         """
         if self._complete:
             return
         key = VIEW + self._run_id
         tags = self._tags()
         if key not in tags:
-            view = candidates_view(f"{self._name}: candidates", self._run_id, candidate, now(), ranked_by)
+            view = candidates_view(f"{self._name}: candidates", self._run_id, candidate, now(), self._terms)
             self._tag({key: view})
         if key + TUNINGS not in tags:
-            self._tag({key + TUNINGS: tunings_view(f"{self._name}: fine-tunings", self._run_id, now())})
+            self._tag({key + TUNINGS: tunings_view(f"{self._name}: fine-tunings", self._run_id, now(), self._terms)})
         self._complete = True
 
     def links(self) -> dict[str, str]:

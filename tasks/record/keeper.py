@@ -186,7 +186,7 @@ class Keeper:
             self._page.end(status)
 
     def _open(self, view: View) -> Page:
-        page = Page(Store(*self._place, self._beat), view.key, view.name)
+        page = Page(Store(*self._place, self._beat), view.key, view.name, view.terms)
         _silent.discard(self._place)
         with self._changed:
             self._met = True

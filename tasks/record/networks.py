@@ -1,11 +1,13 @@
 """Figures of the full, the evenly pruned and the pruned network, from the tables of the stages."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import pandas as pd
 
-from tasks.artifacts import REFERENCE, rows_of
-from tasks.record.texts import COSTS
+from eagleeye.task import Order
+from tasks.artifacts import REFERENCE, metrics_of, rows_of
+from tasks.record.texts import COSTS, final
 
 Networks = dict[str, dict[str, float]]
 WHOLE = ("macs", "params")
@@ -27,16 +29,17 @@ def of_ranking(ranking: pd.DataFrame) -> Networks:
     return found
 
 
-def of_results(results: pd.DataFrame) -> Networks:
+def of_results(results: pd.DataFrame, by: Order) -> Networks:
     """What they make of the test set.
 
     Args:
         results: finetune/results.parquet.
+        by: What is told of it.
     """
     found: Networks = {}
     for row in rows_of(results):
         if which := ROLES.get(row["role"]) or (row["id"] == REFERENCE and "even"):
-            found[which] = finals(row) | {name: float(row[name]) for name in WHOLE}
+            found[which] = finals(row, by) | {name: float(row[name]) for name in WHOLE}
     return found
 
 
@@ -61,9 +64,15 @@ def joined(known: Mapping[str, Mapping[str, float]], found: Mapping[str, Mapping
     return {name: {**known.get(name, {}), **found.get(name, {})} for name in {**known, **found}}
 
 
-def finals(row: Mapping[str, float]) -> dict[str, float]:
-    """The final figures of a row of results."""
-    return {"final_accuracy": float(row["test_accuracy"]), "final_loss": float(row["test_loss"])}
+def finals(row: Mapping[str, Any], by: Order) -> dict[str, float]:
+    """The final figures of a row of results.
+
+    Args:
+        row: The row.
+        by: What is told of the test images.
+    """
+    scores = {each.name: float(row[f"test_{each.name}"]) for each in (by.first, by.second)}
+    return {final(name): value for name, value in (scores | metrics_of(row, by)).items()}
 
 
 def _costs(row: pd.DataFrame) -> dict[str, float]:

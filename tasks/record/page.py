@@ -19,34 +19,34 @@ from tasks.record.entrance import NOTE, Entrance
 from tasks.record.models import ONNX
 from tasks.record.shown import Report, Tuning, Upload, View, Winner
 from tasks.record.store import PARENT, Store, digest_of, finished
-from tasks.record.texts import CANDIDATE, CHANGED, FINETUNE, SEARCH, UPLOADS, WINNER, Candidate
+from tasks.record.texts import CANDIDATE, CHANGED, CLASSES, FINETUNE, SEARCH, UPLOADS, WINNER, Candidate, Terms
 from tasks.record.tunings import Tunings
 
 TABLES = "mlflow.loggedArtifacts"
-RANKED_BY = "rank.by"  # the setting, as a param of the parent
 IN_FRONT = ("rank", "id", "{}", "vanilla_{}", "images", "macs_fraction", "params_fraction")  # of the ranking's columns
-NETWORK_FIGURES = (*words.COSTS, "final_accuracy", "final_loss", "latency_ms")
 CHAMPION = "champion"
 
 
 class Page:
     """What MLflow shows of one search."""
 
-    def __init__(self, store: Store, search_key: str, name: str) -> None:
+    def __init__(self, store: Store, search_key: str, name: str, terms: Terms = CLASSES) -> None:
         """Find the search's runs, or create the parent; it shows as running.
 
         Args:
             store: Where they are.
             search_key: From `tasks.record.view.search_key`.
             name: Name of a new run, for people.
+            terms: What its task calls its scores.
         """
         self._store = store
         self._key = search_key
         self._run = self._found(name)
         self.run_id = self._run.info.run_id
         self._name = name
-        self._entrance = Entrance(store, self.run_id, name)
-        self._ranked_by = self._run.data.params.get(RANKED_BY, "accuracy")
+        self._entrance = Entrance(store, self.run_id, name, terms)
+        self._terms = terms
+        self._ranked_by = terms.ranked_by
         store.update(self.run_id, status="RUNNING")
         self._nested = self._nested_runs()
         self._done = {key for key, run in self._nested.items() if finished(run)}
@@ -55,12 +55,13 @@ class Page:
         scored.sort(key=lambda run: (run.info.end_time, run.info.run_name))
         self._shown: dict[str, object] = {}
         tunings = {key: run for key, run in self._nested.items() if FINETUNE in run.data.tags}
-        self._tunings = Tunings(store, self.run_id, tunings)
+        self._tunings = Tunings(store, self.run_id, tunings, terms.final)
         scores = [(run.data.tags[CANDIDATE], run.data.metrics[self._ranked_by]) for run in scored]
-        self._curves = Curves(store, self._run, self._ranked_by, scores)
+        self._curves = Curves(store, self._run, terms, scores)
 
     def show(self, view: View) -> None:
         """Bring the runs up to date with a view; what they show already is left alone."""
+        self._terms = view.terms
         if view.settings != self._shown.get("settings"):
             self._show_settings(view.settings)
             self._shown["settings"] = view.settings
@@ -95,10 +96,10 @@ class Page:
         parent = self._parent()
         data = parent.data
         networks = self._networks()
-        title = description.title(self._name, networks)
+        title = description.title(self._name, networks, self._terms)
         if title != parent.info.run_name:
             self._store.update(self.run_id, name=title)
-        told = description.describe(data.params, networks, data.tags, self._entrance.links())
+        told = description.describe(data.params, networks, data.tags, self._entrance.links(), self._terms)
         self._store.tag(self.run_id, NOTE, told)
         self._entrance.tell(title, networks, data.tags)
         self._store.end(self.run_id, status)
@@ -107,9 +108,6 @@ class Page:
         # MLflow writes a param once. What has changed since (settings of later stages: the search's own would make it
         # another search) is told by the description and by the runs of the fine-tunings.
         params = words.flatten(settings)
-        if (by := params.get(RANKED_BY, self._ranked_by)) != self._ranked_by:  # of a new search, nothing is scored yet
-            self._ranked_by = by
-            self._curves = Curves(self._store, self._run, by, [])
         parent = self._parent()
         old = parent.data.params
         self._store.write(parent, {name: value for name, value in params.items() if name not in old}, [])
@@ -125,7 +123,7 @@ class Page:
         elif images > self._images.get(candidate.id, 0):
             self._store.put_figures(self._nested[candidate.id].info.run_id, candidate.figures())
         self._images[candidate.id] = max(images, self._images.get(candidate.id, 0))
-        self._entrance.offer_views(candidate, self._ranked_by)
+        self._entrance.offer_views(candidate)
         self._curves.draw_now_and_then()
 
     def _show_ranking(self, upload: Upload) -> None:
@@ -146,7 +144,7 @@ class Page:
 
     def _networks(self) -> dict[str, dict[str, float]]:
         """Figures of the full, the even and the pruned network, as the search's run has them."""
-        curves = self._store.curves(self.run_id, NETWORK_FIGURES)
+        curves = self._store.curves(self.run_id, (*words.COSTS, *self._terms.finals, "latency_ms"))
         return {
             which: {name: points[step] for name, points in curves.items() if step in points}
             for step, which in enumerate(description.NETWORKS)

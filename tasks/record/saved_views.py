@@ -8,29 +8,30 @@ import json
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 
-from eagleeye.task.classification import SCORERS
 from eagleeye.task.scores import VANILLA
-from tasks.record.texts import CANDIDATE, FINETUNE, SEARCH, WINNER, Candidate, key
+from tasks.record.texts import CANDIDATE, FINETUNE, SEARCH, WINNER, Candidate, Terms, final, key
 
 AXES = 8  # rates in a parallel-coordinates chart, spread over the depth of the network: more is unreadable
 BUDGETS = ("macs_fraction", "params_fraction", "latency")
 # Short ones: the table shows a dozen letters of a column's name.
-RESULT = ("final_accuracy", "macs_fraction", "params_fraction", "latency_ms")
-CURVES = ("validation_accuracy", "validation_loss", "train_loss", "lr")
+COSTS = ("macs_fraction", "params_fraction", "latency_ms")
+TRAINED = ("train_loss", "lr")
 
 
-def searches_view(now: int) -> str:
+def searches_view(now: int, terms: Terms) -> str:
     """All searches and nothing else, the newest first, however many candidates they have.
 
     Args:
         now: Milliseconds since 1970.
+        terms: Whose result is shown: that of the task of the first search.
     """
-    columns = [*_columns("metrics", RESULT), *_columns("tags", [WINNER]), *_columns("params", ["strategies.count"])]
+    result = [terms.final, *map(final, terms.metrics), *COSTS]
+    columns = [*_columns("metrics", result), *_columns("tags", [WINNER]), *_columns("params", ["strategies.count"])]
     state = _state(f"tags.`{SEARCH}` != ''", "attributes.start_time", columns)
     return _packed("Searches", now, state)
 
 
-def candidates_view(name: str, parent: str, candidate: Candidate, now: int, ranked_by: str) -> str:
+def candidates_view(name: str, parent: str, candidate: Candidate, now: int, terms: Terms) -> str:
     """The candidates of one search by their scores, and charts of them.
 
     The winner need not be on top: others are there with scores on fewer images, which have been on the good side.
@@ -40,8 +41,9 @@ def candidates_view(name: str, parent: str, candidate: Candidate, now: int, rank
         parent: Run id of the search.
         candidate: One of them, for the names of the groups and what is measured.
         now: Milliseconds since 1970.
-        ranked_by: The score that ranks.
+        terms: Which score ranks.
     """
+    ranked_by = terms.ranked_by
     groups = list(candidate.rates)
     measured = candidate.figures()
     spread = {round(step * (len(groups) - 1) / (AXES - 1)) for step in range(AXES)} if groups else set()
@@ -61,8 +63,9 @@ def candidates_view(name: str, parent: str, candidate: Candidate, now: int, rank
         }
         for across in (VANILLA + ranked_by, "macs_fraction")
     ]
-    columns = [ranked_by, "images", *(score for score in SCORERS if score != ranked_by), VANILLA + ranked_by, *BUDGETS]
-    columns = [*(column for column in columns if column in measured), "final_accuracy"]
+    others = [score for score in terms.scores if score != ranked_by]
+    columns = [ranked_by, "images", *others, VANILLA + ranked_by, *BUDGETS]
+    columns = [*(column for column in columns if column in measured), terms.final]
     state = _state(
         f"tags.`mlflow.parentRunId` = '{parent}' and tags.`{CANDIDATE}` LIKE '%'",
         f"metrics.`{ranked_by}`",
@@ -74,17 +77,19 @@ def candidates_view(name: str, parent: str, candidate: Candidate, now: int, rank
             {"uuid": "scores", "name": "Scores", "display": True, "columns": 2},
         ],
     )
-    return _packed(name, now, {**state, "orderByAsc": SCORERS[ranked_by].sign < 0})
+    return _packed(name, now, {**state, "orderByAsc": terms.scores[ranked_by] < 0})
 
 
-def tunings_view(name: str, parent: str, now: int) -> str:
+def tunings_view(name: str, parent: str, now: int, terms: Terms) -> str:
     """The fine-tunings of one search, their curves in the same charts.
 
     Args:
         name: Name in the list of views.
         parent: Run id of the search.
         now: Milliseconds since 1970.
+        terms: Which scores choose an epoch.
     """
+    curves = (*terms.validated, *TRAINED)
     charts: list[dict[str, object]] = [
         {
             "type": "LINE",
@@ -96,12 +101,12 @@ def tunings_view(name: str, parent: str, now: int) -> str:
             "scaleType": "linear",
             "lineSmoothness": 0,
         }
-        for curve in CURVES
+        for curve in curves
     ]
     state = _state(
         f"tags.`mlflow.parentRunId` = '{parent}' and tags.`{FINETUNE}` LIKE '%'",
-        "metrics.`final_accuracy`",
-        _columns("metrics", ["final_accuracy", "final_loss", *CURVES]),
+        f"metrics.`{terms.final}`",
+        _columns("metrics", [*terms.finals, *curves]),
         charts,
         [{"uuid": "curves", "name": "By epoch", "display": True, "columns": 2}],
     )

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tasks.record.texts import Candidate
+from tasks.record.texts import CLASSES, Candidate, Terms
 
 History = Mapping[str, Sequence[float]]
 
@@ -26,7 +26,7 @@ class Tuning:
         candidate: Who is fine-tuned.
         settings: Its settings.
         history: `epoch` and other columns, one value per epoch so far.
-        figures: Final figures, `final_accuracy` among them; empty while it is under way.
+        figures: Final figures, `Terms.final` among them; empty while it is under way.
         study: What it is done for beside the search.
     """
 
@@ -71,6 +71,7 @@ class View:
         winner: The network that it ends with.
         reports: Reports and studies.
         networks: Figures of the full, the even and the pruned network, as far as they are known.
+        terms: What its task calls its scores.
     """
 
     key: str
@@ -83,3 +84,4 @@ class View:
     winner: Winner | None = None
     reports: Sequence[Report] = ()
     networks: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    terms: Terms = CLASSES

@@ -2,10 +2,11 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from eagleeye.task import CLASSIFICATION, Order, Task
 from tasks.params import Params
 
 SEARCH = "eagleeye.search"
@@ -55,6 +56,66 @@ class Candidate:
         """What becomes a metric."""
         values = dict(self.scores) | {name: getattr(self, name) for name in (*COSTS, "latency", "seconds", "images")}
         return {name: readable(name, value) for name, value in values.items() if value is not None}
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What a search's task calls its scores: plain values, which are shown even where the task's code is gone.
+
+    Attributes:
+        scores: 1 by each score's name, or -1 where less is better, in their order.
+        ranked_by: The score that ranks.
+        first: The score that chooses an epoch and is told of the test images.
+        second: The one that decides between equals.
+        percent: Whether the first is a share.
+        metrics: Of the whole test set.
+    """
+
+    scores: Mapping[str, int]
+    ranked_by: str
+    first: str
+    second: str
+    percent: bool
+    metrics: Sequence[str] = ()
+
+    @property
+    def final(self) -> str:
+        """The metric of the first score on the test images."""
+        return final(self.first)
+
+    @property
+    def finals(self) -> list[str]:
+        """All metrics of the test images."""
+        return [final(name) for name in (self.first, self.second, *self.metrics)]
+
+    @property
+    def validated(self) -> list[str]:
+        """The curves of both scores in training."""
+        return [f"validation_{name}" for name in (self.first, self.second)]
+
+    def text(self, value: float) -> str:
+        """The first score for people."""
+        return f"{value:.2%}" if self.percent else f"{value:.4f}"
+
+
+def terms_of(task: Task, by: Order) -> Terms:
+    """What a task calls its scores.
+
+    Args:
+        task: The task.
+        by: What ranks.
+    """
+    shown = task.order()
+    signs = {name: scorer.sign for name, scorer in task.scorers.items()}
+    return Terms(signs, by.name, shown.name, shown.second.name, shown.first.evidence.unit == "%")
+
+
+CLASSES = terms_of(CLASSIFICATION, CLASSIFICATION.order())
+
+
+def final(name: str) -> str:
+    """What a score or metric of the test images is called among a run's metrics."""
+    return key(f"final_{name.replace(' ', '_')}")
 
 
 def readable(name: str, value: float) -> float:

@@ -15,16 +15,18 @@ Points = list[tuple[str, float, int]]
 class Tunings:
     """Other settings give another run, another outcome replaces the run."""
 
-    def __init__(self, store: Store, parent: str, runs: Mapping[str, Run]) -> None:
+    def __init__(self, store: Store, parent: str, runs: Mapping[str, Run], final: str) -> None:
         """Those that are there already.
 
         Args:
             store: Where they are.
             parent: Run id of the search.
             runs: By the value of their tag `FINETUNE`.
+            final: The figure that names them.
         """
         self._store = store
         self._parent = parent
+        self._final = final
         self._runs = dict(runs)
         self._shown: dict[str, str] = {}  # the outcome that each shows
         self._ended: set[str] = set()
@@ -45,7 +47,7 @@ class Tunings:
         if (run := self._ready(key, tuning, outcome, curves)) is not None:
             self._store.write(run, params, [*curves, *words.points_of(figures)])
             if figures:
-                self._end(run.info.run_id, _name(tuning), outcome)
+                self._end(run.info.run_id, self._name(tuning), outcome)
         self._shown[key] = outcome
         if figures:
             self._ended.add(key)
@@ -71,7 +73,7 @@ class Tunings:
             run = None
         if run is None:
             study = {STUDY: tuning.study} if tuning.study else {}
-            run = self._store.create(_name(tuning), {FINETUNE: key, PARENT: self._parent, **study})
+            run = self._store.create(self._name(tuning), {FINETUNE: key, PARENT: self._parent, **study})
         elif key not in self._shown and not tuning.figures:
             self._store.update(run.info.run_id, status="RUNNING")
         self._runs[key] = run
@@ -80,17 +82,16 @@ class Tunings:
     def _points(self, run: Run, curves: Points) -> set[tuple[str, float, int]]:
         return self._store.points(run.info.run_id, {column for column, _, _ in curves})
 
+    def _name(self, tuning: Tuning) -> str:
+        who = f"fine-tune {tuning.candidate}"
+        if tuning.study:
+            who = f"{tuning.study} {tuning.candidate}, seed {tuning.settings['seed']}"
+        return words.run_name(who, tuning.figures[self._final]) if tuning.figures else who
+
     def _end(self, run_id: str, name: str, outcome: str) -> None:
         self._store.update(run_id, name=name)
         self._store.tag(run_id, OUTCOME, outcome)
         self._store.end(run_id)
-
-
-def _name(tuning: Tuning) -> str:
-    who = f"fine-tune {tuning.candidate}"
-    if tuning.study:
-        who = f"{tuning.study} {tuning.candidate}, seed {tuning.settings['seed']}"
-    return words.run_name(who, tuning.figures["final_accuracy"]) if tuning.figures else who
 
 
 def _curves(history: Mapping[str, Any]) -> Points:

@@ -18,7 +18,7 @@ from eagleeye.files import written_whole
 from tasks.artifacts import CACHE
 from tasks.record.progress import Progress
 from tasks.record.shown import Report, Tuning, Upload, View, Winner
-from tasks.record.texts import Candidate
+from tasks.record.texts import Candidate, Terms
 from tasks.state.content_key import content_key
 
 FOLDER = CACHE / "unshown"
@@ -176,6 +176,7 @@ def _view(told: Mapping[str, Any]) -> View:
         "tunings": [Tuning(**one) for one in told["tunings"]],
         "winner": winner
         and Winner(**{**winner, "checkpoint": _upload(winner["checkpoint"]), "onnx": Path(winner["onnx"])}),
+        "terms": Terms(**{**told["terms"], "metrics": tuple(told["terms"]["metrics"])}),
         "reports": [Report(**{**one, "folder": _upload(one["folder"])}) for one in told["reports"]],
     }
     return View(**{**told, **parts})

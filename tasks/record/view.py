@@ -12,7 +12,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from eagleeye.scoring.racing import Rung, Scores
-from eagleeye.task.classification import COLUMNS
+from eagleeye.task import Task
 from eagleeye.task.scores import VANILLA
 from tasks.artifacts import (
     CALIBRATION,
@@ -34,6 +34,7 @@ from tasks.artifacts import (
     STRATEGIES,
     STUDIED,
     SUB_VALIDATION,
+    metrics_of,
     read_table,
     rows_of,
 )
@@ -42,10 +43,11 @@ from tasks.params import Params
 from tasks.passwords import without_passwords
 from tasks.record.networks import finals, joined, of_ranking, of_report, of_results
 from tasks.record.shown import Report, Tuning, Upload, View, Winner
-from tasks.record.texts import Candidate, budget_text, registered_name
+from tasks.record.texts import Candidate, budget_text, registered_name, terms_of
 from tasks.run.study_summary import study_metrics
 from tasks.state.content_key import content_key
 from tasks.state.scorebook import Scorebook
+from tasks.task_rules import chosen_by, ranked_by, task_for
 
 
 def view_of(params: Params, stages: Collection[str]) -> View:
@@ -63,6 +65,7 @@ def view_of(params: Params, stages: Collection[str]) -> View:
         f"{params.model.name} at {budget_text(params)}",
         without_passwords(_settings(params)),
         (_dataset("calibration", CALIBRATION), _dataset("sub-validation", SUB_VALIDATION)),
+        terms=terms_of(task_for(params), ranked_by(params)),
     )
     for stage, added in PARTS.items():
         if stage in stages:
@@ -87,7 +90,7 @@ def search_key(params: Params) -> str:
             "strategies": STRATEGIES,
             # Later generations follow from the first one, the scores and these.
             "bred": [wanted.sampler, wanted.generations, wanted.count] if wanted.generations > 1 else None,
-            "ranked by": params.rank.by,
+            "ranked by": ranked_by(params).name,
         }
     )
 
@@ -115,8 +118,9 @@ def candidate_of(groups: Sequence[str], row: Mapping[str, Any], images: int, sco
 def fit_of(params: Params, fit: Mapping[str, Any], history: pd.DataFrame, scores: Mapping[Any, Any]) -> Tuning:
     """A fine-tuning of the study of correlation, with the candidate's scores, to be drawn against the accuracy."""
     settings = params.correlation.training.model_dump(mode="json") | {"seed": int(fit["seed"])}
-    figures = {name: float(scores[name]) for name in COLUMNS}
-    return Tuning(fit["id"], settings, columns_of(history), figures | finals(fit), "correlation")
+    figures = {name: float(scores[name]) for name in task_for(params).columns}
+    final = finals(fit, chosen_by(params))
+    return Tuning(fit["id"], settings, columns_of(history), figures | final, "correlation")
 
 
 def columns_of(history: pd.DataFrame) -> dict[str, list[float]]:
@@ -129,21 +133,26 @@ def _scored_so_far(params: Params, view: View) -> View:
     """Candidates on record of a race that has not come to its end; later generations are in no table yet."""
     table = read_table(STRATEGIES)
     key = scoring_key(params)
-    with Scorebook(SCOREBOOK) as book:
-        found = _on_record(table, book, key, book.rungs(key), {})
+    with Scorebook(SCOREBOOK, task_for(params)) as book:
+        found = _on_record(params, table, book, key, book.rungs(key), {})
     return replace(view, candidates=found)
 
 
 def _evaluated(params: Params, view: View) -> View:
     last = {row["id"]: row for row in rows_of(read_table(SCORES))}
     rungs = sorted({_rung(row) for row in last.values()}, key=astuple)
-    with Scorebook(SCOREBOOK) as book:
-        found = _on_record(read_table(CANDIDATES), book, scoring_key(params), rungs, last)
+    with Scorebook(SCOREBOOK, task_for(params)) as book:
+        found = _on_record(params, read_table(CANDIDATES), book, scoring_key(params), rungs, last)
     return replace(view, candidates=found)
 
 
 def _on_record(
-    table: pd.DataFrame, book: Scorebook, key: str, rungs: Sequence[Rung], last: Mapping[str, Mapping[str, Any]]
+    params: Params,
+    table: pd.DataFrame,
+    book: Scorebook,
+    key: str,
+    rungs: Sequence[Rung],
+    last: Mapping[str, Mapping[str, Any]],
 ) -> list[Candidate]:
     """Candidates from rung to rung, up to the last one of each where it is known."""
     groups = list(read_table(GROUPS)["name"])
@@ -155,7 +164,7 @@ def _on_record(
             final = last.get(row["id"])
             told = known.get("-".join(map(str, row["widths"])))
             if final is not None and _rung(final) == rung and told is None:  # restored: the search ran elsewhere
-                found.append(candidate_of(groups, row, rung.sub_validation, _scores(final)))
+                found.append(candidate_of(groups, row, rung.sub_validation, _scores(final, task_for(params))))
             elif told is not None and (final is None or astuple(rung) <= astuple(_rung(final))):
                 found.append(candidate_of(groups, row, rung.sub_validation, told))
     return found
@@ -165,11 +174,11 @@ def _rung(row: Mapping[str, Any]) -> Rung:
     return Rung(int(row["calibration_images"]), int(row["images"]))
 
 
-def _scores(row: Mapping[str, Any]) -> Scores:
+def _scores(row: Mapping[str, Any], task: Task) -> Scores:
     """What a table says: a loss that is not a number was measured, vanilla scores without one number were not."""
-    without = [name for name in COLUMNS if name.startswith(VANILLA)]
+    without = [name for name in task.columns if name.startswith(VANILLA)]
     unscored = set(without) if all(pd.isna(row[name]) for name in without) else set()
-    return Scores({name: row[name] for name in COLUMNS if name not in unscored}, {})
+    return Scores({name: row[name] for name in task.columns if name not in unscored}, {})
 
 
 def _ranked(_params: Params, view: View) -> View:
@@ -182,14 +191,18 @@ def _tuned(params: Params, view: View) -> View:
     tunings = list(view.tunings)
     winner = view.winner
     results = read_table(RESULTS)
+    by = chosen_by(params)
     for row in rows_of(results):
+        final = finals(row, by)
         if row["role"] != "baseline":
-            tunings.append(Tuning(row["id"], settings, columns_of(history[history["id"] == row["id"]]), finals(row)))
+            tunings.append(Tuning(row["id"], settings, columns_of(history[history["id"] == row["id"]]), final))
         if row["role"] == "pruned":
-            facts = {"candidate": row["id"], "budget": budget_text(params), "macs": row["macs"], **finals(row)}
+            facts = {"candidate": row["id"], "budget": budget_text(params), "macs": row["macs"], **final}
             tags = {name: str(value) for name, value in facts.items()}
             winner = Winner(_upload(PRUNED), PRUNED.with_suffix(".onnx"), registered_name(params), tags)
-    return replace(view, tunings=tunings, winner=winner, networks=joined(view.networks, of_results(results)))
+    terms = replace(view.terms, metrics=tuple(metrics_of(rows_of(results)[0], by)))
+    networks = joined(view.networks, of_results(results, by))
+    return replace(view, tunings=tunings, winner=winner, networks=networks, terms=terms)
 
 
 def _reported(_params: Params, view: View) -> View:
@@ -215,10 +228,11 @@ def _studied(params: Params, view: View) -> View:
     return replace(view, tunings=[*view.tunings, *tunings], reports=[*view.reports, report])
 
 
-def _extras(_params: Params, view: View) -> View:
+def _extras(params: Params, view: View) -> View:
+    by = chosen_by(params)
     told = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(EXTRA.glob("*/result.json"))]
     tunings = [
-        Tuning(one["id"], one["finetune"], columns_of(pd.DataFrame(one["history"])), finals(one), "extra")
+        Tuning(one["id"], one["finetune"], columns_of(pd.DataFrame(one["history"])), finals(one, by), "extra")
         for one in told
         if one.get("search") == view.key
     ]

@@ -10,7 +10,7 @@ from tasks.passwords import without_passwords
 from tasks.settings import preview
 
 # Settings that may name a function, which is imported and called.
-FUNCTIONS = ("data.source", "model.name", "strategies.sampler", "importance.criterion")
+FUNCTIONS = ("task", "data.source", "model.name", "strategies.sampler", "importance.criterion")
 # Settings that say where records and work are sent; a Ray cluster sends back what is unpickled.
 ADDRESSES = ("runner.address", "tracking.uri")
 

@@ -18,6 +18,7 @@ from tasks.artifacts import (
 )
 from tasks.inputs.candidates import is_reference
 from tasks.params import Params
+from tasks.task_rules import task_for
 
 COLUMNS = ["score", "Pearson", "Spearman", "Kendall", "points lost by its choice"]
 
@@ -31,7 +32,9 @@ def write_summary(params: Params) -> None:
     data = study_data(params)
     write_study(data, CORRELATION)
     write_text(CORRELATION_METRICS, json.dumps(study_metrics(), indent=2) + "\n")
-    write_text(CORRELATION_PLOT, data.drawn.drop(columns="reference").to_csv(index=False))
+    # What DVC draws, by the same names for every task.
+    drawn = data.drawn.assign(score=data.drawn[data.by.name], test_score=data.drawn[data.after])
+    write_text(CORRELATION_PLOT, drawn.drop(columns="reference").to_csv(index=False))
 
 
 def study_data(params: Params) -> StudyData:
@@ -51,6 +54,7 @@ def study_data(params: Params) -> StudyData:
         seeds=settings.seeds,
         level=settings.level,
         settings=_settings(params),
+        task=task_for(params),
     )
 
 

@@ -1,39 +1,46 @@
 """The result in a few lines: for the terminal, and for the Prefect UI."""
 
 import json
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from eagleeye.task.classification import SCORERS
-from eagleeye.task.confidence import Hits
-from tasks.artifacts import METRICS, PRUNED, RANKING, REFERENCE, REPORT, RESULTS, read_table, rows_of
+from eagleeye.task import CLASSIFICATION, Scorer
+from tasks.artifacts import METRICS, PRUNED, RANKING, REFERENCE, REPORT, RESULTS, metrics_of, read_table, rows_of
+from tasks.params import Params
+from tasks.task_rules import chosen_by, ranked_by
 
-COLUMNS = ["network", "test accuracy", "MACs", "parameters", "file"]
 SHOWN = 5
 PAGE = REPORT / "report.html"
 NAMES = {"pruned": "pruned ({id})", "other": "{id}", "baseline": "baseline"}
 
 
-def result_table() -> tuple[list[str], list[list[str]]]:
+def result_table(params: Params) -> tuple[list[str], list[list[str]]]:
     """The networks before and after.
+
+    Args:
+        params: The settings.
 
     Returns:
         Columns and rows.
     """
     results = rows_of(read_table(RESULTS))
     full = results[0]
-    return COLUMNS, [_row(result, full) for result in results]
+    tested = _tested(params)
+    columns = ["network", *(f"test {name}" for name in tested(full)), "MACs", "parameters", "file"]
+    return columns, [_row(result, full, tested(result).values()) for result in results]
 
 
-def result_verdicts() -> list[str]:
+def result_verdicts(params: Params) -> list[str]:
     """The winner against the full and the evenly pruned network, each in a sentence that says how sure it is."""
     # Brings the drawing library along, which a flow's end is not to wait for at its beginning.
     from eagleeye.report.verdicts import verdicts
 
     results = read_table(RESULTS)
-    hits = {row["id"]: Hits.unpack(row["test_hits"]).values for row in rows_of(results)}
+    by = chosen_by(params).first
+    hits = {row["id"]: by.evidence.unpack(row[f"test_{by.images}"]) for row in rows_of(results)}
     name = results.loc[results["role"] == "pruned", "id"].item()
     return verdicts(name, hits[name], hits["baseline"], None if name == REFERENCE else hits.get(REFERENCE))
 
@@ -45,21 +52,22 @@ def latency_line() -> str:
     return f"forward pass: {before:.2f} ms before, {after:.2f} ms after ({metrics['speedup']:.2f} times as fast)"
 
 
-def headline() -> str:
+def headline(params: Params) -> str:
     """The result in one line."""
-    results = read_table(RESULTS).set_index("role")
-    pruned, full = results.loc["pruned"], results.loc["baseline"]
+    by = chosen_by(params).first
+    results = {row["role"]: row for row in rows_of(read_table(RESULTS))}
+    pruned, full = results["pruned"], results["baseline"]
     return (
-        f"{pruned['id']}: {pruned['test_accuracy']:.2%} with {pruned['macs'] / full['macs']:.1%} of the MACs "
-        f"(unpruned: {full['test_accuracy']:.2%})"
+        f"{pruned['id']}: {_what(by)}{by.evidence.text(pruned[f'test_{by.name}'])} with"
+        f" {pruned['macs'] / full['macs']:.1%} of the MACs (unpruned: {by.evidence.text(full[f'test_{by.name}'])})"
     )
 
 
-def ranking_text() -> str:
+def ranking_text(params: Params) -> str:
     """The ranking's first rows as text: narrow, as a terminal shows a log's time and task before it."""
     ranking = read_table(RANKING)
-    by = ranking["ranked_by"].iloc[0]
-    text = SCORERS[by].evidence.text
+    by = ranked_by(params).name
+    text = ranked_by(params).first.evidence.text
     shown = pd.concat([ranking.head(SHOWN), ranking[ranking["id"] == REFERENCE]]).drop_duplicates("id")
     rows = [
         [
@@ -74,22 +82,24 @@ def ranking_text() -> str:
     return "\n".join([f"the ranking of {len(ranking)}, best first:", *_aligned(["", "id", by, "images", "MACs"], rows)])
 
 
-def result_text() -> str:
+def result_text(params: Params) -> str:
     """The result as text, as narrow as the ranking, with the verdicts and where the network is."""
     results = rows_of(read_table(RESULTS))
     full = results[0]
+    tested = _tested(params)
     rows = [
         [
             NAMES[one["role"]].format(id=one["id"]),
-            f"{one['test_accuracy']:.2%}",
+            *tested(one).values(),
             f"{one['macs'] / full['macs']:.1%}",
             f"{one['params'] / full['params']:.1%}",
         ]
         for one in results
     ]
-    table = _aligned(["", "test", "MACs", "parameters"], rows)
+    names = ["test"] if params.task == CLASSIFICATION.name else [f"test {name}" for name in tested(full)]
+    table = _aligned(["", *names, "MACs", "parameters"], rows)
     return "\n".join(
-        ["the result:", *table, *result_verdicts(), latency_line(), f"network: {PRUNED}", f"report:  {PAGE}"]
+        ["the result:", *table, *result_verdicts(params), latency_line(), f"network: {PRUNED}", f"report:  {PAGE}"]
     )
 
 
@@ -101,18 +111,34 @@ def _aligned(columns: list[str], rows: list[list[str]]) -> list[str]:
     ]
 
 
-def markdown() -> str:
+def markdown(params: Params) -> str:
     """The result as a page of Markdown."""
-    columns, rows = result_table()
-    lines = [f"# {headline()}", "", _line(columns), _line(["---"] * len(columns)), *map(_line, rows), ""]
-    told = [line for sentence in result_verdicts() for line in (sentence, "")]
+    columns, rows = result_table(params)
+    lines = [f"# {headline(params)}", "", _line(columns), _line(["---"] * len(columns)), *map(_line, rows), ""]
+    told = [line for sentence in result_verdicts(params) for line in (sentence, "")]
     return "\n".join([*lines, *told, latency_line(), "", f"The network: `{PRUNED}`; the pictures: `{PAGE}`", ""])
 
 
-def _row(result: dict[str, Any], full: dict[str, Any]) -> list[str]:
+def _what(by: Scorer) -> str:
+    """A score's name before its value; accuracy is what everybody expects."""
+    return "" if by.name == "accuracy" else f"{by.name} "
+
+
+def _tested(params: Params) -> Callable[[Mapping[str, Any]], dict[str, str]]:
+    """What is told of the test images, by name, from a row of results."""
+    by = chosen_by(params)
+
+    def cells(row: Mapping[str, Any]) -> dict[str, str]:
+        metrics = {name: f"{value:.4f}" for name, value in metrics_of(row, by).items()}
+        return {by.name: by.first.evidence.text(row[f"test_{by.name}"]), **metrics}
+
+    return cells
+
+
+def _row(result: dict[str, Any], full: dict[str, Any], tested: Iterable[str]) -> list[str]:
     return [
         NAMES[result["role"]].format(id=result["id"]),
-        f"{result['test_accuracy']:.2%}",
+        *tested,
         _cost(result["macs"], full["macs"]),
         _cost(result["params"], full["params"]),
         f"{Path(result['file']).stat().st_size / 1e6:.2f} MB",

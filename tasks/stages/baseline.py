@@ -8,14 +8,16 @@ from torch import nn
 
 from eagleeye.data import Batches
 from eagleeye.models import load_checkpoint, save_checkpoint
-from eagleeye.scoring.evaluate import evaluate
+from eagleeye.scoring.evaluate import outputs_of, predict
+from eagleeye.task import CLASSIFICATION
 from eagleeye.train import current_share
-from tasks.artifacts import BASELINE, BASELINE_HISTORY, SCHEMAS, SUB_VALIDATION, write_table
+from tasks.artifacts import BASELINE, BASELINE_HISTORY, SUB_VALIDATION, schema_of, write_table
 from tasks.inputs.images import choose_device, load_subset, preprocess
 from tasks.inputs.network import build_network, check_images
 from tasks.inputs.trial import check_checkpoint, check_expected
 from tasks.params import Params
 from tasks.run.context import Context
+from tasks.task_rules import chosen_by, task_for
 from tasks.work.training import forget_all_but, open_trainer, training_key
 
 
@@ -35,14 +37,16 @@ def run(params: Params, context: Context) -> None:
         history = _train(params, network, context)
     else:
         load_checkpoint(network, Path(params.model.checkpoint), say=context.say)
-        check_checkpoint(params, network)
-        history = SCHEMAS[BASELINE_HISTORY].empty_table().to_pandas()
+        if task_for(params) is CLASSIFICATION:
+            check_checkpoint(params, network)
+        history = schema_of(BASELINE_HISTORY, task_for(params)).empty_table().to_pandas()
     if current_share().rank == 0:
-        right, images = _accuracy(params, network)
-        check_expected(params, right, images)
+        score, images = _score(params, network)
+        if task_for(params) is CLASSIFICATION:
+            check_expected(params, score, images)
         save_checkpoint(network, BASELINE)
-        write_table(BASELINE_HISTORY, history)
-        context.say(f"baseline: {right:.2%} of the sub-validation images are right")
+        write_table(BASELINE_HISTORY, history, task_for(params))
+        context.say(f"baseline: {_told(params, score)}")
 
 
 def _train(params: Params, network: nn.Module, context: Context) -> pd.DataFrame:
@@ -52,9 +56,18 @@ def _train(params: Params, network: nn.Module, context: Context) -> pd.DataFrame
     return trainer.train("training the baseline", network, key, context).history
 
 
-def _accuracy(params: Params, network: nn.Module) -> tuple[float, int]:
+def _told(params: Params, score: float) -> str:
+    if task_for(params) is CLASSIFICATION:
+        return f"{score:.2%} of the sub-validation images are right"
+    by = chosen_by(params).first
+    return f"{by.label} {by.evidence.text(score)} on the sub-validation images"
+
+
+def _score(params: Params, network: nn.Module) -> tuple[float, int]:
     settings = params.baseline
     device = choose_device(params.baseline.device)
     images, _ = load_subset(params, SUB_VALIDATION)
     labelled = Batches(images, preprocess(params), batch_size=settings.batch_size, device=device, labelled=True)
-    return evaluate(network.to(device).eval(), labelled).accuracy, len(images)
+    network = network.to(device).eval()
+    found = predict(network, labelled, full=outputs_of(network), task=task_for(params))
+    return found.scores[chosen_by(params).name], len(images)

@@ -19,16 +19,16 @@ from tasks.artifacts import (
     FIT_HISTORY,
     FITS,
     RANKING,
-    SCHEMAS,
     STUDIED,
     STUDIES,
     WEIGHTS,
     read_table,
+    schema_of,
     write_table,
 )
 from tasks.inputs.candidates import is_reference, strategies_of
 from tasks.inputs.evaluator import scoring_key
-from tasks.params import Correlation, Params
+from tasks.params import Params
 from tasks.record.beside import recording
 from tasks.record.progress import Progress
 from tasks.record.view import fit_of
@@ -37,6 +37,7 @@ from tasks.run.shared import Shared, share
 from tasks.run.study_summary import coefficient_table, headline, write_summary
 from tasks.state.content_key import content_key
 from tasks.state.result_cache import ResultCache
+from tasks.task_rules import chosen_by, task_for
 from tasks.work.fitting import FILES, STAGE, Fit, fine_tune, score_fully, study_key
 from tasks.work.training import forget, forget_all_but
 
@@ -58,14 +59,17 @@ def run(params: Params, context: Context) -> None:
     scored = _score_all(strategies, shared, cache, context)
     with recording("study@correlation", params, context) as progress:
         fits = _fine_tune_all(_fits(params, strategies, base), shared, cache, scored, progress, context)
-        studied = _studied(table, scored, fits)
-        write_table(STUDIED, studied)
-        write_table(FITS, pd.DataFrame(fits))
-        write_table(FIT_HISTORY, pd.DataFrame([{**_who(fit), **row} for fit in fits for row in fit["history"]]))
+        by = chosen_by(params)
+        task = task_for(params)
+        studied = _studied(table, scored, fits, f"test_{by.name}")
+        write_table(STUDIED, studied, task)
+        write_table(FITS, pd.DataFrame(fits), task)
+        history = [{**_who(fit), **row} for fit in fits for row in fit["history"]]
+        write_table(FIT_HISTORY, pd.DataFrame(history), task)
         distances = [{**_who(fit), **_distances(row)} for fit in fits for row in fit["statistics"]]
-        write_table(DISTANCES, pd.DataFrame(distances, columns=SCHEMAS[DISTANCES].names))
+        write_table(DISTANCES, pd.DataFrame(distances, columns=schema_of(DISTANCES).names))
         write_table(WEIGHTS, pd.DataFrame([{**_who(fit), **row} for fit in fits for row in fit["weights"]]))
-        write_table(COEFFICIENTS, _coefficients(studied, fits, params.correlation))
+        write_table(COEFFICIENTS, _coefficients(studied, fits, params))
         write_summary(params)
     context.table("correlation", *coefficient_table(params))
     context.say(f"correlation: {headline(params)}")
@@ -142,20 +146,23 @@ def _fine_tune_all(
     return [{**found[fit.key], "id": fit.strategy.id} for fit in fits]
 
 
-def _studied(table: pd.DataFrame, scored: dict[str, dict[str, float]], fits: list[dict[str, Any]]) -> pd.DataFrame:
+def _studied(
+    table: pd.DataFrame, scored: dict[str, dict[str, float]], fits: list[dict[str, Any]], tested_by: str
+) -> pd.DataFrame:
     scores = pd.DataFrame.from_dict(scored, orient="index").rename_axis("id").reset_index()
-    tested = (
-        pd.DataFrame(fits).groupby("id")["test_accuracy"].agg(test_accuracy="mean", test_low="min", test_high="max")
-    )
+    tested = pd.DataFrame(fits).groupby("id")[tested_by].agg(["mean", "min", "max"])
+    tested.columns = pd.Index([tested_by, "test_low", "test_high"])
     return table[["id", "origin", "rank", "params"]].merge(scores, on="id").merge(tested.reset_index(), on="id")
 
 
-def _coefficients(studied: pd.DataFrame, fits: list[dict[str, Any]], settings: Correlation) -> pd.DataFrame:
+def _coefficients(studied: pd.DataFrame, fits: list[dict[str, Any]], params: Params) -> pd.DataFrame:
+    settings = params.correlation
+    by = chosen_by(params).first
     # The evenly pruned network is shown for comparison; it is no sample of the search.
     drawn = studied[~is_reference(studied)]
-    accuracies = pd.DataFrame(fits).pivot_table(index="id", columns="seed", values="test_accuracy").loc[drawn["id"]]
+    tested = pd.DataFrame(fits).pivot_table(index="id", columns="seed", values=f"test_{by.name}").loc[drawn["id"]]
     bootstrap = Bootstrap(settings.resamples, settings.level, settings.seed)
-    return summarise(oriented(drawn), accuracies.to_numpy(), bootstrap)
+    return summarise(oriented(drawn, task_for(params)), by.sign * tested.to_numpy(), bootstrap)
 
 
 def _who(fit: dict[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from eagleeye.scoring.entry import Entry
 from eagleeye.scoring.race import Generations, Heat, Keep, Result, race
 from eagleeye.scoring.racing import Rung, Scores, in_order
 from eagleeye.strategies import Strategy, sampler
-from eagleeye.task.classification import CLASSIFICATION, COLUMNS
+from eagleeye.task import Order
 from tasks.artifacts import (
     CANDIDATES,
     SCOREBOOK,
@@ -31,6 +31,7 @@ from tasks.run.context import Context
 from tasks.run.pulse import doing
 from tasks.run.shared import Shared, share
 from tasks.state.scorebook import Scorebook
+from tasks.task_rules import ranked_by, task_for
 from tasks.work.scoring import FILES, score
 
 
@@ -44,7 +45,7 @@ def run(params: Params, context: Context) -> None:
     first = read_table(STRATEGIES)
     doing("tracing the network and measuring what layers read")
     evaluator = open_evaluator(params, key)
-    with _threads_restored(), Scorebook(SCOREBOOK) as book:
+    with _threads_restored(), Scorebook(SCOREBOOK, task_for(params)) as book:
         evaluator.take_a_core()
         doing("scoring the unpruned network")
         check_network(evaluator, context)
@@ -53,8 +54,8 @@ def run(params: Params, context: Context) -> None:
             work = _Work(share(params, key, *FILES), first, context, evaluator, progress)
             results = _race(params, work, _OnRecord(book, key))
             write_table(CANDIDATES, work.table([result.strategy for result in results]))
-            write_table(SCORES, pd.DataFrame([_row(result, params.rank.by) for result in results]))
-    check_best_score(evaluator, _winner(results, evaluator, params.rank.by).scores, context)
+            write_table(SCORES, pd.DataFrame([_row(result, params) for result in results]), task_for(params))
+    check_best_score(evaluator, _winner(results, evaluator, ranked_by(params)).scores, context)
 
 
 def _race(params: Params, work: "_Work", record: "_OnRecord") -> list[Result]:
@@ -69,7 +70,7 @@ def _race(params: Params, work: "_Work", record: "_OnRecord") -> list[Result]:
         evaluator.rungs(len(drawn) + sum(later) + len(competing)),
         work,
         record,
-        by=CLASSIFICATION.order(params.rank.by),
+        by=ranked_by(params),
         references=competing,
         outside=outside,
         generations=_generations(params, evaluator, later) if later else None,
@@ -152,15 +153,14 @@ class _OnRecord:
         self._book.drop_statistics(self._key, [_place(strategy) for strategy in strategies])
 
 
-def _row(result: Result, by: str) -> dict[str, object]:
+def _row(result: Result, params: Params) -> dict[str, object]:
     images = {"calibration_images": result.rung.calibration, "images": result.rung.sub_validation}
-    values = dict.fromkeys(COLUMNS) | dict(result.scores.values)
-    last = {"competes": result.competes, "evidence": result.scores.images[by]}
+    values = dict.fromkeys(task_for(params).columns) | dict(result.scores.values)
+    last = {"competes": result.competes, "evidence": result.scores.images[ranked_by(params).name]}
     return {"id": result.strategy.id, **values, **images, **last}
 
 
-def _winner(results: Iterable[Result], evaluator: Evaluator, score: str) -> Result:
-    by = CLASSIFICATION.order(score)
+def _winner(results: Iterable[Result], evaluator: Evaluator, by: Order) -> Result:
     last = {row.strategy.id: row for row in results if row.competes and row.rung == evaluator.everything}
     return last[in_order({name: row.scores.standing(by) for name, row in last.items()})[0]]
 

@@ -2,7 +2,7 @@
 
 import json
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,8 @@ from eagleeye.data import ImageSet, read_subset
 from eagleeye.onnx_export import export_onnx
 from eagleeye.program_export import export_program
 from eagleeye.saving.artifact import save
-from eagleeye.scoring.evaluate import evaluate
-from eagleeye.task.confidence import Hits
+from eagleeye.scoring.evaluate import outputs_of, predict
+from eagleeye.task import Order
 from eagleeye.train import TrainResult, current_share
 from eagleeye.train.distributed import process_group
 from tasks.artifacts import (
@@ -33,6 +33,7 @@ from tasks.artifacts import (
 )
 from tasks.inputs.candidates import competing, is_reference
 from tasks.inputs.evaluator import Evaluator, open_evaluator, scoring_key
+from tasks.inputs.images import facts_of as shape_facts
 from tasks.inputs.images import open_images, preprocess
 from tasks.inputs.network import load_network
 from tasks.inputs.space import example_input
@@ -40,6 +41,7 @@ from tasks.params import Params
 from tasks.record.beside import recording
 from tasks.run.context import Context
 from tasks.run.pulse import doing
+from tasks.task_rules import chosen_by
 from tasks.work.testing import score_on_test
 from tasks.work.training import Told, Trainer, forget_all_but, open_trainer, training_key
 
@@ -78,8 +80,8 @@ def run(params: Params, context: Context) -> None:
         for entry, result in zip(tuned, results[1:], strict=True):
             save_pruned(params, entry.network, result)
         doing("recording")
-        write_table(RESULTS, pd.DataFrame(results))
-        write_table(FINETUNE_HISTORY, pd.concat([_history(entry) for entry in tuned]))
+        write_table(RESULTS, pd.DataFrame(results), trainer.task)
+        write_table(FINETUNE_HISTORY, pd.concat([_history(entry) for entry in tuned]), trainer.task)
 
 
 def _chosen(ranking: pd.DataFrame, top_k: int) -> list[dict[str, Any]]:
@@ -138,11 +140,13 @@ def _test_all(params: Params, tuned: list[Tuned], trainer: Trainer, context: Con
     results = []
     with context.progress("testing", len(tuned) + 1, "networks") as advance:
         facts = {"id": "baseline", "role": "baseline", "rank": pd.NA, "file": BASELINE, "best_epoch": pd.NA}
-        accuracy = evaluate(baseline, trainer.validation).accuracy
-        results.append(measured(params, baseline, test, trainer, {**facts, "validation_accuracy": accuracy}))
+        by = chosen_by(params)
+        found = predict(baseline, trainer.validation, full=outputs_of(baseline), task=trainer.task)
+        facts[f"validation_{by.name}"] = found.scores[by.name]
+        results.append(measured(params, baseline, test, trainer, facts))
         advance()
         for entry in tuned:
-            facts = facts_of(entry, "other", FINETUNE)
+            facts = facts_of(entry, "other", FINETUNE, by)
             if entry is best:
                 facts |= {"role": "pruned", "file": PRUNED}
             results.append(measured(params, entry.network, test, trainer, facts))
@@ -150,13 +154,14 @@ def _test_all(params: Params, tuned: list[Tuned], trainer: Trainer, context: Con
     return results
 
 
-def facts_of(entry: Tuned, role: str, folder: Path) -> dict[str, Any]:
+def facts_of(entry: Tuned, role: str, folder: Path, by: Order) -> dict[str, Any]:
     """What is known of a fine-tuned candidate before it is tested.
 
     Args:
         entry: The candidate.
         role: What it is among the results.
         folder: Where its file goes.
+        by: What chose its best epoch.
     """
     identifier = entry.row["id"]
     return {
@@ -165,7 +170,7 @@ def facts_of(entry: Tuned, role: str, folder: Path) -> dict[str, Any]:
         "rank": entry.row["rank"],
         "file": folder / f"{identifier}.safetensors",
         "best_epoch": entry.training.best_epoch,
-        "validation_accuracy": entry.training.best_score,
+        f"validation_{by.name}": entry.training.best_score,
     }
 
 
@@ -182,13 +187,10 @@ def measured(
         facts: What is known already, `file` among it.
     """
     settings = trainer.settings
-    predictions = score_on_test(params, network, test, device=trainer.device, batch_size=settings.batch_size)
+    tested = score_on_test(params, network, test, device=trainer.device, batch_size=settings.batch_size)
     costs = cost(network, example_input(params).to(trainer.device))
-    score = predictions.score
-    hits = Hits(predictions.columns["accuracy"])
-    figures = {"macs": costs.macs, "params": costs.params, "test_accuracy": score.accuracy, "test_loss": score.loss}
-    tested = {"test_images": len(hits.values), "test_hits": hits.pack()}
-    return {**facts, **figures, **tested, "file": facts["file"].as_posix()}
+    figures = {"macs": costs.macs, "params": costs.params, **tested.figures(params)}
+    return {**facts, **figures, "file": facts["file"].as_posix()}
 
 
 def save_pruned(params: Params, network: nn.Module, result: dict[str, Any]) -> None:
@@ -202,10 +204,10 @@ def save_pruned(params: Params, network: nn.Module, result: dict[str, Any]) -> N
     Raises:
         ArtifactError: A file cannot be written.
     """
-    texts = {key: str(value) for key, value in result.items() if key != "test_hits" and not pd.isna(value)}
-    shape = json.dumps(asdict(preprocess(params)))
+    texts = {key: str(value) for key, value in result.items() if not isinstance(value, bytes) and not pd.isna(value)}
+    shape = json.dumps(shape_facts(preprocess(params)))
     classes = json.dumps(read_subset(SUB_VALIDATION).classes)
-    metadata = {**texts, "model": params.model.name, "preprocess": shape, "classes": classes}
+    metadata = {**texts, "model": params.model.name, "task": params.task, "preprocess": shape, "classes": classes}
     file = Path(result["file"])
     doing(f"saving {result['id']} and exporting it to ONNX")
     save(network, file, metadata)

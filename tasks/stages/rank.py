@@ -6,12 +6,12 @@ from typing import Any
 import pandas as pd
 
 from eagleeye.scoring.rank import judge, rank
-from eagleeye.task.classification import CLASSIFICATION, SCORERS
-from eagleeye.task.scores import VANILLA
+from eagleeye.task.scores import VANILLA, Scorer
 from tasks.artifacts import CANDIDATES, RANKING, SCORES, read_table, rows_of, write_table
 from tasks.params import Params
 from tasks.record.beside import tell
 from tasks.run.context import Context
+from tasks.task_rules import ranked_by, task_for
 
 SHOWN = 5
 
@@ -20,16 +20,16 @@ def run(params: Params, context: Context) -> None:
     """Join candidates and scores, rank those that compete, and put the others without a rank below them."""
     table = read_table(CANDIDATES).merge(read_table(SCORES), on="id", validate="one_to_one")
     competes = table.pop("competes")
-    by = CLASSIFICATION.order(params.rank.by)
+    by = ranked_by(params)
     ranked = judge(rank(table[competes], by), by)
     references = [judge(rank(row.to_frame().T, by), by) for _, row in table[~competes].iterrows()]
     references = [row.assign(rank=None) for row in references]
     ranking = pd.concat([part.astype({"rank": "Int64"}) for part in (ranked, *references)])
-    write_table(RANKING, ranking)
+    write_table(RANKING, ranking, task_for(params))
     tell("rank", params, context)
     shown = pd.concat([ranked.head(SHOWN), *references])
-    columns = ["rank", "id", params.rank.by, "95 %", "images", "beats next", "vanilla", "MACs"]
-    context.table("ranking", columns, [_cells(row) for row in rows_of(shown)])
+    columns = ["rank", "id", by.name, "95 %", "images", "beats next", "vanilla", "MACs"]
+    context.table("ranking", columns, [_cells(row, by.first) for row in rows_of(shown)])
     context.say(_verdict(ranked))
 
 
@@ -41,13 +41,14 @@ def _verdict(ranked: pd.DataFrame) -> str:
     return line
 
 
-def _cells(row: Mapping[str, Any]) -> list[str]:
-    rank, by = row["rank"], row["ranked_by"]
-    vanilla, text = row[VANILLA + by], SCORERS[by].evidence.text
+def _cells(row: Mapping[str, Any], by: Scorer) -> list[str]:
+    rank = row["rank"]
+    vanilla = row[VANILLA + by.name]
+    text = by.evidence.text
     return [
         "-" if pd.isna(rank) else str(rank),
         row["id"],
-        text(row[by]),
+        text(row[by.name]),
         # The unit once: a terminal of 80 columns has room for that.
         f"{text(row['score_low'], exact=False).rstrip('%')}-{text(row['score_high'], exact=False)}",
         f"{row['images']:,}",

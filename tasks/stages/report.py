@@ -22,7 +22,8 @@ from eagleeye.report import Network, ReportData, SavedFile, write_report
 from eagleeye.report.speed import FLOOR
 from eagleeye.saving.artifact import load
 from eagleeye.scoring.chance import chance_level
-from eagleeye.task.confidence import Hits
+from eagleeye.task import CLASSIFICATION, Order
+from eagleeye.task.scores import VANILLA
 from tasks.artifacts import (
     BASELINE_HISTORY,
     CALIBRATION,
@@ -35,6 +36,7 @@ from tasks.artifacts import (
     REPORT,
     RESULTS,
     SUB_VALIDATION,
+    metrics_of,
     read_table,
     rows_of,
     write_text,
@@ -50,6 +52,7 @@ from tasks.record.texts import budget_text, title_text
 from tasks.run.context import Context
 from tasks.run.pulse import doing
 from tasks.run.summary import result_table, result_verdicts
+from tasks.task_rules import chosen_by, task_for
 
 
 def run(params: Params, context: Context) -> None:
@@ -65,12 +68,12 @@ def run(params: Params, context: Context) -> None:
     metrics = write_report(data, REPORT)
     doing("recording")
     write_text(METRICS, json.dumps(metrics, indent=2) + "\n")
-    _write_plots(ranking, history)
+    _write_plots(params, ranking, history)
     tell("report", params, context)
     for warning in data.warnings:
         context.warn(warning)
-    context.table("result", *result_table())
-    for sentence in result_verdicts():
+    context.table("result", *result_table(params))
+    for sentence in result_verdicts(params):
         context.say(sentence)
     context.say(
         f"next: {REPORT}/report.html for the pictures, {PRUNED} for the network (eagleeye.load), `dvc metrics show`, "
@@ -83,7 +86,8 @@ def _report_data(params: Params, ranking: pd.DataFrame, history: pd.DataFrame) -
     network = load_network(params)
     space = trace_network(params, network)
     results = read_table(RESULTS)
-    networks = {role: [_network(row) for row in rows_of(rows)] for role, rows in results.groupby("role")}
+    by = chosen_by(params)
+    networks = {role: [_network(row, by) for row in rows_of(rows)] for role, rows in results.groupby("role")}
     latency, parts = _times(params, network, space)
     return ReportData(
         title=title_text(params),
@@ -97,14 +101,17 @@ def _report_data(params: Params, ranking: pd.DataFrame, history: pd.DataFrame) -
         parts=parts,
         files=tuple(SavedFile(path.as_posix(), path.stat().st_size) for path in _files()),
         classes=len(read_subset(SUB_VALIDATION).classes),
-        warnings=(*_warnings(ranking), *(f"not pruned: {reason}" for reason in space.left_out)),
+        task=task_for(params),
+        warnings=(*_warnings(params, ranking), *(f"not pruned: {reason}" for reason in space.left_out)),
         settings=_settings(params, ranking) | _circumstances(latency),
     )
 
 
-def _network(row: dict[str, Any]) -> Network:
+def _network(row: dict[str, Any], by: Order) -> Network:
     size = Path(row["file"]).stat().st_size
-    return Network(row["id"], Hits.unpack(row["test_hits"]).values, row["test_loss"], row["macs"], row["params"], size)
+    evidence = by.first.evidence.unpack(row[f"test_{by.first.images}"])
+    second = row[f"test_{by.second.name}"]
+    return Network(row["id"], evidence, second, row["macs"], row["params"], size, metrics_of(row, by))
 
 
 def _files() -> list[Path]:
@@ -128,7 +135,9 @@ def _times(params: Params, baseline: nn.Module, space: Space) -> tuple[pd.DataFr
     return latency, time_parts(traced, pruned, example, batch_sizes=sizes, repeats=repeats)
 
 
-def _warnings(ranking: pd.DataFrame) -> list[str]:
+def _warnings(params: Params, ranking: pd.DataFrame) -> list[str]:
+    if task_for(params) is not CLASSIFICATION:
+        return []
     best = ranking.loc[ranking["rank"] == 1, "accuracy"].item()
     if best > chance_level(read_subset(SUB_VALIDATION).labels):
         return []
@@ -139,6 +148,7 @@ def _settings(params: Params, ranking: pd.DataFrame) -> dict[str, str]:
     wanted = params.strategies
     return {
         "network": params.model.name,
+        "task": params.task,
         "data": _preparation(params),
         "budget": budget_text(params),
         "tolerance": f"±{wanted.budget.tolerance:.1%} of the full network",
@@ -154,11 +164,14 @@ def _settings(params: Params, ranking: pd.DataFrame) -> dict[str, str]:
 def _preparation(params: Params) -> str:
     """Classes and preparation of the images: what whoever uses the network has to know."""
     told = preprocess(params)
+    if told is None:
+        return "tensors as the source gives them"
     size = f"{told.size} pixels square" if told.size else "the images' own size"
     crop = f", the centre of a short side of {told.resize}" if told.resize else ""
-    classes = len(read_subset(SUB_VALIDATION).classes)
+    names = read_subset(SUB_VALIDATION).classes
+    classes = f"{len(names)} classes; " if names else ""
     scale = f"(value / 255 \N{MINUS SIGN} {list(told.mean)}) / {list(told.std)} per channel"
-    return f"{classes} classes; {size}{crop}; {scale}"
+    return f"{classes}{size}{crop}; {scale}"
 
 
 def _circumstances(latency: pd.DataFrame) -> dict[str, str]:
@@ -168,10 +181,15 @@ def _circumstances(latency: pd.DataFrame) -> dict[str, str]:
     return facts | ({"commit": found} if found else {})
 
 
-def _write_plots(ranking: pd.DataFrame, history: pd.DataFrame) -> None:
+def _write_plots(params: Params, ranking: pd.DataFrame, history: pd.DataFrame) -> None:
+    """The tables that DVC draws: `score` and `validation_score` are the task's first score, by whatever name it has."""
+    name = chosen_by(params).name
     figures = ranking.drop(columns=["rates", "widths"])
+    figures = figures.assign(score=figures[name], vanilla_score=figures[VANILLA + name])
     write_text(PLOTS / "ranking.csv", figures[figures["rank"].notna()].to_csv(index=False))
     results = read_table(RESULTS)
     winner = results.loc[results["role"] == "pruned", "id"].item()
-    write_text(PLOTS / "finetune.csv", history[history["id"] == winner].to_csv(index=False))
-    write_text(PLOTS / "baseline.csv", read_table(BASELINE_HISTORY).to_csv(index=False))
+    curves = {"finetune": history[history["id"] == winner], "baseline": read_table(BASELINE_HISTORY)}
+    for which, epochs in curves.items():
+        told = epochs.assign(validation_score=epochs[f"validation_{name}"])
+        write_text(PLOTS / f"{which}.csv", told.to_csv(index=False))

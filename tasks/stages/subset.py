@@ -7,10 +7,12 @@ import numpy as np
 from eagleeye.data import ImageSet, Preprocess, write_subset
 from eagleeye.data.decoding import decoded
 from eagleeye.data.images import Labels
+from eagleeye.data.targets import Targeted, targets_of
 from tasks.artifacts import CALIBRATION, COUNTS, SUB_VALIDATION, write_text
 from tasks.inputs.images import drawn, open_images
 from tasks.inputs.input_size import check_input_size
 from tasks.inputs.preparation import Taken, take
+from tasks.inputs.task import check_targets
 from tasks.params import Params
 from tasks.run.context import Context
 
@@ -20,12 +22,13 @@ def run(params: Params, context: Context) -> None:
 
     Raises:
         CheckpointError: data.preprocess is auto, and the checkpoint is missing or tells what cannot be.
-        ConfigError: The network's input is far smaller than the images.
+        ConfigError: The network's input is far smaller than the images, or these come without what the task takes.
         DataError: The images are missing or damaged, a class is empty, or there are too few images.
     """
     train, test = open_images(params)
     for line in (*getattr(train, "remarks", ()), *getattr(test, "remarks", ())):
         context.say(f"subset: {line}")
+    check_targets(params, train)
     subset = drawn(params, train)
     rows = np.concatenate([subset.sub_validation, subset.calibration])
     taken = _taken(params, train, rows, context)
@@ -37,8 +40,12 @@ def run(params: Params, context: Context) -> None:
     write_text(COUNTS, json.dumps({"train": len(train), "test": len(test)}) + "\n")
     context.say(
         f"subset: {len(subset.calibration)} calibration and {len(subset.sub_validation)} sub-validation images "
-        f"out of {len(train)} training images in {len(train.classes)} classes"
+        f"out of {len(train)} training images{_classes(train)}"
     )
+
+
+def _classes(train: ImageSet) -> str:
+    return f" in {len(train.classes)} classes" if train.classes and not isinstance(train, Targeted) else ""
 
 
 def _taken(params: Params, train: ImageSet, rows: Labels, context: Context) -> Taken:
@@ -53,7 +60,8 @@ def _taken(params: Params, train: ImageSet, rows: Labels, context: Context) -> T
     return taken
 
 
-def _require_sound(train: ImageSet, rows: Labels, shape: Preprocess) -> None:
+def _require_sound(train: ImageSet, rows: Labels, shape: Preprocess | None) -> None:
     """Decode the drawn images while their own files can be named: later stages know the copies alone."""
     for _ in decoded(train, rows, shape):
         pass
+    targets_of(train, rows, shape)

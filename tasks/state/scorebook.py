@@ -15,28 +15,38 @@ from typing import Any, Self
 
 from eagleeye.errors import EvaluationError
 from eagleeye.scoring.racing import Rung, Scores
-from eagleeye.task.classification import SCORERS
+from eagleeye.task import CLASSIFICATION, Task
 from eagleeye.task.scores import VANILLA
 from tasks.state.database import open_database
 
-# Where a score has no value in SQLite, it is not a number, or was not asked for.
-COLUMNS = {
-    **dict.fromkeys(SCORERS, "REAL"),
-    **{scorer.images: "BLOB" for scorer in SCORERS.values()},  # image by image, what the scores are the means of
-    **{VANILLA + name: "REAL" for name in SCORERS},
-    "seconds": "REAL",  # NULL: not measured
-    "statistics": "BLOB",  # NULL: dropped, the candidate is out of the race
-}
-SCHEMA = f"""
+SCHEMA = """
 CREATE TABLE IF NOT EXISTS outcomes (
     search_key TEXT NOT NULL,
     candidate_id TEXT NOT NULL,
     calibration_images INTEGER NOT NULL,
     images INTEGER NOT NULL,
-    {", ".join(f"{name} {kind}" for name, kind in COLUMNS.items())},
+    {},
     PRIMARY KEY (search_key, candidate_id, calibration_images, images)
 ) WITHOUT ROWID"""
 PLACE = ("search_key", "candidate_id", "calibration_images", "images")
+
+
+def columns_of(task: Task) -> dict[str, str]:
+    """The columns beside a row's place, with their types in SQLite.
+
+    Where a score has no value there, it is not a number, or was not asked for.
+
+    Args:
+        task: What the network is for.
+    """
+    return {
+        **dict.fromkeys(task.scorers, "REAL"),
+        # Image by image, what the scores are the means of.
+        **{scorer.images: "BLOB" for scorer in task.scorers.values()},
+        **{VANILLA + name: "REAL" for name in task.scorers},
+        "seconds": "REAL",  # NULL: not measured
+        "statistics": "BLOB",  # NULL: dropped, the candidate is out of the race
+    }
 
 
 class Scorebook:
@@ -45,16 +55,19 @@ class Scorebook:
     One object may be used from several threads, one file from several processes.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, task: Task = CLASSIFICATION) -> None:
         """Open the record, creating it and its folder where missing.
 
         Args:
-            path: The SQLite file.
+            path: The SQLite file, of any task's scores.
+            task: What the network is for.
 
         Raises:
             EvaluationError: The file cannot be opened or is not a record of scores.
         """
         self._path = Path(path)
+        self._scorers = task.scorers
+        self._columns = columns_of(task)
         self._lock = threading.Lock()
         self._path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -74,11 +87,11 @@ class Scorebook:
             Scores by candidate id, in the order of the ids.
         """
         query = (
-            f"SELECT candidate_id, {', '.join(COLUMNS)} FROM outcomes"  # noqa: S608 - no user's text
+            f"SELECT candidate_id, {_listed(self._columns)} FROM outcomes"  # noqa: S608 - names are checked by task_of
             " WHERE search_key = ? AND calibration_images = ? AND images = ? ORDER BY candidate_id"
         )
         rows = self._run(query, (search_key, *astuple(rung))).fetchall()
-        return {candidate_id: _scores(dict(zip(COLUMNS, columns, strict=True))) for candidate_id, *columns in rows}
+        return {name: self._scores(dict(zip(self._columns, columns, strict=True))) for name, *columns in rows}
 
     def rungs(self, search_key: str) -> list[Rung]:
         """The rungs of which a search has scores on record, in the order of their images."""
@@ -101,9 +114,9 @@ class Scorebook:
             EvaluationError: The candidate is on record with other scores, or the record cannot be written.
         """
         row = dict(zip(PLACE, (search_key, candidate_id, *astuple(rung)), strict=True)) | dict(scores.values)
-        row |= {SCORERS[name].images: packed for name, packed in scores.images.items()}
+        row |= {self._scorers[name].images: packed for name, packed in scores.images.items()}
         row |= {"seconds": scores.seconds, "statistics": statistics}
-        columns = ", ".join(row)
+        columns = _listed(row)
         marks = ", ".join("?" for _ in row)
         insert = f"INSERT INTO outcomes ({columns}) VALUES ({marks}) ON CONFLICT DO NOTHING"  # noqa: S608 - as above
         added = self._run(insert, tuple(row.values())).rowcount
@@ -144,10 +157,11 @@ class Scorebook:
         with self._connection:
             # Several processes may open a file at once: who comes second finds the columns there.
             self._connection.execute("BEGIN IMMEDIATE")
-            self._connection.execute(SCHEMA)
+            told = ", ".join(f'"{name}" {kind}' for name, kind in self._columns.items())
+            self._connection.execute(SCHEMA.format(told))
             there = {row[1] for row in self._connection.execute("PRAGMA table_info(outcomes)")}
-            for name in COLUMNS.keys() - there:  # scores that the file is older than
-                self._connection.execute(f"ALTER TABLE outcomes ADD COLUMN {name} {COLUMNS[name]}")
+            for name in self._columns.keys() - there:  # another task's file, or an older one
+                self._connection.execute(f'ALTER TABLE outcomes ADD COLUMN "{name}" {self._columns[name]}')
 
     def _run(self, statement: str, values: tuple[object, ...]) -> sqlite3.Cursor:
         with self._lock:
@@ -169,6 +183,14 @@ class Scorebook:
     ) -> None:
         self.close()
 
+    def _scores(self, row: Mapping[str, Any]) -> Scores:
+        vanilla = {VANILLA + name: row[VANILLA + name] for name in self._scorers}
+        asked = any(value is not None for value in vanilla.values())
+        found = {name: row[name] for name in self._scorers} | (vanilla if asked else {})
+        values = {name: math.nan if value is None else value for name, value in found.items()}
+        images = {name: row[scorer.images] for name, scorer in self._scorers.items()}
+        return Scores(values, images, row["seconds"])
+
     def _must_agree(self, old: Scores, new: Scores, candidate_id: str) -> None:
         if _comparable(old) != _comparable(new):
             raise EvaluationError(
@@ -183,12 +205,8 @@ class Scorebook:
         )
 
 
-def _scores(row: Mapping[str, Any]) -> Scores:
-    vanilla = {VANILLA + name: row[VANILLA + name] for name in SCORERS}
-    asked = any(value is not None for value in vanilla.values())
-    found = {name: row[name] for name in SCORERS} | (vanilla if asked else {})
-    values = {name: math.nan if value is None else value for name, value in found.items()}
-    return Scores(values, {name: row[scorer.images] for name, scorer in SCORERS.items()}, row["seconds"])
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(f'"{name}"' for name in names)
 
 
 def _comparable(scores: Scores) -> tuple[object, ...]:

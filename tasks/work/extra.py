@@ -19,6 +19,7 @@ from tasks.record.view import search_key
 from tasks.run.context import Context
 from tasks.settings import check
 from tasks.stages.finetune import facts_of, measured, save_pruned, start_of, tune
+from tasks.task_rules import chosen_by
 from tasks.work.training import forget, open_trainer, training_key
 
 STAGE = "extra"
@@ -50,11 +51,12 @@ def run(params: Params, context: Context, candidate: str, changes: Mapping[str, 
     with recording(STAGE, params, context) as progress:
         tuned = tune(row, evaluator, trainer, key, context, progress.epochs(candidate, values, STAGE))
         _, test = open_images(params)
-        result = measured(settings, tuned.network, test, trainer, facts_of(tuned, STAGE, EXTRA / candidate))
+        facts = facts_of(tuned, STAGE, EXTRA / candidate, chosen_by(params))
+        result = measured(settings, tuned.network, test, trainer, facts)
         save_pruned(settings, tuned.network, result)
         result["rank"] = None if pd.isna(row["rank"]) else int(row["rank"])
         history = tuned.training.history.drop(columns="images_per_second")
-        del result["test_hits"]
+        result = {name: value for name, value in result.items() if not isinstance(value, bytes)}
         # With the search that it belongs to, so that it is recorded there whenever it may be.
         told = {**result, "search": search_key(params), "finetune": values, "history": rows_of(history)}
         write_text(EXTRA / candidate / "result.json", json.dumps(told, indent=2) + "\n")

@@ -18,6 +18,7 @@ from tasks.params import Params
 from tasks.run.context import Advance
 from tasks.run.shared import Shared
 from tasks.state.sources import sources_of
+from tasks.task_rules import chosen_by
 from tasks.work.testing import score_on_test
 from tasks.work.training import Trainer, open_trainer, training_key
 
@@ -61,7 +62,7 @@ def score_fully(shared: Shared, strategy: Strategy) -> dict[str, float]:
         strategy: The candidate.
 
     Returns:
-        By the names of `eagleeye.task.classification.SCORERS`, with `vanilla_` before those without recalibration.
+        By the names of the task's scores, with `vanilla_` before those without recalibration.
 
     Raises:
         EvaluationError: It cannot be scored.
@@ -103,16 +104,17 @@ def fine_tune(shared: Shared, fit: Fit) -> dict[str, Any]:
     except EvaluationError as error:
         raise EvaluationError(f"candidate {fit.strategy.id}, seed {fit.seed}: {error}") from error
     _, test = open_images(params)
-    predictions = score_on_test(params, network, test, device=trainer.device, batch_size=settings.batch_size)
+    tested = score_on_test(params, network, test, device=trainer.device, batch_size=settings.batch_size)
+    scores = tested.predictions.scores
+    by = chosen_by(params)
     tuned = drift.statistics(network)
     far = {"vanilla": drift.distances(vanilla, tuned), "adaptive": drift.distances(adaptive, tuned)}
     return {
         "id": fit.strategy.id,
         "seed": fit.seed,
         "best_epoch": training.best_epoch,
-        "validation_accuracy": training.best_score,
-        "test_accuracy": predictions.score.accuracy,
-        "test_loss": predictions.score.loss,
+        f"validation_{by.name}": training.best_score,
+        **{f"test_{each.name}": scores[each.name] for each in (by.first, by.second)},
         # Speed is never the same twice.
         "history": rows_of(training.history.drop(columns="images_per_second")),
         "statistics": [

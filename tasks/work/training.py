@@ -1,25 +1,31 @@
 """A training run that continues where a killed one stopped: its state lies in a cache, by content."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import nn
 
-from eagleeye.data import Batches
+from eagleeye.data import Batches, ImageSet
+from eagleeye.data.samples import Samples
 from eagleeye.errors import CheckpointError
 from eagleeye.files import written_whole
+from eagleeye.given import collect
+from eagleeye.task import Task
 from eagleeye.train import Recipe, TrainData, TrainResult, current_share, local_device, open_training, train
+from eagleeye.train.collected import CollectedData
 from tasks.artifacts import BASELINE, CACHE, SUB_VALIDATION, WATCHED_DATA, require
-from tasks.inputs.images import choose_device, load_subset, open_images, preprocess, training_rows
+from tasks.inputs.images import choose_device, facts_of, load_subset, open_images, preprocess, training_rows
 from tasks.inputs.network import load_network
 from tasks.params import Params, Training, Tuning
 from tasks.run.context import Listener
 from tasks.state.content_key import content_key
 from tasks.state.sources import own_sources, sources_of
+from tasks.task_rules import task_for
 
 State = dict[str, Any]
 Told = Callable[[pd.DataFrame], None]
@@ -36,6 +42,7 @@ class Trainer:
         device: Where to train.
         folder: Where the states of unfinished runs lie.
         teacher: The unpruned network, where the settings ask for distillation.
+        task: What the network is for; its first score chooses the best epoch.
     """
 
     settings: Training
@@ -44,6 +51,7 @@ class Trainer:
     device: torch.device
     folder: Path
     teacher: nn.Module | None
+    task: Task
 
     def train(
         self, title: str, network: nn.Module, key: str, context: Listener, told: Told = lambda _: None
@@ -81,6 +89,7 @@ class Trainer:
                 recipe,
                 device=self.device,
                 teacher=self.teacher,
+                task=self.task,
                 state=state,
                 on_epoch=keep,
                 on_step=lambda *_: advance(),
@@ -100,12 +109,34 @@ def open_trainer(params: Params, settings: Training, stage: str) -> Trainer:
     images, _ = open_images(params)
     chosen, subset = load_subset(params, SUB_VALIDATION)
     device = local_device(choose_device(settings.device))
-    rows = training_rows(len(images), subset.rows)
-    shape = preprocess(params)
-    data = open_training(images, rows, shape, recipe_of(settings), device=device)
-    validation = Batches(chosen, shape, batch_size=settings.batch_size, device=device, labelled=True)
+    data = open_data(params, settings, images, training_rows(len(images), subset.rows), device)
+    validation = Batches(chosen, preprocess(params), batch_size=settings.batch_size, device=device, labelled=True)
     teacher = load_network(params) if distils(settings) else None
-    return Trainer(settings, data, validation, device, CACHE / "training" / stage, teacher)
+    folder = CACHE / "training" / stage
+    return Trainer(settings, data, validation, device, folder, teacher, task_for(params))
+
+
+def open_data(
+    params: Params, settings: Training, images: ImageSet, rows: np.ndarray, device: torch.device
+) -> TrainData:
+    """The training images of a run.
+
+    Args:
+        params: All settings.
+        settings: The run's.
+        images: The training set; one of inputs is read anew in every epoch, and augments itself if it likes.
+        rows: Those to train on.
+        device: Where batches are wanted.
+
+    Raises:
+        ConfigError: Inputs that are to be augmented.
+        DataError: There are none, or the first cannot be decoded.
+    """
+    shape = preprocess(params)
+    if shape is not None:
+        return open_training(images, rows, shape, recipe_of(settings), device=device)
+    assert isinstance(images, Samples)
+    return CollectedData(collect(images.dataset, None, params.data.source, task_for(params)), rows, device)
 
 
 def distils(settings: Training) -> bool:
@@ -133,14 +164,15 @@ def training_key(params: Params, settings: Training, start: Mapping[str, Any]) -
     return content_key(
         {
             "data": params.data.model_dump(mode="json", include={"source", "options"}),
-            "preprocess": asdict(preprocess(params)),
+            "preprocess": facts_of(preprocess(params)),
+            "task": params.task,
             "model": params.model.model_dump(mode="json", include={"name", "options"}),
             "settings": settings.model_dump(mode="json"),
             "teacher": BASELINE if distils(settings) else None,
             "sub_validation": SUB_VALIDATION,
             "images": WATCHED_DATA,
-            **sources_of("eagleeye.data", "eagleeye.models", "eagleeye.train"),
-            **own_sources(params.data.source, params.model.name),
+            **sources_of("eagleeye.data", "eagleeye.models", "eagleeye.task.named", "eagleeye.train"),
+            **own_sources(params.task, params.data.source, params.model.name),
             **start,
         }
     )

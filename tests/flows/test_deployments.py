@@ -53,9 +53,9 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prefect_server: Non
     put_stage(monkeypatch, "watch", lambda *_: shutil.copy("images.txt", "watched.txt"))
     for name in ("rank", "report", "correlation"):
         put_stage(monkeypatch, name, noting(name, ran))
-    monkeypatch.setattr(search_module, "outcome", lambda: ())
+    monkeypatch.setattr(search_module, "outcome", lambda *_: ())
     for module in (search_module, study_module):
-        monkeypatch.setattr(module, "publish", lambda: None)
+        monkeypatch.setattr(module, "publish", lambda *_: None)
         monkeypatch.setattr(module, "headline", lambda *_: "done")
     return ran
 

@@ -17,13 +17,14 @@ from eagleeye.errors import ArtifactError, EagleEyeError, EvaluationError, Model
 from eagleeye.latency.measure import device_name
 from eagleeye.task.confidence import Hits
 from tasks import artifacts
-from tasks.artifacts import SCHEMAS
+from tasks.artifacts import TABLES, schema_of
 from tasks.inputs.network import load_network
 from tests.tasks.conftest import Search, changed, run_stage
 
 
 def test_every_table_has_its_schema(search: Search) -> None:
-    for path, schema in SCHEMAS.items():
+    for path in TABLES:
+        schema = schema_of(path)
         if not path.is_relative_to(artifacts.CORRELATION):  # the study's own
             assert pq.read_schema(path).equals(schema), path
 
@@ -258,7 +259,7 @@ def test_a_table_of_any_bytes_is_read_or_named(search: Search, path: Path) -> No
         garbled[start : start + int(noise.integers(1, 40))] = noise.bytes(int(noise.integers(0, 40)))
         path.write_bytes(garbled)
         try:
-            assert artifacts.read_table(path).columns.tolist() == artifacts.SCHEMAS[path].names
+            assert artifacts.read_table(path).columns.tolist() == artifacts.schema_of(path).names
         except ArtifactError as error:
             assert "\n" not in str(error)
 

@@ -85,7 +85,7 @@ def test_every_setting_is_explained() -> None:
     ("key", "value", "message"),
     [
         ("strategies.cuont", 3, "strategies.cuont is unknown; did you mean count?"),
-        ("nonsense", 3, "nonsense is unknown; allowed here: data, model, subset"),
+        ("nonsense", 3, "nonsense is unknown; allowed here: task, data, model, subset"),
         ("strategies.count", 0, "strategies.count is 0: must be greater than or equal to 1"),
         ("strategies.count", "100", 'strategies.count is "100": must be a valid integer'),
         ("strategies.budget.macs", "half", 'budget.macs is "half": must be a valid number or a valid integer'),
@@ -241,7 +241,7 @@ def test_overrides_reach_into_free_options_and_lists(file: Path) -> None:
     [
         ({"strategies.cout": 3}, "strategies.cout is unknown; did you mean strategies.count?"),
         ({"strategies.count.x": 3}, "strategies.count.x is unknown"),
-        ({"zzz": 3}, "zzz is unknown; allowed here: data, model"),
+        ({"zzz": 3}, "zzz is unknown; allowed here: task, data, model"),
         ({"rank.top_k": 5, "strategies.count": 2}, "rank.top_k is 5: must not exceed"),
     ],
 )

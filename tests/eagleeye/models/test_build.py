@@ -40,11 +40,26 @@ def test_auxiliary_classifiers_are_left_out_unless_wanted(name: str, size: int) 
         assert build(name, num_classes=3, aux_logits=True).aux1 is not None
 
 
-def test_names_are_those_of_classification_networks() -> None:
+def test_names_are_those_of_networks_that_can_be_followed_whole() -> None:
     known = names()
     assert len(set(known)) == len(known)
-    assert {"cifar_resnet110", "mobilenet_v1", "resnet50", "vgg16_bn", "densenet121"} <= set(known)
-    assert not {"fcn_resnet50", "fasterrcnn_resnet50_fpn", "raft_large", "r3d_18"} & set(known)
+    assert {"cifar_resnet110", "mobilenet_v1", "resnet50", "vgg16_bn", "densenet121", "fcn_resnet50"} <= set(known)
+    assert not {"fasterrcnn_resnet50_fpn", "raft_large", "r3d_18"} & set(known)
+
+
+def test_torchvisions_segmentation_networks_fetch_no_backbone() -> None:
+    network = build("lraspp_mobilenet_v3_large", num_classes=3).eval()
+    assert network(torch.zeros(1, 3, 32, 32))["out"].shape == (1, 3, 32, 32)
+
+
+def test_a_factory_that_knows_its_outputs_is_left_to_it() -> None:
+    assert build(f"{__name__}:two", num_classes=None)(torch.zeros(1, 3)).shape == (1, 2)
+    with pytest.raises(ModelError, match="where the data have no classes, give it among the model's options"):
+        build("resnet18", num_classes=None)
+
+
+def two(num_classes: int = 2) -> nn.Module:
+    return nn.Linear(3, num_classes)
 
 
 @pytest.mark.parametrize(

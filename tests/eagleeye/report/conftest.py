@@ -5,11 +5,12 @@ import pandas as pd
 import pytest
 
 from eagleeye.report import Network, ReportData
+from eagleeye.task import Hits
 
 
-def right(accuracy: float) -> np.ndarray:
+def right(accuracy: float) -> Hits:
     """On which of 10,000 images a network of that accuracy is right: the first ones."""
-    return np.arange(10_000) < round(10_000 * accuracy)
+    return Hits(np.arange(10_000) < round(10_000 * accuracy))
 
 
 def build(groups=5, candidates=40, vanilla=True, **changes):

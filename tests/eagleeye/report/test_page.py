@@ -11,6 +11,7 @@ from eagleeye.report.drawing import as_png
 from eagleeye.report.figures import score_distribution
 from eagleeye.report.page import render
 from eagleeye.report.theme import LIGHT
+from eagleeye.task import Hits
 from tests.eagleeye.report.conftest import right
 
 VOID = {"meta", "link", "img", "source", "br"}
@@ -168,10 +169,10 @@ def test_an_even_network_that_wins_is_said_to(make_report):
 
 
 def test_a_lead_of_even_pruning_that_may_be_chance_is_said_to_be(make_report):
-    winner = make_report().pruned.hits
+    winner = make_report().pruned.evidence.values
     apart = winner.copy()
     apart[:200], apart[-202:] = False, True
-    close = Network("even", apart, 0.4, 20_000_000, 130_000, 560_000)
+    close = Network("even", Hits(apart), 0.4, 20_000_000, 130_000, 560_000)
     assert "by +0.02\N{NO-BREAK SPACE}points, which may be chance" in render(make_report(others=(close,)), [])
 
 

@@ -6,7 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from eagleeye.scoring.paired import LEVEL, compare
+from eagleeye.scoring.paired import LEVEL, Paired
+from eagleeye.scoring.paired import compare as compare_evidence
+from eagleeye.task import Errors, Hits, Shares
+
+
+def compare(mine, theirs) -> Paired:
+    return compare_evidence(Hits(mine), Hits(theirs))
+
 
 HITS = st.integers(1, 400).flatmap(
     lambda n: st.tuples(*[st.lists(st.booleans(), min_size=n, max_size=n).map(lambda x: np.array(x, dtype=bool))] * 2)
@@ -65,3 +72,25 @@ def test_equal_networks_are_a_tie_that_nothing_decides():
 def test_what_cannot_be_compared_is_refused(counts):
     with pytest.raises(ValueError, match="cannot be compared"):
         compare(*(np.ones(count, dtype=bool) for count in counts))
+
+
+def test_of_numbers_the_interval_is_students_of_paired_differences():
+    random = np.random.default_rng(0)
+    mine = random.random(40)
+    theirs = mine + random.normal(0.02, 0.05, 40)
+    wanted = stats.ttest_rel(mine, theirs).confidence_interval(LEVEL)
+    found = compare_evidence(Shares(mine), Shares(theirs))
+    assert (found.low, found.high) == pytest.approx((wanted.low, wanted.high))
+    assert found.difference == pytest.approx((mine - theirs).mean())
+    # Where less is better, the same numbers speak for the other one.
+    errors = compare_evidence(Errors(mine), Errors(theirs))
+    assert (errors.low, errors.high) == pytest.approx((-wanted.high, -wanted.low))
+
+
+def test_numbers_that_are_a_tie_are_decided_by_as_many_as_it_says():
+    random = np.random.default_rng(1)
+    mine, theirs = random.random((2, 60))
+    tie = compare_evidence(Shares(mine), Shares(theirs))
+    assert not tie.decided
+    times = math.ceil(1.3 * tie.images_to_decide / 60)
+    assert compare_evidence(Shares(np.tile(mine, times)), Shares(np.tile(theirs, times))).decided

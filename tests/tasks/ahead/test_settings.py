@@ -27,7 +27,7 @@ def test_allowed_values_are_those_of_the_field() -> None:
     assert allowed["evaluate.workers"] == "a whole number ≥ 1 or null"
     assert allowed["evaluate.vanilla"] == "true | false"
     allowed = {setting.key: setting.allowed for setting in settings.settings_of("data")}
-    assert allowed["data.preprocess"] == "the settings below or auto"
+    assert allowed["data.preprocess"] == "the settings below or auto | none"
     assert allowed["data.preprocess.size"] == "a whole number ≥ 1 or null"
 
 

@@ -14,7 +14,7 @@ from mlflow import MlflowClient
 from tasks.record.page import Page
 from tasks.record.shown import Upload, View
 from tasks.record.store import Store as MlflowStore
-from tasks.record.texts import Candidate
+from tasks.record.texts import CLASSES, Candidate, Terms
 
 KEY = "5e" * 32
 VANILLA = {"vanilla_accuracy": 0.1, "vanilla_loss": 2.5, "vanilla_agreement": 0.2, "vanilla_divergence": 2.6}
@@ -52,10 +52,10 @@ class Store:
         self.uri = f"sqlite:///{folder}/mlflow.db"
 
     @contextmanager
-    def search(self, key: str = KEY, name: str = "resnet at 50% MACs"):
+    def search(self, key: str = KEY, name: str = "resnet at 50% MACs", terms: Terms = CLASSES):
         """The page of a search; what it is to show is given by the parts of a view."""
-        page = Page(MlflowStore(self.uri, self.experiment), key, name)
-        yield lambda **parts: page.show(View(key, name, **{"settings": {}, "datasets": (), **parts}))
+        page = Page(MlflowStore(self.uri, self.experiment), key, name, terms)
+        yield lambda **parts: page.show(View(key, name, **{"settings": {}, "datasets": (), "terms": terms, **parts}))
         page.end("FINISHED")
 
     def rows(self, query: str, *values):

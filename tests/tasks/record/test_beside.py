@@ -304,7 +304,7 @@ def test_killed_between_any_two_writes_everything_is_shown_once(calm, project):
 def _show(uri: str) -> None:
     for number in range(1, len(STAGES) + 1):
         view = _view(_params(uri), STAGES[:number])
-        page = Page(Store(uri, "eagleeye"), view.key, view.name)
+        page = Page(Store(uri, "eagleeye"), view.key, view.name, view.terms)
         page.show(view)
         page.end("FINISHED")
 

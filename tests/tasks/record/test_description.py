@@ -6,6 +6,7 @@ import math
 import pytest
 
 from tasks.record.description import LAST, describe, describe_experiment, title
+from tasks.record.texts import CLASSES
 
 PARAMS = {"model.name": "cifar_resnet20", "data.source": "digits"}
 LINKS = {"Candidates": "#/runs", "Charts": "#/charts"}
@@ -25,16 +26,16 @@ NETWORKS = {
 
 
 def _described(networks, tags):
-    return describe(PARAMS, networks, tags, LINKS).replace("\N{EM SPACE}", "")
+    return describe(PARAMS, networks, tags, LINKS, CLASSES).replace("\N{EM SPACE}", "")
 
 
 def test_the_description_of_a_new_search():
-    assert describe(PARAMS, {}, {}, LINKS) == f"**cifar_resnet20** on digits.  \n{LINKED}"
+    assert describe(PARAMS, {}, {}, LINKS, CLASSES) == f"**cifar_resnet20** on digits.  \n{LINKED}"
 
 
 def test_the_description_of_a_ranked_search():
     ranked = {"full": {"macs": 40.8e6}, "pruned": {"macs_fraction": 0.5004, "params_fraction": 0.53}}
-    assert describe(PARAMS, ranked, {"eagleeye.winner": "s0017"}, LINKS) == (
+    assert describe(PARAMS, ranked, {"eagleeye.winner": "s0017"}, LINKS, CLASSES) == (
         f"**cifar_resnet20** on digits: winner **s0017**, 50.0% of the MACs, 53.0% of the parameters.  \n{LINKED}"
     )
 
@@ -52,7 +53,7 @@ def test_the_description_of_a_finished_search_is_a_table_of_four_rows():
     ]
     assert (empty, changed) == ("", "Settings changed since the search was first recorded: `finetune.epochs` = 3.")
     without = {name: NETWORKS[name] for name in ("full", "pruned")}  # the even network is the winner, or not asked for
-    assert len(describe(PARAMS, without, {}, LINKS).splitlines()) == 4
+    assert len(describe(PARAMS, without, {}, LINKS, CLASSES).splitlines()) == 4
 
 
 @pytest.mark.parametrize(("value", "shown"), [(853018, "853.02 k"), (4.1e9, "4.10 G"), (math.inf, "inf"), (12, "12")])
@@ -62,8 +63,8 @@ def test_quantities_are_short(value, shown):
 
 
 def test_a_title_says_what_came_of_the_search():
-    assert title("resnet at 50% MACs", {}) == "resnet at 50% MACs"
-    assert title("resnet at 50% MACs", NETWORKS) == "resnet at 50% MACs · 89.71% → 88.12%"
+    assert title("resnet at 50% MACs", {}, CLASSES) == "resnet at 50% MACs"
+    assert title("resnet at 50% MACs", NETWORKS, CLASSES) == "resnet at 50% MACs · 89.71% → 88.12%"
 
 
 def test_the_experiment_is_described_in_one_line():

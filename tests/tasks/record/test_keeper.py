@@ -43,7 +43,7 @@ class Server:
         self.open = threading.Event()
         self.open.set()
 
-    def page(self, beat: Callable[[int], None], key: str, name: str) -> "Server":
+    def page(self, beat: Callable[[int], None], key: str, name: str, _terms: object) -> "Server":
         assert (key, name) == ("key", "name")
         self.opened += 1
         self.beat = beat

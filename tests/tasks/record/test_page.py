@@ -5,6 +5,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import mlflow
@@ -14,6 +15,7 @@ import pytest
 
 from eagleeye.task.classification import SCORERS
 from tasks.record.shown import Report, Tuning, Winner
+from tasks.record.texts import CLASSES
 from tests.tasks.record.recorded import (
     BEST_SO_FAR,
     CANDIDATES,
@@ -175,12 +177,12 @@ def test_unmeasured_and_undefined_figures(store):
 
 
 def test_a_search_that_ranks_by_loss_shows_losses_the_smallest_best(store, tmp_path):
-    settings = {**SETTINGS, "rank": {"by": "loss"}}
+    terms = replace(CLASSES, ranked_by="loss")
     for part in (CANDIDATES[:2], CANDIDATES):  # killed after two, then all again
-        with store.search() as show:
-            show(settings=settings, candidates=part)
+        with store.search(terms=terms) as show:
+            show(settings=SETTINGS, candidates=part)
     _ranking(tmp_path / "ranking.parquet", winner="s0001")
-    with store.search() as show:  # another stage
+    with store.search(terms=terms) as show:  # another stage
         show(ranking=upload(tmp_path / "ranking.parquet"))
     names = {name for name in store.runs() if name[0] in "se"}
     assert names == {"s0000 · 1.5900", "s0001 · 1.3800 · winner", "s0002 · 1.4500", "even · 1.3000"}

@@ -3,12 +3,13 @@
 import base64
 import json
 import zlib
+from dataclasses import replace
 
 import pytest
 
 from eagleeye.task.classification import SCORERS
 from tasks.record.saved_views import candidates_view, searches_view, tunings_view
-from tasks.record.texts import Candidate
+from tasks.record.texts import CLASSES, Candidate
 
 
 def _unpacked(text: str, name: str):
@@ -22,7 +23,7 @@ def _state(groups, ranked_by="accuracy", vanilla=None, **measured):
     rates = dict.fromkeys(groups, 0.1)
     scores = dict.fromkeys(SCORERS, 0.6) | (vanilla or {})
     candidate = Candidate("s0", "uniform", rates, 10, 5, 0.5, 0.25, scores, **measured)
-    return _unpacked(candidates_view("name", "run", candidate, 7, ranked_by), "name")
+    return _unpacked(candidates_view("name", "run", candidate, 7, replace(CLASSES, ranked_by=ranked_by)), "name")
 
 
 @pytest.mark.parametrize("count", [0, 1, 5, 8, 9, 60, 300])
@@ -60,7 +61,7 @@ def test_the_view_has_columns_for_the_score_and_every_budget_that_is_measured():
 
 
 def test_the_view_of_searches_lists_nothing_else_newest_first():
-    state = _unpacked(searches_view(7), "Searches")
+    state = _unpacked(searches_view(7, CLASSES), "Searches")
     assert state["searchFilter"] == "tags.`eagleeye.search` != ''"
     assert (state["orderByKey"], state["orderByAsc"]) == ("attributes.start_time", False)
     assert "metrics.`final_accuracy`" in state["selectedColumns"]
@@ -68,7 +69,7 @@ def test_the_view_of_searches_lists_nothing_else_newest_first():
 
 
 def test_the_view_of_fine_tunings_draws_the_curves_of_one_search():
-    state = _unpacked(tunings_view("name", "run", 7), "name")
+    state = _unpacked(tunings_view("name", "run", 7, CLASSES), "name")
     assert state["searchFilter"] == "tags.`mlflow.parentRunId` = 'run' and tags.`eagleeye.finetune` LIKE '%'"
     assert {chart["type"] for chart in state["compareRunCharts"]} == {"LINE"}
     curves = [chart["metricKey"] for chart in state["compareRunCharts"]]

@@ -9,7 +9,7 @@ from tests.tasks.conftest import Search
 
 def test_the_ranking_begins_with_the_winner_and_ends_with_the_even_network(search: Search) -> None:
     ranking = pd.read_parquet(RANKING)
-    title, columns, first, *rest = ranking_text().splitlines()
+    title, columns, first, *rest = ranking_text(search.params).splitlines()
     assert title == f"the ranking of {len(ranking)}, best first:"
     assert columns.split() == ["id", "accuracy", "images", "MACs"]
     winner = ranking[ranking["rank"] == 1].iloc[0]
@@ -19,7 +19,7 @@ def test_the_ranking_begins_with_the_winner_and_ends_with_the_even_network(searc
 
 
 def test_the_result_names_the_networks_their_accuracies_and_the_files(search: Search) -> None:
-    text = result_text()
+    text = result_text(search.params)
     for row in pd.read_parquet(RESULTS).to_dict("records"):
         assert f"{row['test_accuracy']:.2%}" in text
     assert "network: artifacts/finetune/pruned.safetensors" in text

@@ -14,14 +14,14 @@ from scipy import stats
 
 from eagleeye.data import Batches
 from tasks import artifacts
-from tasks.artifacts import SCHEMAS
+from tasks.artifacts import TABLES, schema_of
 from tasks.inputs.evaluator import open_evaluator, scoring_key
 from tasks.params import Params
 from tasks.stages import correlation
 from tasks.work import training
 from tests.tasks.conftest import Recorder, Search, run_stage
 
-TABLES = [path for path in SCHEMAS if path.is_relative_to(artifacts.CORRELATION)]
+TABLES = [path for path in TABLES if path.is_relative_to(artifacts.CORRELATION)]
 
 
 def small(params: Params, folder: Path) -> Params:
@@ -71,7 +71,7 @@ def test_candidates_are_spread_over_the_ranking(count: int, wanted: list[int]) -
 
 def test_every_table_has_its_schema_and_its_rows(study: Search) -> None:
     for path in TABLES:
-        assert pq.read_schema(path).equals(SCHEMAS[path]), path
+        assert pq.read_schema(path).equals(schema_of(path)), path
     fits = pd.read_parquet(artifacts.FITS)
     assert len(fits) == 4 * 2
     assert set(fits["seed"]) == {0, 1}
