@@ -80,11 +80,19 @@ class Model(Section):
 
     name: str = Field(min_length=1, description="a model's name (see README) or package.module:factory")
     options: dict[str, Any] = Field(description="keyword arguments of the model")
+    core: Annotated[str, Field(min_length=1)] | None = Field(
+        description="name of the module that is traced and pruned, such as backbone of a detector; null: the network"
+    )
     checkpoint: str | None = Field(description="its weights (.safetensors or a state dict); null: train a baseline")
     expected_accuracy: Annotated[float, Field(gt=0, le=1)] | None = Field(
         description="its accuracy as you know it, 0 to 1: far less ends the run before the search; null: what the"
         " checkpoint's metadata say, if anything"
     )
+
+    @property
+    def pruned(self) -> str:
+        """The core's name as the library takes it: empty where the network is its own core."""
+        return self.core or ""
 
 
 class Subset(Section):

@@ -61,7 +61,8 @@ def _described(params: Params, trial: Trial) -> Iterator[str]:
     )
     yield f"inputs: {trial.prepared}"
     weights = params.model.checkpoint or "trained by the stage baseline"
-    yield f"network: {params.model.name}, weights: {weights}"
+    core = f", of which {params.model.core} is pruned" if params.model.core else ""
+    yield f"network: {params.model.name}{core}, weights: {weights}"
     yield f"would be pruned: {space}"
     yield from (f"would not be pruned: {reason}" for reason in space.left_out[:MOST])
     if len(space.left_out) > MOST:

@@ -7,13 +7,14 @@ import torch
 
 from eagleeye.data import Batches, Images, decode
 from eagleeye.data.subset import SubsetImages
-from eagleeye.scoring.evaluate import evaluate
+from eagleeye.scoring.evaluate import outputs_of, predict
 from tasks.ahead.forecast import FACTOR, Amounts, duration, stage_seconds
 from tasks.ahead.timing import Line, Timings
 from tasks.artifacts import CALIBRATION, COUNTS, SUB_VALIDATION
 from tasks.inputs.images import choose_device, open_subset, preprocess
 from tasks.inputs.network import build_network
 from tasks.params import Params, Training
+from tasks.task_rules import task_for
 
 IMAGES = 128
 SECONDS = 1.0
@@ -83,11 +84,13 @@ def _forward(params: Params, images: Images) -> float:
     with torch.random.fork_rng():
         network = build_network(params).to(device).eval()
     batches = Batches(images, preprocess(params), batch_size=32, device=device, labelled=True)
-    evaluate(network, [next(iter(batches))])  # what is set up once
+    task = task_for(params)
+    full = outputs_of(network) if task.order().first.compares else None
+    predict(network, [next(iter(batches))], full=full, task=task)  # what is set up once
     seen = 0
     started = time.perf_counter()
     for batch in batches:
-        evaluate(network, [batch])
+        predict(network, [batch], full=full, task=task)
         seen += len(batch[1])
         if time.perf_counter() - started > SECONDS:
             break

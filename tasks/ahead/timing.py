@@ -24,7 +24,7 @@ from tasks.inputs.evaluator import Evaluator, open_evaluator, scoring_key
 from tasks.inputs.images import choose_device, load_subset, preprocess, training_rows
 from tasks.inputs.importance import measure_activations
 from tasks.inputs.network import load_network
-from tasks.inputs.space import example_input, generation_sizes
+from tasks.inputs.space import core_and_inputs, example_input, generation_sizes
 from tasks.params import Params, Training
 from tasks.task_rules import task_for
 from tasks.work.training import distils, open_data, recipe_of
@@ -224,6 +224,7 @@ def _step(params: Params, settings: Training, trial: Trial, network: nn.Module) 
         device=device,
         teacher=teacher,
         task=task_for(params),
+        core=params.model.pruned,
         on_step=lambda *_: times.append(perf_counter()),
     )
     return (times[-1] - times[0]) / (len(times) - 1) if len(times) > 1 else 0.0
@@ -249,8 +250,9 @@ def _outcome(params: Params, trial: Trial, thin: nn.Module) -> tuple[float, floa
     per_image = trial.forward * table["median_ms"].iloc[-1] / table["median_ms"].iloc[-2]
 
     def export() -> None:
-        export_onnx(thin.cpu(), example, Path("thin.onnx"))
-        export_program(thin, example, Path("thin.pt2"))
+        core, inputs = core_and_inputs(params, thin.cpu())
+        export_onnx(core, inputs, Path("thin.onnx"))
+        export_program(core, inputs, Path("thin.pt2"))
 
     _, exporting = timed(export)
     return float(per_image), exporting, float(table["median_ms"].sum()) / 1000

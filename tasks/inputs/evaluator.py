@@ -120,7 +120,7 @@ def scoring_key(params: Params) -> str:
             "calibration": CALIBRATION,
             "sub_validation": SUB_VALIDATION,
             "preprocess": facts_of(preprocess(params)),
-            "model": {key: settings["model"][key] for key in ("name", "options")},
+            "model": {key: settings["model"][key] for key in ("name", "options", "core")},
             "exclude": settings["strategies"]["exclude"],
             "importance": settings["importance"],
             "evaluate": evaluate,

@@ -1,11 +1,13 @@
 """The unpruned network that the settings describe."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
+from eagleeye.channels.core import core_call
 from eagleeye.data.targets import targets_of, usable
 from eagleeye.errors import ConfigError, EvaluationError, ModelError
 from eagleeye.forward.inputs import precision_of
@@ -14,6 +16,7 @@ from eagleeye.forward.running import run
 from eagleeye.models import build, load_checkpoint
 from eagleeye.models.build import takes_classes
 from eagleeye.references import resolve
+from eagleeye.saving.artifact import load
 from eagleeye.task import Task
 from tasks.artifacts import BASELINE, SUB_VALIDATION, require
 from tasks.inputs.images import open_subset, preprocess
@@ -57,7 +60,7 @@ def build_network(params: Params) -> nn.Module:
 
 
 def check_images(params: Params, network: nn.Module) -> None:
-    """Check that a network takes the images as they are prepared, and gives what the task wants.
+    """Check that a network takes the images as they are prepared, gives what the task wants, and calls its core.
 
     Raises:
         ModelError: It does not.
@@ -76,6 +79,7 @@ def check_images(params: Params, network: nn.Module) -> None:
         task.check(outputs, _targets(params, task, outputs))
     except EvaluationError as error:
         raise ModelError(f"model {params.model.name}: {error}") from error
+    core_call(network, params.model.pruned, image)
 
 
 def _targets(params: Params, task: Task, outputs: Any) -> Any:
@@ -98,3 +102,16 @@ def load_network(params: Params) -> nn.Module:
     network = build_network(params)
     load_checkpoint(network, BASELINE)
     return network.eval()
+
+
+def load_pruned(params: Params, path: Path) -> nn.Module:
+    """A network that was saved after its fine-tuning, whole: where a core was pruned, around the one of the settings.
+
+    Args:
+        params: The settings.
+        path: Its safetensors file.
+
+    Raises:
+        ArtifactError: The file is missing or damaged.
+    """
+    return load(path, into=build_network(params)) if params.model.core else load(path)

@@ -3,8 +3,11 @@
 import torch
 from torch import nn
 
-from eagleeye.channels import Space, trace
+from eagleeye.channels import Cost, Space, trace
+from eagleeye.channels.core import core_inputs, core_of
+from eagleeye.cost import cost
 from eagleeye.data import Batches, decode
+from eagleeye.forward.inputs import Inputs
 from eagleeye.latency.profile import profile
 from eagleeye.strategies import Budget, Shell
 from tasks.artifacts import LATENCY, SUB_VALIDATION
@@ -19,12 +22,38 @@ def example_input(params: Params) -> torch.Tensor:
 
 
 def trace_network(params: Params, network: nn.Module) -> Space:
-    """The network's groups of channels, without the excluded layers.
+    """The groups of channels of the network, or of its core, without the excluded layers.
 
     Raises:
-        TraceError: The network's graph cannot be followed.
+        TraceError: The graph cannot be followed.
+        ModelError: There is no such core, or a forward pass does not call it exactly once.
     """
-    return trace(network, example_input(params), exclude=params.strategies.exclude)
+    return trace(network, example_input(params), exclude=params.strategies.exclude, core=params.model.pruned)
+
+
+def core_and_inputs(params: Params, network: nn.Module) -> tuple[nn.Module, Inputs]:
+    """What is pruned, costed and exported, with what reaches it of one image: the core, or the network itself.
+
+    Args:
+        params: The settings.
+        network: The whole network, full or pruned.
+
+    Returns:
+        The core, and what it takes, on the network's device.
+    """
+    device = next((tensor.device for tensor in network.parameters()), torch.device("cpu"))
+    name = params.model.pruned
+    return core_of(network, name), core_inputs(network, name, example_input(params).to(device))
+
+
+def cost_of(params: Params, network: nn.Module) -> Cost:
+    """What a network costs, or its core where that is what is pruned.
+
+    Args:
+        params: The settings.
+        network: The whole network, full or pruned.
+    """
+    return cost(*core_and_inputs(params, network))
 
 
 def open_shell(params: Params, network: nn.Module, space: Space) -> Shell:

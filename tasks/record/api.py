@@ -95,13 +95,15 @@ def save_onnx(path: Path, folder: str, model_id: str, run_id: str) -> None:
     import onnx
 
     network = onnx.load(path)
-    images, scores = (_tensor_spec(tensors[0]) for tensors in (network.graph.input, network.graph.output))
+    inputs, outputs = ([_tensor_spec(each) for each in every] for every in (network.graph.input, network.graph.output))
+    # A core may take and give several tensors; the one that a network takes needs no name.
+    example = {each.name: np.zeros([1, *each.shape[1:]], each.type) for each in inputs}
     mlflow.onnx.save_model(
         network,
         folder,
         mlflow_model=Model(artifact_path=folder, run_id=run_id, model_uuid=model_id, model_id=model_id),
-        signature=ModelSignature(Schema([images]), Schema([scores])),
-        input_example=np.zeros([1, *images.shape[1:]], images.type),
+        signature=ModelSignature(Schema([*inputs]), Schema([*outputs])),
+        input_example=example if len(example) > 1 else next(iter(example.values())),
         pip_requirements=[f"{package}=={version(package)}" for package in ("onnx", "onnxruntime", "numpy")],
         onnx_execution_providers=["CPUExecutionProvider"],  # the one that every machine has
         save_as_external_data=False,

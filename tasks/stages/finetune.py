@@ -10,7 +10,6 @@ from typing import Any
 import pandas as pd
 from torch import nn
 
-from eagleeye.cost import cost
 from eagleeye.data import ImageSet, read_subset
 from eagleeye.onnx_export import export_onnx
 from eagleeye.program_export import export_program
@@ -36,7 +35,7 @@ from tasks.inputs.evaluator import Evaluator, open_evaluator, scoring_key
 from tasks.inputs.images import facts_of as shape_facts
 from tasks.inputs.images import open_images, preprocess
 from tasks.inputs.network import load_network
-from tasks.inputs.space import example_input
+from tasks.inputs.space import core_and_inputs, cost_of
 from tasks.params import Params
 from tasks.record.beside import recording
 from tasks.run.context import Context
@@ -188,13 +187,13 @@ def measured(
     """
     settings = trainer.settings
     tested = score_on_test(params, network, test, device=trainer.device, batch_size=settings.batch_size)
-    costs = cost(network, example_input(params).to(trainer.device))
+    costs = cost_of(params, network)
     figures = {"macs": costs.macs, "params": costs.params, **tested.figures(params)}
     return {**facts, **figures, "file": facts["file"].as_posix()}
 
 
 def save_pruned(params: Params, network: nn.Module, result: dict[str, Any]) -> None:
-    """Save a fine-tuned network as safetensors, ONNX and torch.export files.
+    """Save a fine-tuned network as a safetensors file, and what was pruned of it as ONNX and torch.export files.
 
     Args:
         params: The settings.
@@ -208,10 +207,11 @@ def save_pruned(params: Params, network: nn.Module, result: dict[str, Any]) -> N
     shape = json.dumps(shape_facts(preprocess(params)))
     classes = json.dumps(read_subset(SUB_VALIDATION).classes)
     metadata = {**texts, "model": params.model.name, "task": params.task, "preprocess": shape, "classes": classes}
+    metadata |= {"core": params.model.core} if params.model.core else {}
     file = Path(result["file"])
     doing(f"saving {result['id']} and exporting it to ONNX")
-    save(network, file, metadata)
-    example = example_input(params)
-    export_onnx(network, example, file.with_suffix(".onnx"), metadata)
+    save(network, file, metadata, core=params.model.pruned)
+    core, example = core_and_inputs(params, network)
+    export_onnx(core, example, file.with_suffix(".onnx"), metadata)
     doing(f"exporting {result['id']} by torch.export")
-    export_program(network, example, file.with_suffix(".pt2"))
+    export_program(core, example, file.with_suffix(".pt2"))

@@ -14,13 +14,14 @@ import torch
 from torch import nn
 
 from eagleeye.channels import Space
+from eagleeye.channels.core import core_of
 from eagleeye.data import read_subset
+from eagleeye.forward.inputs import bind
 from eagleeye.latency.measure import compare_latency
-from eagleeye.latency.parts import time_parts
+from eagleeye.latency.parts import PART_COLUMNS, time_parts
 from eagleeye.prune import prune
 from eagleeye.report import Network, ReportData, SavedFile, write_report
 from eagleeye.report.speed import FLOOR
-from eagleeye.saving.artifact import load
 from eagleeye.scoring.chance import chance_level
 from eagleeye.task import CLASSIFICATION, Order
 from eagleeye.task.scores import VANILLA
@@ -44,8 +45,8 @@ from tasks.artifacts import (
 from tasks.inputs.chance import NEAR_CHANCE
 from tasks.inputs.commit import commit
 from tasks.inputs.images import choose_device, preprocess
-from tasks.inputs.network import load_network
-from tasks.inputs.space import example_input, trace_network
+from tasks.inputs.network import load_network, load_pruned
+from tasks.inputs.space import core_and_inputs, example_input, trace_network
 from tasks.params import Params
 from tasks.record.beside import tell
 from tasks.record.texts import budget_text, title_text
@@ -119,20 +120,31 @@ def _files() -> list[Path]:
 
 
 def _times(params: Params, baseline: nn.Module, space: Space) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Latencies, and where the time goes in the full and the pruned network."""
+    """Latencies of whole networks, and where the time goes in what is pruned of them."""
     device = choose_device(params.evaluate.device)
     settings = params.report
     sizes = settings.latency_batch_sizes
     repeats = settings.latency_repeats
     example = example_input(params).to(device)
     full = baseline.to(device)
-    pruned = load(PRUNED).to(device)
+    pruned = load_pruned(params, PRUNED).to(device)
     # What is left to be saved: a network of the same layers, as narrow as pruning can make them.
     floor = prune(full, space, [1.0] * len(space.groups))
     networks = {"baseline": full, "pruned": pruned, FLOOR: floor}
     latency = compare_latency(networks, example, batch_sizes=sizes, repeats=repeats)
     traced = prune(full, space, [0.0] * len(space.groups))
-    return latency, time_parts(traced, pruned, example, batch_sizes=sizes, repeats=repeats)
+    return latency, _parts(params, traced, pruned)
+
+
+def _parts(params: Params, traced: nn.Module, pruned: nn.Module) -> pd.DataFrame:
+    settings = params.report
+    core, inputs = core_and_inputs(params, traced)
+    values = bind(core, inputs).values
+    if len(values) != 1 or not isinstance(values[0], torch.Tensor):
+        return pd.DataFrame(columns=PART_COLUMNS)  # as where it cannot be measured
+    thin = core_of(pruned, params.model.pruned)
+    sizes = settings.latency_batch_sizes
+    return time_parts(core, thin, values[0], batch_sizes=sizes, repeats=settings.latency_repeats)
 
 
 def _warnings(params: Params, ranking: pd.DataFrame) -> list[str]:
@@ -148,6 +160,7 @@ def _settings(params: Params, ranking: pd.DataFrame) -> dict[str, str]:
     wanted = params.strategies
     return {
         "network": params.model.name,
+        **({"pruned": f"its {params.model.core}, whose MACs and parameters are told"} if params.model.core else {}),
         "task": params.task,
         "data": _preparation(params),
         "budget": budget_text(params),

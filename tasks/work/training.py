@@ -43,6 +43,7 @@ class Trainer:
         folder: Where the states of unfinished runs lie.
         teacher: The unpruned network, where the settings ask for distillation.
         task: What the network is for; its first score chooses the best epoch.
+        core: The name of what is pruned of the network; empty: the network itself.
     """
 
     settings: Training
@@ -52,6 +53,7 @@ class Trainer:
     folder: Path
     teacher: nn.Module | None
     task: Task
+    core: str = ""
 
     def train(
         self, title: str, network: nn.Module, key: str, context: Listener, told: Told = lambda _: None
@@ -90,6 +92,7 @@ class Trainer:
                 device=self.device,
                 teacher=self.teacher,
                 task=self.task,
+                core=self.core,
                 state=state,
                 on_epoch=keep,
                 on_step=lambda *_: advance(),
@@ -113,7 +116,7 @@ def open_trainer(params: Params, settings: Training, stage: str) -> Trainer:
     validation = Batches(chosen, preprocess(params), batch_size=settings.batch_size, device=device, labelled=True)
     teacher = load_network(params) if distils(settings) else None
     folder = CACHE / "training" / stage
-    return Trainer(settings, data, validation, device, folder, teacher, task_for(params))
+    return Trainer(settings, data, validation, device, folder, teacher, task_for(params), params.model.pruned)
 
 
 def open_data(
@@ -166,7 +169,7 @@ def training_key(params: Params, settings: Training, start: Mapping[str, Any]) -
             "data": params.data.model_dump(mode="json", include={"source", "options"}),
             "preprocess": facts_of(preprocess(params)),
             "task": params.task,
-            "model": params.model.model_dump(mode="json", include={"name", "options"}),
+            "model": params.model.model_dump(mode="json", include={"name", "options", "core"}),
             "settings": settings.model_dump(mode="json"),
             "teacher": BASELINE if distils(settings) else None,
             "sub_validation": SUB_VALIDATION,

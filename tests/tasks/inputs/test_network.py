@@ -1,10 +1,17 @@
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
 
-from eagleeye.errors import ConfigError, ModelError
-from tasks.inputs.network import build_network, check_images
-from tasks.params import Params
+from eagleeye.cost import cost
+from eagleeye.errors import ConfigError, ModelError, TraceError
+from eagleeye.prune import prune
+from eagleeye.saving.artifact import read_metadata
+from tasks.inputs.network import build_network, check_images, load_pruned
+from tasks.inputs.space import cost_of, example_input, trace_network
+from tasks.params import Model, Params
+from tasks.stages.finetune import save_pruned
 from tests.tasks.conftest import Search
 
 
@@ -87,3 +94,51 @@ def test_networks_that_the_stages_do_not_train_are_refused_and_wrappers_taken_of
 def test_a_network_without_class_scores_is_refused_at_once(search: Search) -> None:
     with pytest.raises(ModelError, match=r"is no table of class scores"):
         check_images(search.params, nn.Conv2d(3, 10, 1))
+
+
+def with_core(params: Params, core: str) -> Params:
+    model = params.model.model_copy(update={"name": "tests.tasks.networks:around_a_core", "options": {}, "core": core})
+    return params.model_copy(update={"model": model})
+
+
+@pytest.mark.parametrize(
+    ("core", "said"),
+    [
+        ("cor", r"core 'cor': network AroundACore has no such module; .*core"),
+        ("unused", r"core 'unused': a forward pass in evaluation mode does not call it"),
+    ],
+)
+def test_a_core_that_is_not_there_or_never_called_is_refused_before_anything_is_trained(
+    search: Search, core: str, said: str
+) -> None:
+    params = with_core(search.params, core)
+    with pytest.raises(ModelError, match=said):
+        check_images(params, build_network(params))
+
+
+def test_the_core_alone_is_traced_and_costed_and_comes_back_from_its_file(search: Search, tmp_path: Path) -> None:
+    params = with_core(search.params, "core")
+    network = build_network(params).eval()
+    with pytest.raises(TraceError):
+        trace_network(params.model_copy(update={"model": whole(params)}), network)
+    space = trace_network(params, network)
+    image = example_input(params)
+    wanted = cost(network.core, network.stem(image))
+    assert cost_of(params, network) == space.full_cost == wanted
+    assert wanted.params < cost(network, image).params
+    thin = prune(network, space, [0.5] * len(space.groups))
+    assert cost_of(params, thin).macs < 0.6 * wanted.macs
+    result = {"id": "s0001", "file": (tmp_path / "thin.safetensors").as_posix()}
+    with pytest.MonkeyPatch.context() as patch:  # exports take seconds
+        exported = []
+        for export in ("export_onnx", "export_program"):
+            patch.setattr(f"tasks.stages.finetune.{export}", lambda core, call, *_: exported.append(call.on(core)))
+        save_pruned(params, thin, result)
+    found = load_pruned(params, tmp_path / "thin.safetensors")
+    assert torch.equal(found(image), thin(image))
+    assert read_metadata(tmp_path / "thin.safetensors")["core"] == "core"
+    assert [each.shape for each in exported] == [thin.core(thin.stem(image)).shape] * 2
+
+
+def whole(params: Params) -> Model:
+    return params.model.model_copy(update={"core": None})
