@@ -15,6 +15,7 @@ from eagleeye.onnx_export import export_onnx
 from eagleeye.program_export import export_program
 from eagleeye.saving.artifact import save
 from eagleeye.scoring.evaluate import outputs_of, predict
+from eagleeye.scoring.measure import leading
 from eagleeye.task import Order
 from eagleeye.train import TrainResult, current_share
 from eagleeye.train.distributed import process_group
@@ -47,11 +48,19 @@ from tasks.work.training import Told, Trainer, forget_all_but, open_trainer, tra
 
 @dataclass(frozen=True)
 class Tuned:
-    """A fine-tuned candidate: its row of the ranking, the network and how its training went."""
+    """A fine-tuned candidate.
+
+    Attributes:
+        row: Its row of the ranking.
+        network: The network.
+        training: How its training went.
+        metric: The task's metric of all sub-validation images, larger is better; None where it has none.
+    """
 
     row: dict[str, Any]
     network: nn.Module
     training: TrainResult
+    metric: float | None = None
 
 
 def run(params: Params, context: Context) -> None:
@@ -109,23 +118,28 @@ def tune(
     """
     network = evaluator.prune(row["rates"])
     evaluator.adapt(network)
-    return Tuned(row, network, trainer.train(f"fine-tuning {row['id']}", network, key, context, told))
+    training = trainer.train(f"fine-tuning {row['id']}", network, key, context, told)
+    return Tuned(row, network, training, leading(network, trainer.validation, trainer.task))
 
 
 def winner(params: Params, tuned: list[Tuned]) -> Tuned:
     """The fine-tuned network that is the result: the best on the sub-validation images of those that compete.
+
+    By the task's metric of the whole set, mIoU say, where there is one, else by what chose the best epoch.
 
     Args:
         params: The settings.
         tuned: All that were fine-tuned, the evenly pruned network among them.
     """
     names = set(competing(params, pd.DataFrame([entry.row for entry in tuned]))["id"])
-    return max((entry for entry in tuned if entry.row["id"] in names), key=_merit)
+    sign = chosen_by(params).first.sign
+    return max((entry for entry in tuned if entry.row["id"] in names), key=lambda entry: _merit(entry, sign))
 
 
-def _merit(entry: Tuned) -> tuple[float, float]:
+def _merit(entry: Tuned, sign: int) -> tuple[float, float]:
     # The test set does not choose. Whoever is out of the race is last among equals.
-    return entry.training.best_score, -math.inf if pd.isna(entry.row["rank"]) else -entry.row["rank"]
+    score = sign * entry.training.best_score if entry.metric is None else entry.metric
+    return score, -math.inf if pd.isna(entry.row["rank"]) else -entry.row["rank"]
 
 
 def _history(entry: Tuned) -> pd.DataFrame:

@@ -17,7 +17,7 @@ from tasks.run.stopping import answered
 try:
     with answered("stopping"):
         print("begun", flush=True)
-        hashlib.pbkdf2_hmac("sha256", b"", b"", 4_000_000)
+        hashlib.pbkdf2_hmac("sha256", b"", b"", 12_000_000)
 except KeyboardInterrupt:
     print("ended", flush=True)
 """

@@ -58,6 +58,31 @@ def test_the_even_network_is_the_result_where_it_is_better_unless_it_is_there_fo
         assert finetune.winner(params, list(order)) is entries[wanted]
 
 
+@pytest.mark.parametrize(
+    ("task", "scores", "metrics", "wanted"),
+    [
+        ("fidelity", (0.3, 0.1, 0.2), (None,) * 3, 1),  # a distance: less is better
+        ("segmentation", (0.3, 0.1, 0.2), (0.5, 0.6, 0.7), 2),  # the metric of the whole set decides
+    ],
+)
+def test_the_result_is_the_best_by_what_the_task_counts(
+    search: Search, task: str, scores: tuple[float, ...], metrics: tuple[float | None, ...], wanted: int
+) -> None:
+    changes = {"finetune": {"augment": "none", "distillation": 1.0}, "baseline": {"augment": "none"}}
+    params = changed(search.params, **changes, rank={"by": None}, model={"checkpoint": "weights.pth"})
+    params = params.model_copy(update={"task": task})
+    entries = [
+        finetune.Tuned(
+            {"id": str(place), "origin": "uniform", "rank": place + 1},
+            torch.nn.Identity(),
+            TrainResult(pd.DataFrame(), 1, score),
+            metric,
+        )
+        for place, (score, metric) in enumerate(zip(scores, metrics, strict=True))
+    ]
+    assert finetune.winner(params, entries) is entries[wanted]
+
+
 def test_sub_validation_images_are_not_trained_on(search: Search) -> None:
     trainer = training.open_trainer(search.params, search.params.finetune, "finetune")
     train, _ = open_source("digits")
