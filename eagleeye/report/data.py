@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from eagleeye.latency.parts import PART_COLUMNS
+from eagleeye.report.examples import Examples
 from eagleeye.report.loading import SavedFile
 from eagleeye.task import CLASSIFICATION, Evidence, Order, Scorer, Task
 from eagleeye.task.scores import VANILLA
@@ -74,6 +75,7 @@ class ReportData:
         task: What the networks are for.
         parts: Where the time goes, as `eagleeye.latency.parts.time_parts` gives it.
         files: The pruned network's files.
+        examples: Test images with what the networks make of them, where people can look at that.
         warnings: Sentences a reader must see first.
         settings: Further facts by name: budget, seeds, number of images …
     """
@@ -90,6 +92,7 @@ class ReportData:
     task: Task = CLASSIFICATION
     parts: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=PART_COLUMNS))
     files: tuple[SavedFile, ...] = ()
+    examples: Examples | None = None
     warnings: tuple[str, ...] = ()
     settings: Mapping[str, str] = field(default_factory=dict)
 

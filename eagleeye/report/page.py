@@ -10,6 +10,7 @@ from eagleeye.files import written_whole
 from eagleeye.report import units
 from eagleeye.report.data import EVEN, Network, ReportData
 from eagleeye.report.drawing import draw, fill
+from eagleeye.report.examples import example_picture
 from eagleeye.report.figures import pictures
 from eagleeye.report.metrics import metrics
 from eagleeye.report.speed import FLOOR, NAMES, reasons
@@ -39,7 +40,8 @@ def write_report(data: ReportData, folder: str | Path) -> dict[str, float]:
         ArtifactError: A file cannot be written.
     """
     folder = Path(folder)
-    figures = draw(pictures(data), folder)
+    shown = [] if data.examples is None else [example_picture(data.examples)]
+    figures = draw([*shown, *pictures(data)], folder)
     page = render(data, figures)
     with written_whole(folder / "report.html") as path:
         path.write_text(page, encoding="utf-8")

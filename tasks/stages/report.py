@@ -54,6 +54,7 @@ from tasks.run.context import Context
 from tasks.run.pulse import doing
 from tasks.run.summary import result_table, result_verdicts
 from tasks.task_rules import chosen_by, task_for
+from tasks.work.examples import examples_of
 
 
 def run(params: Params, context: Context) -> None:
@@ -90,6 +91,9 @@ def _report_data(params: Params, ranking: pd.DataFrame, history: pd.DataFrame) -
     by = chosen_by(params)
     networks = {role: [_network(row, by) for row in rows_of(rows)] for role, rows in results.groupby("role")}
     latency, parts = _times(params, network, space)
+    doing("looking at test images")
+    device = choose_device(params.evaluate.device)
+    examples = examples_of(params, network.to(device), load_pruned(params, PRUNED).to(device))
     return ReportData(
         title=title_text(params),
         baseline=networks["baseline"][0],
@@ -103,6 +107,7 @@ def _report_data(params: Params, ranking: pd.DataFrame, history: pd.DataFrame) -
         files=tuple(SavedFile(path.as_posix(), path.stat().st_size) for path in _files()),
         classes=len(read_subset(SUB_VALIDATION).classes),
         task=task_for(params),
+        examples=examples,
         warnings=(*_warnings(params, ranking), *(f"not pruned: {reason}" for reason in space.left_out)),
         settings=_settings(params, ranking) | _circumstances(latency),
     )
