@@ -17,7 +17,8 @@ from torch.utils.data import TensorDataset
 import eagleeye
 from eagleeye.errors import ConfigError
 from tasks.__main__ import STAGES
-from tasks.artifacts import FINETUNE, PRUNED, RANKING, REPORT, RESULTS
+from tasks.artifacts import COEFFICIENTS, FINETUNE, FITS, PRUNED, RANKING, REPORT, RESULTS, STUDIED
+from tasks.params import Params
 from tasks.settings import override, read_params
 from tests.tasks.conftest import ROOT, SMALL, Recorder, run_stage
 
@@ -92,6 +93,12 @@ def searched(folder: Path, monkeypatch: pytest.MonkeyPatch, **settings: Any) -> 
     return {name: run_stage(name, params) for name in STAGES}
 
 
+def _studied() -> Params:
+    settings = {"candidates": 3, "seeds": 1, "resamples": 100, "training.epochs": 1, "training.augment": "none"}
+    override(Path("params.yaml"), {f"correlation.{name}": value for name, value in settings.items()})
+    return read_params(Path("params.yaml"))
+
+
 def results() -> dict[str, pd.Series]:
     return {row["role"]: row for _, row in pd.read_parquet(RESULTS).iterrows()}
 
@@ -155,6 +162,17 @@ def test_numbers_and_no_labels_from_tensors_of_ones_own(tmp_path: Path, monkeypa
     # Less is better: the result is the best on the sub-validation images.
     tuned = found[found["role"] != "baseline"]
     assert row["validation_error"] == tuned["validation_error"].min()
+
+    run_stage("correlation", _studied())
+    studied = pd.read_parquet(STUDIED)
+    fits = pd.read_parquet(FITS)
+    assert studied["test_error"].tolist() == pytest.approx(fits["test_error"].tolist())
+    assert "mean absolute error" not in studied
+    rows = pd.read_parquet(COEFFICIENTS).query("measure == 'regret'").set_index("score")["value"]
+    # Turned round: the best has the least error, and a choice can only lose.
+    drawn = studied[studied["origin"] != "even"]
+    lost = drawn.set_index("error")["test_error"].loc[drawn["error"].min()] - drawn["test_error"].min()
+    assert rows["error"] == pytest.approx(lost)
 
     shutil.copy("artifacts/baseline.safetensors", "trained.safetensors")
     shutil.rmtree(FINETUNE)
