@@ -6,17 +6,17 @@ _WAYS = {
     ".safetensors": """import eagleeye
 
 network = eagleeye.load("{path}")
-logits = network(images)
+outputs = network(images)
 texts = eagleeye.read_metadata("{path}")  # preprocess, classes, scores""",
     ".onnx": """import onnxruntime
 
 session = onnxruntime.InferenceSession("{path}")
-(logits,) = session.run(["logits"], {{"images": images.numpy()}})
+outputs = session.run(None, {{"images": images.numpy()}})
 texts = session.get_modelmeta().custom_metadata_map  # preprocess, classes, scores""",
     ".pt2": """import torch
 
 network = torch.export.load("{path}").module()
-logits = network(images)""",
+outputs = network(images)""",
 }
 
 
