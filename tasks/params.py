@@ -60,7 +60,7 @@ class Data(Section):
 
     source: str = Field(
         min_length=1,
-        description="digits | scenes | parquet | imagefolder | images | masks | table |"
+        description="digits | scenes | parquet | imagefolder | images | masks | table | coco |"
         " torchvision:<data set> | package.module:function",
     )
     options: dict[str, Any] = Field(description="the source's own options, for instance train and test paths")

@@ -78,6 +78,11 @@ def _of_training(name: str, training: Training, task: Task) -> Iterator[str]:
             f"{name}.augment is {training.augment}, which moves pictures without their targets; set it to none, and for"
             f" task {task.name} let a data set of your own augment both"
         )
+    if task.computes_losses and training.label_smoothing:
+        yield (
+            f"{name}.label_smoothing is {training.label_smoothing}, but networks of task {task.name} compute their"
+            " losses themselves; set it to 0"
+        )
     share = getattr(training, "distillation", 0.0)
     if task.targets == "none" and share < 1 and name != "baseline":
         yield f"{name}.distillation is {share}, but task {task.name} has no labels to learn from; set it to 1"

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
+from eagleeye.data.boxes import encoded_boxes
 from eagleeye.data.images import Labels, check_labels, numbered_classes
 from eagleeye.data.pictures import item_of, labels_of
-from eagleeye.data.targets import NUMBERS, encoded_numbers
+from eagleeye.data.targets import BOXES, NUMBERS, encoded_numbers
 from eagleeye.errors import DataError
 
 
@@ -56,6 +59,26 @@ class TargetedSamples(Samples):
         return encoded_numbers(found.astype(np.uint8) if is_mask else found)
 
 
+class BoxedSamples(Samples):
+    """Inputs by number, with boxes and labels each."""
+
+    target_kind = BOXES
+
+    def encoded_target(self, row: int) -> bytes:
+        """The boxes of a row as a safetensors file."""
+        target = _parts(self.dataset, row, self.name)[1]
+        name = f"{self.name}: the target of row {row}"
+        if not isinstance(target, Mapping) or not {"boxes", "labels"} <= target.keys():
+            raise DataError(f"{name} is a {type(target).__name__}; needed is a dict with boxes and labels")
+        boxes, labels = (_numbers(target[key], f"{name}, {key}") for key in ("boxes", "labels"))
+        if boxes.shape != (len(labels), 4) or labels.ndim != 1 or (len(labels) and labels.dtype.kind not in "iu"):
+            raise DataError(
+                f"{name} has boxes {boxes.dtype} {boxes.shape} and labels {labels.dtype} {labels.shape}; needed are"
+                " boxes (k, 4), x0, y0, x1, y1 in pixels, and labels (k,), whole numbers"
+            )
+        return encoded_boxes(torch.from_numpy(boxes), torch.from_numpy(labels))
+
+
 def holds_inputs(dataset: Any, name: str) -> bool:
     """Whether a data set's items are inputs as the network takes them, and no pictures."""
     if not hasattr(dataset, "__getitem__") or not hasattr(dataset, "__len__") or not len(dataset):
@@ -69,7 +92,7 @@ def open_samples(train: Any, test: Any, name: str) -> tuple[Samples, Samples]:
 
     Args:
         train: The training set; an input is a float tensor (channels, …), a target a whole number (a class), or
-            numbers of any shape, or there is none.
+            numbers of any shape, a dict of boxes and labels, or there is none.
         test: The test set.
         name: What to call the source in errors.
 
@@ -80,7 +103,7 @@ def open_samples(train: Any, test: Any, name: str) -> tuple[Samples, Samples]:
     if kinds[0] != kinds[1]:
         raise DataError(f"{name}: the training set comes with {kinds[0]}, the test set with {kinds[1]}; needed is one")
     if kinds[0] != _CLASSES:
-        made = Samples if kinds[0] == _NOTHING else TargetedSamples
+        made = {_NOTHING: Samples, _BOXES: BoxedSamples}.get(kinds[0], TargetedSamples)
         first, second = (
             made(part, name, np.zeros(len(part), np.int64), (), kinds[0] != _NOTHING) for part in (train, test)
         )
@@ -96,6 +119,7 @@ def open_samples(train: Any, test: Any, name: str) -> tuple[Samples, Samples]:
 
 _CLASSES = "a class for each input"
 _NUMBERS = "numbers for each input"
+_BOXES = "boxes for each input"
 _NOTHING = "no targets"
 
 
@@ -105,6 +129,8 @@ def _kind(dataset: Any, name: str) -> str:
     target = _parts(dataset, 0, name)[1]
     if target is None:
         return _NOTHING
+    if isinstance(target, Mapping):
+        return _BOXES
     found = np.asarray(target)
     return _CLASSES if found.ndim == 0 and np.issubdtype(found.dtype, np.integer) else _NUMBERS
 

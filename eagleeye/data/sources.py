@@ -4,6 +4,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+from eagleeye.data.coco import open_coco
 from eagleeye.data.digits import open_digits
 from eagleeye.data.folder import open_folders
 from eagleeye.data.images import ImageSet
@@ -26,6 +27,7 @@ _SOURCES: dict[str, Callable[..., tuple[ImageSet, ImageSet]]] = {
     "images": open_unlabelled,
     "masks": open_masks,
     "table": open_listed,
+    "coco": open_coco,
 }
 
 
@@ -47,11 +49,14 @@ def open_source(name: str, **options: Any) -> tuple[ImageSet, ImageSet]:
               `test_masks` (folders), `classes`, `values`.
             - `table`: pictures with several labels or numbers; options `train`, `test` (CSV or Parquet files),
               `target_columns`, `image_column`, `root`.
+            - `coco`: pictures with boxes, annotated as for COCO; options `train_images`, `test_images` (folders),
+              `train_annotations`, `test_annotations` (JSON files).
             - `torchvision:NAME`: a data set of torchvision; options `root`, `download`, `train_split`,
               `test_split` and those of the data set itself.
             - `package.module:function`: your own; it gets the options and returns (train, test), each an
               ImageSet or a data set with len() whose items are (PIL image or uint8 array (h, w, channels),
-              label), or (float tensor as the network takes it, label, numbers or mask), or such a tensor alone.
+              label), or (float tensor as the network takes it, label, numbers, mask, or dict of boxes and labels),
+              or such a tensor alone.
         **options: See above.
 
     Returns:

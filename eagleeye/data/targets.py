@@ -1,4 +1,4 @@
-"""What images come with where that is no class: numbers, masks. Stored with them, and cut as they are cut."""
+"""What images come with where that is no class: numbers, masks, boxes. Stored with them, and cut as they are cut."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from eagleeye.data.boxes import Boxes, cut_boxes, decoded_boxes
 from eagleeye.data.images import ImageSet, Labels, Preprocess, Targets, read, where
 from eagleeye.errors import DataError, EagleEyeError
 from eagleeye.references import described
@@ -18,6 +19,8 @@ NUMBERS = "numbers"
 """Kind of targets that are the same however a picture is cut: a NumPy file each."""
 MASK = "mask"
 """Kind of targets that are pictures themselves: a class for every pixel, a PNG file of grey each."""
+BOXES = "boxes"
+"""Kind of targets that are boxes with labels, of which every picture has its own number: see `eagleeye.data.boxes`."""
 
 
 @runtime_checkable
@@ -25,7 +28,7 @@ class Targeted(ImageSet, Protocol):
     """A set of images whose targets are no classes.
 
     Attributes:
-        target_kind: `NUMBERS` or `MASK`.
+        target_kind: `NUMBERS`, `MASK` or `BOXES`.
     """
 
     target_kind: str
@@ -45,23 +48,25 @@ def read_target(images: Targeted, row: int) -> bytes:
         raise DataError(f"the target of {where(images, row)} cannot be read: {described(cause)}") from cause
 
 
-def targets_of(images: ImageSet, rows: Labels, preprocess: Preprocess | None) -> Tensor:
+def targets_of(images: ImageSet, rows: Labels, preprocess: Preprocess | None) -> Targets:
     """The targets of rows.
 
     Args:
         images: Where the images come from.
         rows: Row numbers.
-        preprocess: How pictures are cut; masks are cut alike.
+        preprocess: How pictures are cut; masks and boxes are cut alike.
 
     Returns:
         Classes, int64 (n,); numbers (n, …) as they are; or masks, uint8 (n, h, w), which take an eighth of what
-        arithmetic wants: see `usable`.
+        arithmetic wants: see `usable`. Or a list with boxes and labels for each.
 
     Raises:
         DataError: A target is damaged, does not fit its picture, or differs in shape from the others.
     """
     if not isinstance(images, Targeted):
         return torch.from_numpy(np.asarray(images.labels, dtype=np.int64)[rows])
+    if images.target_kind == BOXES:
+        return [_boxes(images, int(row), preprocess) for row in rows]
     found = [_target(images, int(row), preprocess) for row in rows]
     for row, target in zip(rows, found, strict=True):
         if target.shape != found[0].shape:
@@ -103,6 +108,22 @@ def _target(images: Targeted, row: int, preprocess: Preprocess | None) -> Tensor
         raise DataError(f"the target of {where(images, row)} cannot be decoded: {described(cause)}") from cause
     _require_size(images, row, mask)
     return _cut(mask, preprocess)
+
+
+def _boxes(images: Targeted, row: int, preprocess: Preprocess | None) -> Boxes:
+    data = read_target(images, row)
+    try:
+        found = decoded_boxes(data)
+        if preprocess is None or (preprocess.size is None and preprocess.resize is None):
+            return found
+        with Image.open(io.BytesIO(read(images, row))) as file:
+            picture = file.size
+    except EagleEyeError:
+        raise
+    # Damaged files make safetensors and Pillow raise almost anything.
+    except Exception as cause:
+        raise DataError(f"the target of {where(images, row)} cannot be decoded: {described(cause)}") from cause
+    return cut_boxes(found, picture, preprocess)
 
 
 def _require_size(images: ImageSet, row: int, mask: Tensor) -> None:

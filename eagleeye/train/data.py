@@ -15,6 +15,7 @@ from eagleeye.data.normalise import Normaliser, Unchanged
 from eagleeye.data.residence import resident, uploaded
 from eagleeye.data.targets import usable
 from eagleeye.errors import ConfigError
+from eagleeye.forward.structures import mapped
 from eagleeye.train import augment
 from eagleeye.train.distributed import Share
 from eagleeye.train.order import epoch_plan
@@ -90,7 +91,7 @@ class DecodedData(TrainData):
             device: Where the batches are made.
         """
         preprocess.check_pixels(images.pixels)
-        super().__init__(images.labels.to(device), preprocess, device)
+        super().__init__(mapped(images.labels, lambda tensor: tensor.to(device)), preprocess, device)
         self.pixels = resident(images.pixels, self.device)
 
     def _load(self, plan: list[torch.Tensor], recipe: Recipe, epoch: int) -> Iterator[Batch]:
@@ -102,4 +103,9 @@ class DecodedData(TrainData):
         pictures = self.pixels.permute(0, 2, 3, 1)
         for positions in plan:
             chosen = pictures.index_select(0, positions.to(pictures.device, non_blocking=True)).permute(0, 3, 1, 2)
-            yield uploaded(chosen, self.device), usable(self.labels[positions.to(self.device, non_blocking=True)])
+            yield uploaded(chosen, self.device), self._targets(positions)
+
+    def _targets(self, positions: torch.Tensor) -> Targets:
+        if isinstance(self.labels, list):
+            return [self.labels[position] for position in positions.tolist()]
+        return usable(self.labels[positions.to(self.device, non_blocking=True)])

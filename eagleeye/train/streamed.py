@@ -16,6 +16,7 @@ from eagleeye.data.images import Labels
 from eagleeye.data.targets import targets_of, usable
 from eagleeye.errors import ConfigError, DataError
 from eagleeye.forward.cores import usable_cores
+from eagleeye.forward.structures import mapped
 from eagleeye.train import augment
 from eagleeye.train.data import Batch, TrainData
 from eagleeye.train.recipe import Recipe
@@ -65,7 +66,8 @@ class StreamedData(TrainData):
             if isinstance(loaded, DataError):
                 raise loaded
             pixels, labels = loaded
-            yield pixels.to(self.device, non_blocking=True), usable(labels.to(self.device, non_blocking=True))
+            targets = mapped(labels, lambda tensor: tensor.to(self.device, non_blocking=True))
+            yield pixels.to(self.device, non_blocking=True), usable(targets)
 
 
 def _own_processes() -> BaseContext:

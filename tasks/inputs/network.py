@@ -75,21 +75,24 @@ def check_images(params: Params, network: nn.Module) -> None:
             " one for each value of mean and std)"
         ) from error
     task = task_for(params)
+    targets = _targets(params, task, outputs)
     try:
-        task.check(outputs, _targets(params, task, outputs))
+        task.check(outputs, targets)
+        task.check_images(network, image, targets)
     except EvaluationError as error:
         raise ModelError(f"model {params.model.name}: {error}") from error
     core_call(network, params.model.pruned, image)
 
 
 def _targets(params: Params, task: Task, outputs: Any) -> Any:
-    """What the outputs for the first image are to fit: of classes, those of all images."""
+    """What the outputs for the first image are to fit: of classes and boxes, those of all images."""
     images = open_subset(SUB_VALIDATION)
     if task.targets == "class":
         return torch.from_numpy(images.labels)
     if task.targets == "none":
         return task.answers(outputs)
-    return usable(targets_of(images, np.zeros(1, np.int64), preprocess(params)))
+    rows = np.arange(len(images) if task.targets == "list" else 1)
+    return usable(targets_of(images, rows, preprocess(params)))
 
 
 def load_network(params: Params) -> nn.Module:

@@ -12,6 +12,7 @@ from tasks.state.sources import own_sources
 PUBLISHED = "torchvision:"
 _BOTH = ("train", "test")
 OPTIONS = {
+    "coco": ("train_images", "train_annotations", "test_images", "test_annotations"),
     "digits": (),
     "imagefolder": _BOTH,
     "images": _BOTH,

@@ -149,6 +149,7 @@ SETS = {
     "class": lambda row: row % 3,
     "numbers": lambda row: torch.tensor([row / 2, 1.0]),
     "mask": lambda row: torch.full((16, 1), row, dtype=torch.int64),
+    "boxes": lambda row: {"boxes": torch.tensor([[0.0, 1, 2, 3 + row]] * row).view(-1, 4), "labels": [row] * row},
     "nothing": None,
 }
 
@@ -177,12 +178,25 @@ def test_sets_of_tensors_are_taken_as_they_are(kind, tmp_path):
             assert found.labels.tolist() == [1, 1]
         elif kind == "nothing":
             assert not images.labelled
+        elif kind == "boxes":
+            assert [target["boxes"].tolist() for target in found.labels] == [[[0, 1, 2, 7]] * 4, [[0, 1, 2, 4]]]
+            assert [target["labels"].tolist() for target in found.labels] == [[4] * 4, [1]]
         else:
             assert torch.equal(found.labels.to(torch.float64), torch.stack([SETS[kind](4), SETS[kind](1)]).double())
     kept = decode_to(tmp_path / "d.npy", stored, None, None)
     again = decode_to(tmp_path / "d.npy", stored, None, None)
     assert torch.equal(kept.pixels, found.pixels)
     assert torch.equal(again.pixels, found.pixels)
+
+
+def odd_boxes():
+    return (Signals(lambda row: {"boxes": torch.zeros(2, 4), "labels": torch.zeros(2 - row % 2).long()}),) * 2
+
+
+def test_boxes_without_as_many_labels_are_refused():
+    train, _ = open_source(f"{__name__}:odd_boxes")
+    with pytest.raises(DataError, match=r"the target of row 1 has boxes float32 \(2, 4\) and labels int64 \(1,\)"):
+        targets_of(train, np.arange(6), None)
 
 
 def test_sets_of_two_kinds_and_numbers_that_are_none_are_refused(tmp_path):
