@@ -85,19 +85,19 @@ class Features(nn.Module):
         return self.last(torch.cat([F.interpolate(self.deep(second), scale_factor=2.0), second], 1))
 
 
-def boxes() -> FCOS:
+def boxes(num_classes: int = 10) -> FCOS:
     """FCOS (Tian et al., ICCV 2019) of torchvision with a small backbone, a map of one size, and short heads."""
     features = Features()
     return FCOS(
         features,
-        num_classes=10,
+        num_classes=num_classes,
         min_size=SIDE,
         max_size=SIDE,
         image_mean=[0.0],
         image_std=[1.0],
         size_divisible=4,
         anchor_generator=AnchorGenerator(sizes=((8,),), aspect_ratios=((1.0,),)),
-        head=FCOSHead(features.out_channels, num_anchors=1, num_classes=10, num_convs=1),
+        head=FCOSHead(features.out_channels, num_anchors=1, num_classes=num_classes, num_convs=1),
         score_thresh=0.05,
         detections_per_img=20,
     )

@@ -14,11 +14,9 @@ import torch
 from torch import nn
 
 from eagleeye.channels import Space
-from eagleeye.channels.core import core_of
 from eagleeye.data import read_subset
-from eagleeye.forward.inputs import bind
 from eagleeye.latency.measure import compare_latency
-from eagleeye.latency.parts import PART_COLUMNS, time_parts
+from eagleeye.latency.parts import time_parts
 from eagleeye.prune import prune
 from eagleeye.report import Network, ReportData, SavedFile, write_report
 from eagleeye.report.speed import FLOOR
@@ -46,7 +44,7 @@ from tasks.inputs.chance import NEAR_CHANCE
 from tasks.inputs.commit import commit
 from tasks.inputs.images import choose_device, preprocess
 from tasks.inputs.network import load_network, load_pruned
-from tasks.inputs.space import core_and_inputs, example_input, trace_network
+from tasks.inputs.space import example_input, trace_network
 from tasks.params import Params
 from tasks.record.beside import tell
 from tasks.record.texts import budget_text, title_text
@@ -104,7 +102,7 @@ def _report_data(params: Params, ranking: pd.DataFrame, history: pd.DataFrame) -
         history=history,
         latency=latency,
         parts=parts,
-        files=tuple(SavedFile(path.as_posix(), path.stat().st_size) for path in _files()),
+        files=tuple(SavedFile(path.as_posix(), path.stat().st_size, params.model.pruned) for path in _files()),
         classes=len(read_subset(SUB_VALIDATION).classes),
         task=task_for(params),
         examples=examples,
@@ -125,7 +123,7 @@ def _files() -> list[Path]:
 
 
 def _times(params: Params, baseline: nn.Module, space: Space) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Latencies of whole networks, and where the time goes in what is pruned of them."""
+    """Latencies of whole networks, and where the time goes in the full and the pruned one."""
     device = choose_device(params.evaluate.device)
     settings = params.report
     sizes = settings.latency_batch_sizes
@@ -138,18 +136,7 @@ def _times(params: Params, baseline: nn.Module, space: Space) -> tuple[pd.DataFr
     networks = {"baseline": full, "pruned": pruned, FLOOR: floor}
     latency = compare_latency(networks, example, batch_sizes=sizes, repeats=repeats)
     traced = prune(full, space, [0.0] * len(space.groups))
-    return latency, _parts(params, traced, pruned)
-
-
-def _parts(params: Params, traced: nn.Module, pruned: nn.Module) -> pd.DataFrame:
-    settings = params.report
-    core, inputs = core_and_inputs(params, traced)
-    values = bind(core, inputs).values
-    if len(values) != 1 or not isinstance(values[0], torch.Tensor):
-        return pd.DataFrame(columns=PART_COLUMNS)  # as where it cannot be measured
-    thin = core_of(pruned, params.model.pruned)
-    sizes = settings.latency_batch_sizes
-    return time_parts(core, thin, values[0], batch_sizes=sizes, repeats=settings.latency_repeats)
+    return latency, time_parts(traced, pruned, example, batch_sizes=sizes, repeats=repeats)
 
 
 def _warnings(params: Params, ranking: pd.DataFrame) -> list[str]:
