@@ -205,9 +205,10 @@ def _fits(path: Path, schema: pa.Schema) -> bool:
     if fixed is None:
         return True
     own = [field for field in schema if field.name not in fixed.names]
-    return pa.schema([field for field in schema if field.name in fixed.names]) == fixed and all(
-        field.type in (pa.float64(), pa.binary()) for field in own
-    )
+    known = [field for field in schema if field.name in fixed.names]
+    if path == FINETUNE_HISTORY:
+        known = [field.with_nullable(False) for field in known]
+    return pa.schema(known) == fixed and all(field.type in (pa.float64(), pa.binary()) for field in own)
 
 
 def write_table(path: Path, table: pd.DataFrame, task: Task = CLASSIFICATION) -> None:
@@ -224,10 +225,19 @@ def write_table(path: Path, table: pd.DataFrame, task: Task = CLASSIFICATION) ->
     known = schema_of(path, task).names
     metrics = [name for name in table.columns if path == RESULTS and name.startswith("test_") and name not in known]
     schema = schema_of(path, task, metrics)
+    if path == FINETUNE_HISTORY:
+        schema = _with_told(schema, table)
     columns = pa.Table.from_pandas(table[schema.names], schema=schema, preserve_index=False)
     # pandas' own metadata names library versions: without it the same rows give the same bytes everywhere.
     with written_whole(path) as beside:
         pq.write_table(columns.replace_schema_metadata(None), beside)
+
+
+def _with_told(schema: pa.Schema, history: pd.DataFrame) -> pa.Schema:
+    """A history with what a loop of the user's own has told besides; null where it has told nothing."""
+    usual = [field.with_nullable(bool(history[field.name].isna().any())) for field in schema]
+    told = [name for name in history.columns if name not in (*schema.names, "images_per_second")]
+    return pa.schema([*usual, *(_number(str(name), nullable=True) for name in told)])
 
 
 def write_text(path: Path, text: str) -> None:

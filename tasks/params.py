@@ -147,6 +147,20 @@ class Tuning(Training):
     temperature: float = Field(gt=0, description="what the outputs of both are divided by for that")
 
 
+class FineTuning(Tuning):
+    """The training runs of the best candidates, by the settings above or by a loop of one's own."""
+
+    trainer: str | None = Field(
+        description="package.module:function that trains the pruned network instead; null: SGD by the settings"
+    )
+
+    @model_validator(mode="after")
+    def _check_trainer(self) -> Self:
+        if self.trainer is not None and not all(self.trainer.partition(":")):
+            raise ValueError(f"trainer is {self.trainer!r}: null or package.module:function is allowed")
+        return self
+
+
 class Budget(Section):
     """What the pruned network may cost: MACs, parameters, latency, or several of them."""
 
@@ -306,7 +320,7 @@ class Params(Section):
     importance: Importance
     evaluate: Evaluate
     rank: Rank
-    finetune: Tuning
+    finetune: FineTuning
     report: Report
     studies: tuple[Literal["correlation"], ...] = Field(description="studies beside the search: [] or [correlation]")
     correlation: Correlation

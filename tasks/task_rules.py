@@ -67,7 +67,8 @@ def contradictions_with(params: Params, task: Task) -> Iterator[str]:
 def _trainings(params: Params) -> Iterator[tuple[str, Training]]:
     if params.model.checkpoint is None:
         yield "baseline", params.baseline
-    yield "finetune", params.finetune
+    if params.finetune.trainer is None:
+        yield "finetune", params.finetune
     if params.studies:
         yield "correlation.training", params.correlation.training
 

@@ -17,6 +17,7 @@ from tasks.ahead.forecast import (
     process_start,
     stage_seconds,
     tuned_networks,
+    without,
 )
 from tasks.ahead.timing import measure
 from tasks.ahead.trial import Trial, open_trial, reach, shell_of
@@ -103,7 +104,7 @@ def _minutes(params: Params, seconds: dict[str, float]) -> Iterator[str]:
     total = sum(seconds.values())
     yield (
         f"  {'together':<12}{duration(total)}; take it for {duration(total / FACTOR).strip()} to"
-        f" {duration(total * FACTOR).strip()}: other programs make it longer, scores on record shorter"
+        f" {duration(total * FACTOR).strip()}: other programs make it longer, scores on record shorter{without(params)}"
     )
 
 

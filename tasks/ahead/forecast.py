@@ -96,6 +96,11 @@ def process_start() -> float:
     return time.time() - float(psutil.Process().create_time())
 
 
+def without(params: Params) -> str:
+    """What minutes do not hold, as the end of a line."""
+    return f"; without the time of {params.finetune.trainer}" if params.finetune.trainer else ""
+
+
 def stage_seconds(params: Params, there: Amounts, times: Timings, start: float) -> dict[str, float]:
     """Seconds of each stage.
 
@@ -162,7 +167,8 @@ def tuned_networks(params: Params) -> int:
 def _finetuning(params: Params, there: Amounts, times: Timings) -> float:
     many = tuned_networks(params)
     each = times.prune + there.calibration * times.thin
-    each += _training(params.finetune, there, times.tuning_step, times.thin)
+    if params.finetune.trainer is None:
+        each += _training(params.finetune, there, times.tuning_step, times.thin)
     tests = there.test * ((many + 1) * there.decoded + there.forward + many * times.thin)
     images = there.decoded * (there.tuned + there.sub_validation)
     return images + many * (each + times.export) + tests

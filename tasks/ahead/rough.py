@@ -8,7 +8,7 @@ import torch
 from eagleeye.data import Batches, Images, decode
 from eagleeye.data.subset import SubsetImages
 from eagleeye.scoring.evaluate import outputs_of, predict
-from tasks.ahead.forecast import FACTOR, Amounts, duration, stage_seconds
+from tasks.ahead.forecast import FACTOR, Amounts, duration, stage_seconds, without
 from tasks.ahead.timing import Line, Timings
 from tasks.artifacts import CALIBRATION, COUNTS, SUB_VALIDATION
 from tasks.inputs.images import choose_device, open_subset, preprocess
@@ -51,7 +51,7 @@ def rest(stage: str, params: Params, start: float) -> str | None:
     total = sum(left.values())
     return (
         f"{stage}: from here to the report roughly {duration(total).strip()} ({parts}), judged by a few forward passes:"
-        f" take it for {duration(total / FACTOR).strip()} to {duration(total * FACTOR).strip()}"
+        f" take it for {duration(total / FACTOR).strip()} to {duration(total * FACTOR).strip()}{without(params)}"
     )
 
 

@@ -71,7 +71,7 @@ class Timings:
         candidate: For one candidate, by images that go through it: those of all that are scored at a time, shared out.
         prune: To prune a network as fine-tuning finds it.
         step: Of a training step of the unpruned network; None where a checkpoint is given.
-        tuning_step: Of a training step of a pruned one.
+        tuning_step: Of a training step of a pruned one; nothing where a loop of the user's own trains it.
         thin: Per image of a pruned network.
         export: To export it.
         latency: For one round of timed passes in the report.
@@ -119,7 +119,8 @@ def measure(params: Params, trial: Trial, shell: Shell, say: Callable[[str], Non
     )
     thin, pruning = timed(lambda: evaluator.prune(chosen))
     step = None if params.model.checkpoint else _step(params, params.baseline, trial, trial.network)
-    tuning = _step(params, params.finetune, trial, thin)
+    # How long a loop of the user's own takes, it alone knows.
+    tuning = 0.0 if params.finetune.trainer else _step(params, params.finetune, trial, thin)
     say("exporting it, and measuring its latency")
     return Timings(
         drawing / count,

@@ -46,8 +46,8 @@ def data_files(params: Params) -> dict[str, dict[str, Path]]:
 
 def code_files(params: Params) -> dict[str, Path]:
     """The user's own Python files behind the functions that settings name, and behind what these import."""
-    model = params.model.name
-    return own_sources(params.task, params.data.source, model, params.strategies.sampler, params.importance.criterion)
+    named = (params.task, params.data.source, params.model.name, params.finetune.trainer or "")
+    return own_sources(*named, params.strategies.sampler, params.importance.criterion)
 
 
 def _files(value: object) -> Iterator[tuple[str, Path]]:

@@ -1,5 +1,6 @@
 """The runs of a search's fine-tunings in MLflow, with their curves, finished or under way."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -99,5 +100,5 @@ def _curves(history: Mapping[str, Any]) -> Points:
         (words.key(column), float(value), int(epoch))
         for column, values in history.items()
         for epoch, value in zip(history["epoch"], values, strict=True)
-        if column != "epoch"
+        if column != "epoch" and value is not None and not math.isnan(value)
     ]

@@ -10,7 +10,7 @@ from tasks.passwords import without_passwords
 from tasks.settings import preview
 
 # Settings that may name a function, which is imported and called.
-FUNCTIONS = ("task", "data.source", "model.name", "strategies.sampler", "importance.criterion")
+FUNCTIONS = ("task", "data.source", "model.name", "strategies.sampler", "importance.criterion", "finetune.trainer")
 # Settings that say where records and work are sent; a Ray cluster sends back what is unpickled.
 ADDRESSES = ("runner.address", "tracking.uri")
 
@@ -45,5 +45,5 @@ def _now(path: Path) -> Params | None:
         return None
 
 
-def _is_function(value: str) -> bool:
-    return ":" in value and not value.startswith("torchvision:")
+def _is_function(value: str | None) -> bool:
+    return value is not None and ":" in value and not value.startswith("torchvision:")

@@ -162,8 +162,13 @@ def _settings(params: Params, ranking: pd.DataFrame) -> dict[str, str]:
         "sub-validation images": f"{len(read_subset(SUB_VALIDATION)):,}",
         "adaptive BN": params.evaluate.mode,
         "ranked by": str(ranking["ranked_by"].iloc[0]),
-        "fine-tuning": f"{params.finetune.epochs} epochs, lr {params.finetune.lr}",
+        "fine-tuning": _tuning(params),
     }
+
+
+def _tuning(params: Params) -> str:
+    tuning = params.finetune
+    return f"{tuning.epochs} epochs, lr {tuning.lr}" if tuning.trainer is None else f"by {tuning.trainer}"
 
 
 def _preparation(params: Params) -> str:

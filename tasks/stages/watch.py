@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.artifacts import DIGESTS, WATCHED_CHECKPOINT, WATCHED_CODE, WATCHED_DATA, write_text
+from tasks.inputs.loop import open_loop
 from tasks.inputs.watched import code_files, data_files
 from tasks.params import Params
 from tasks.run.context import Context
@@ -27,8 +28,11 @@ def run(params: Params, context: Context) -> None:
 
     Raises:
         ArtifactError: The record of digests is damaged.
+        ConfigError: There is no function that `finetune.trainer` names: better now than after the search.
         DataError: A file cannot be read.
     """
+    if params.finetune.trainer is not None:
+        open_loop(params.finetune.trainer)
     checkpoint = {"checkpoint": {"": Path(params.model.checkpoint)}} if params.model.checkpoint else {}
     with Digests(DIGESTS) as digests:
         told = {

@@ -55,7 +55,8 @@ def run(params: Params, context: Context, candidate: str, changes: Mapping[str, 
         result = measured(settings, tuned.network, test, trainer, facts)
         save_pruned(settings, tuned.network, result)
         result["rank"] = None if pd.isna(row["rank"]) else int(row["rank"])
-        history = tuned.training.history.drop(columns="images_per_second")
+        history = tuned.training.history.drop(columns="images_per_second", errors="ignore")
+        history = history.astype(object).where(history.notna(), None)  # what JSON can say
         result = {name: value for name, value in result.items() if not isinstance(value, bytes)}
         # With the search that it belongs to, so that it is recorded there whenever it may be.
         told = {**result, "search": search_key(params), "finetune": values, "history": rows_of(history)}
