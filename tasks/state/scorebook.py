@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from eagleeye.errors import EvaluationError
+from eagleeye.errors import ConfigError, EvaluationError
 from eagleeye.scoring.racing import Rung, Scores
 from eagleeye.task import CLASSIFICATION, Task
 from eagleeye.task.scores import VANILLA
@@ -38,7 +38,17 @@ def columns_of(task: Task) -> dict[str, str]:
 
     Args:
         task: What the network is for.
+
+    Raises:
+        ConfigError: A score of it is called what another column is called.
     """
+    names = [*task.scorers, *(scorer.images for scorer in task.scorers.values())]
+    own = {*PLACE, "seconds", "statistics"}
+    if taken := [name for place, name in enumerate(names) if name in own or name in names[:place]]:
+        raise ConfigError(
+            f"task {task.name}: {taken[0]!r} names two columns of the record of scores; call the score, or what it is"
+            " image by image, otherwise"
+        )
     return {
         **dict.fromkeys(task.scorers, "REAL"),
         # Image by image, what the scores are the means of.

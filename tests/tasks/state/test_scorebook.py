@@ -14,10 +14,13 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from eagleeye.errors import EvaluationError
+from eagleeye.errors import ConfigError, EvaluationError
 from eagleeye.scoring.racing import Rung, Scores
 from eagleeye.task.classification import CLASSIFICATION, SCORERS
 from eagleeye.task.confidence import Hits, Losses
+from eagleeye.task.named import TASKS
+from eagleeye.task.scores import Scorer
+from eagleeye.task.task import by_name
 from tasks.state.scorebook import Scorebook
 
 RUNG = Rung(256, 1024)
@@ -262,3 +265,24 @@ def test_any_score_on_record_can_decide_a_race(score, merits, values):
     standing = SCORES.standing(CLASSIFICATION.order(score))
     assert standing.merits == merits
     assert standing.evidence.values.tolist() == values
+
+
+def test_a_file_takes_the_scores_of_every_task(tmp_path):
+    path = tmp_path / "scores.sqlite"
+    for name, task in TASKS.items():
+        values = dict.fromkeys(task.scorers, 0.5)
+        images = {score: score.encode() for score in task.scorers}
+        with Scorebook(path, task) as book:
+            book.record(name, "8-8", Rung(1, 2), Scores(values, images))
+            found = book.known(name, Rung(1, 2))["8-8"]
+        assert (dict(found.values), dict(found.images)) == (values, images)
+
+
+@pytest.mark.parametrize("names", [("seconds", "own"), ("own", "images"), ("own", "own")])
+def test_a_score_that_is_called_like_another_column_is_refused(tmp_path, names):
+    class Own(type(CLASSIFICATION)):
+        name = "own"
+        scorers = by_name([Scorer(names[0], lambda *_: None, False, Hits, names[0], images=names[1], label="own")])
+
+    with pytest.raises(ConfigError, match=f"task own: '{names[0] if names[0] == 'seconds' else names[1]}' names two"):
+        Scorebook(tmp_path / "scores.sqlite", Own())
